@@ -1,0 +1,20 @@
+"""minbert: a BERT written out to be read, and equal to the reference at every stage.
+
+The files in the order in which data passes through them:
+dataset -> tokenizer -> batch -> embeddings -> attention -> encoder -> bert -> heads -> training -> metrics.
+
+The letters in shape comments, everywhere:
+
+    B  batch: texts side by side        D  hidden size: numbers per token     K  head size, D / H
+    T  tokens per text, padding included    H  attention heads                V  vocabulary    C  classes
+"""
+
+from minbert.bert import BertModel
+from minbert.config import Config
+from minbert.errors import UserError
+from minbert.heads import BertSentClassifier
+from minbert.optimizer import AdamW
+from minbert.tokenizer import BertTokenizer
+
+__version__ = "0.1.0"
+__all__ = ["AdamW", "BertModel", "BertSentClassifier", "BertTokenizer", "Config", "UserError"]

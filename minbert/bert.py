@@ -1,0 +1,145 @@
+"""BERT = embeddings + encoder + pooler, and the names its weights have in other people's checkpoints."""
+
+import torch
+from torch import nn
+
+from minbert.attention import causal_mask, padding_mask
+from minbert.config import Config
+from minbert.embeddings import Embeddings, sinusoids
+from minbert.encoder import Encoder
+
+# Our module: its name in Hugging Face's checkpoints, its name in the course kits' (neubig/minbert-assignment and the
+# kits made from it). {} is the number of the layer. Reading takes either, writing takes Hugging Face's.
+NAMES = {
+    "embeddings.token": ("embeddings.word_embeddings", "word_embedding"),
+    "embeddings.position": ("embeddings.position_embeddings", "pos_embedding"),
+    "embeddings.segment": ("embeddings.token_type_embeddings", "tk_type_embedding"),
+    "embeddings.norm": ("embeddings.LayerNorm", "embed_layer_norm"),
+    "encoder.layers.{}.attention.query": (
+        "encoder.layer.{}.attention.self.query",
+        "bert_layers.{}.self_attention.query",
+    ),
+    "encoder.layers.{}.attention.key": (
+        "encoder.layer.{}.attention.self.key",
+        "bert_layers.{}.self_attention.key",
+    ),
+    "encoder.layers.{}.attention.value": (
+        "encoder.layer.{}.attention.self.value",
+        "bert_layers.{}.self_attention.value",
+    ),
+    "encoder.layers.{}.attention.output": (
+        "encoder.layer.{}.attention.output.dense",
+        "bert_layers.{}.attention_dense",
+    ),
+    "encoder.layers.{}.attention_norm": (
+        "encoder.layer.{}.attention.output.LayerNorm",
+        "bert_layers.{}.attention_layer_norm",
+    ),
+    "encoder.layers.{}.feed_forward.expand": (
+        "encoder.layer.{}.intermediate.dense",
+        "bert_layers.{}.interm_dense",
+    ),
+    "encoder.layers.{}.feed_forward.contract": (
+        "encoder.layer.{}.output.dense",
+        "bert_layers.{}.out_dense",
+    ),
+    "encoder.layers.{}.feed_forward_norm": (
+        "encoder.layer.{}.output.LayerNorm",
+        "bert_layers.{}.out_layer_norm",
+    ),
+    "pooler": ("pooler.dense", "pooler_dense"),
+}
+# Read and left out on purpose: positions stored as 0, 1, 2, ... and the heads of pretraining.
+DROPPED = {
+    "embeddings.position_ids": "position ids",
+    "position_ids": "position ids",
+    "cls.predictions.bias": "masked-LM head",
+    "cls.predictions.transform.dense.weight": "masked-LM head",
+    "cls.predictions.transform.dense.bias": "masked-LM head",
+    "cls.predictions.transform.LayerNorm.weight": "masked-LM head",
+    "cls.predictions.transform.LayerNorm.bias": "masked-LM head",
+    "cls.predictions.decoder.weight": "masked-LM head",
+    "cls.predictions.decoder.bias": "masked-LM head",
+    "cls.seq_relationship.weight": "next-sentence head",
+    "cls.seq_relationship.bias": "next-sentence head",
+}
+
+
+class BertModel(nn.Module):
+    """The encoder and its pooler. A new model has random weights; `from_pretrained` reads a checkpoint's.
+
+    It starts in evaluation mode, so that the same text always gives the same numbers; call .train() for dropout.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config = Config.of(config)
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        initialize(self, config.initializer_range)
+        if config.sinusoidal_positions:
+            position = self.embeddings.position.weight.requires_grad_(False)
+            position.copy_(sinusoids(*position.shape))
+        self.eval()
+
+    @classmethod
+    def from_pretrained(cls, name, **changes):
+        """A model with the weights of a directory, or of a model's name (see minbert.hub); changes go to its Config."""
+        from minbert import weights  # weights know the model, the model knows no weights
+
+        return weights.from_pretrained(cls, name, **changes)
+
+    def save_pretrained(self, directory):
+        """Write model.safetensors and config.json, which from_pretrained and Hugging Face's BertModel read back."""
+        from minbert import weights
+
+        weights.save_pretrained(self, directory)
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        causal=False,
+        output_hidden_states=False,
+        output_attentions=False,
+    ):
+        """Vectors for each token and one for the whole text.
+
+        input_ids       [B, T]
+        attention_mask  [B, T], 1 token, 0 padding; None: no padding
+        token_type_ids  [B, T], 0 first text, 1 second; None: all first
+        causal          True: no token looks at those after it
+        returns         {"last_hidden_state": [B, T, D], "pooler_output": [B, D]} and, on request,
+                        "hidden_states": L + 1 times [B, T, D], the embeddings first;
+                        "attentions": L times [B, H, T, T], before dropout
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        mask = padding_mask(attention_mask)  # [B, 1, 1, T]
+        if causal:
+            mask = mask & causal_mask(input_ids.size(1), input_ids.device)  # [B, 1, T, T]
+        x = self.embeddings(input_ids, token_type_ids)  # [B, T, D]
+        hidden_states = [x] if output_hidden_states else None
+        attentions = [] if output_attentions else None
+        x = self.encoder(x, mask, hidden_states, attentions)
+        output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
+        if output_hidden_states:
+            output["hidden_states"] = tuple(hidden_states)
+        if output_attentions:
+            output["attentions"] = tuple(attentions)
+        return output
+
+    def pool(self, last_hidden_state):
+        """[B, T, D] -> [B, D]: the first token's vector, seen through one more layer (tanh)"""
+        return torch.tanh(self.pooler(last_hidden_state[:, 0]))
+
+
+def initialize(module, std):
+    """Random weights as BERT's were before training: N(0, std), biases 0 (google-research/bert, modeling.py)."""
+    for part in module.modules():
+        if isinstance(part, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(part.weight, std=std)
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)

@@ -1,0 +1,46 @@
+"""Ids -> vectors: what a token is, where it stands and which text it belongs to, added up (Devlin et al. 2019, fig. 2)."""
+
+import torch
+from torch import nn
+
+from minbert.errors import UserError
+
+
+class Embeddings(nn.Module):
+    """Token + position + segment, then norm and dropout."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.token = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.sinusoidal = config.sinusoidal_positions
+
+    def forward(self, input_ids, token_type_ids=None):
+        """input_ids [B, T], token_type_ids [B, T] (None: all in segment 0) -> [B, T, D]
+
+        Raises UserError for a text longer than the model has positions.
+        """
+        length, most = input_ids.size(1), self.position.num_embeddings
+        if length > most:
+            raise UserError(f"a text of {length} tokens, but the model has {most} positions: cut it with max_length={most}")
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(input_ids)
+        positions = torch.arange(length, device=input_ids.device)  # [T]
+        x = self.token(input_ids) + self.position(positions) + self.segment(token_type_ids)  # [B, T, D]
+        return self.dropout(self.norm(x))
+
+
+def sinusoids(length, size):
+    """Positions that need no learning: waves of ever lower frequency (Vaswani et al. 2017, section 3.5).
+
+    PE(p, 2i) = sin(p / 10000^(2i / size)), PE(p, 2i + 1) = cos(p / 10000^(2i / size));  returns [length, size]
+    """
+    even = torch.arange(0, size, 2)
+    angle = torch.arange(length)[:, None] / 10000 ** (even / size)  # [length, size / 2]
+    table = torch.empty(length, size)
+    table[:, 0::2] = angle.sin()
+    table[:, 1::2] = angle.cos()[:, : size // 2]
+    return table

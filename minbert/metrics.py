@@ -1,0 +1,45 @@
+"""How good predictions are: counted by scikit-learn, laid out for people."""
+
+from dataclasses import dataclass
+
+from sklearn import metrics
+
+
+@dataclass
+class Scores:
+    """accuracy and macro_f1 in [0, 1]; report and confusion as text; table and matrix as data."""
+
+    accuracy: float
+    macro_f1: float
+    table: dict  # per class, macro and weighted: precision, recall, f1-score, support
+    matrix: list  # matrix[gold][predicted]
+    report: str
+    confusion: str
+
+
+def score(gold, predicted, names):
+    """Scores of predicted classes against gold ones, both as ids; names of all classes, in the order of their ids.
+
+    The macro mean runs over all named classes; one that never occurs counts with F1 0.
+    """
+    ids = range(len(names))
+    options = dict(labels=list(ids), target_names=list(names), zero_division=0)
+    table = metrics.classification_report(gold, predicted, output_dict=True, **options)
+    matrix = metrics.confusion_matrix(gold, predicted, labels=list(ids)).tolist()
+    return Scores(
+        accuracy=metrics.accuracy_score(gold, predicted),
+        macro_f1=table["macro avg"]["f1-score"],
+        table=table,
+        matrix=matrix,
+        report=metrics.classification_report(gold, predicted, digits=4, **options).rstrip(),
+        confusion=lay_out(matrix, names),
+    )
+
+
+def lay_out(matrix, names):
+    """A confusion matrix as text: a row for each gold label, a column for each predicted one."""
+    width = max([len(str(name)) for name in names] + [len(str(count)) for row in matrix for count in row])
+    lines = [" " * (width + 7) + "  ".join(str(name).rjust(width) for name in names) + "   <- predicted"]
+    for name, row in zip(names, matrix):
+        lines.append(" gold " + str(name).rjust(width) + " " + "  ".join(str(count).rjust(width) for count in row))
+    return "\n".join(lines)

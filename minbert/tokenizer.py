@@ -1,0 +1,416 @@
+"""Text -> tokens -> ids: the WordPiece tokenizer that BERT was trained with, for every string there is.
+
+The reference is tokenization.py of google-research/bert (Devlin et al. 2019, section 3 and appendix A.2): clean the
+text, set CJK characters apart, lower-case and strip accents, split at punctuation, then cut each word into the longest
+pieces that the vocabulary holds. Hugging Face's Rust tokenizer differs from it in a few ways; tests/test_tokenizer.py
+lists them. Categories of characters come from Python's unicodedata, so a newer Python knows newer characters.
+"""
+
+import json
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import regex
+import torch
+
+from minbert.errors import UserError
+
+MAX_WORD = 200  # a longer word becomes [UNK], as in the original (Hugging Face's Rust tokenizer: 100)
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CJK = (  # the original's ranges, both ends included
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0x2F800, 0x2FA1F),
+)
+
+
+class Table(dict):
+    """A table for str.translate that asks its rule once for each character, the first time the character occurs."""
+
+    def __init__(self, rule):
+        super().__init__()
+        self.rule = rule
+
+    def __missing__(self, code):
+        self[code] = self.rule(chr(code))
+        return self[code]
+
+
+def clean(char):
+    """Drop control characters, make every white space a space, and set a CJK character apart."""
+    if char in "\t\n\r" or unicodedata.category(char) == "Zs":
+        return " "
+    if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
+        return ""
+    if any(first <= ord(char) <= last for first, last in CJK):
+        return f" {char} "
+    return char
+
+
+def strip_accent(char):
+    """Drop the combining marks that NFD has taken off their letters."""
+    return "" if unicodedata.category(char) == "Mn" else char
+
+
+def split_off(char):
+    """Set punctuation apart; every ASCII character that is neither letter, digit nor space counts, '$' and '^' too."""
+    ascii_symbol = "!" <= char <= "~" and not char.isalnum()
+    return f" {char} " if ascii_symbol or unicodedata.category(char)[0] == "P" else char
+
+
+CLEAN, STRIP_ACCENT, SPLIT_OFF = Table(clean), Table(strip_accent), Table(split_off)
+
+
+class Encoding(dict):
+    """What a tokenizer returns: a dict that also gives its entries as attributes and moves its tensors."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def to(self, device):
+        """The same, with every tensor on this device."""
+        return Encoding({name: value.to(device) for name, value in self.items()})
+
+
+class BertTokenizer:
+    """WordPiece with a given vocabulary.
+
+    vocab          the tokens in the order of their ids, or a dict {token: id}; must hold [UNK]
+    lower_case     True for uncased models: lower-case, then strip accents
+    strip_accents  None: as lower_case
+    max_length     what truncation=True cuts to
+    """
+
+    def __init__(self, vocab, lower_case=True, strip_accents=None, max_length=512):
+        tokens = sorted(vocab, key=vocab.get) if isinstance(vocab, dict) else list(vocab)
+        self.vocab = dict(vocab) if isinstance(vocab, dict) else {token: id for id, token in enumerate(tokens)}
+        self.tokens = {id: token for token, id in self.vocab.items()}
+        if len(self.vocab) != len(tokens):
+            twice = next(token for id, token in enumerate(tokens) if self.vocab[token] != id)
+            raise UserError(f"the vocabulary holds {twice!r} more than once")
+        if "[UNK]" not in self.vocab:
+            raise UserError("the vocabulary has no [UNK]; is it a WordPiece vocabulary?")
+        self.lower_case = lower_case
+        self.strip_accents = lower_case if strip_accents is None else strip_accents
+        self.max_length = max_length
+        self.special = [token for token in SPECIAL if token in self.vocab]
+        self.find_special = regex.compile("(" + "|".join(map(regex.escape, self.special)) + ")")
+        self.longest = max(map(len, self.vocab))
+        for token in SPECIAL:  # self.pad_token = "[PAD]", self.pad_token_id = 0, ...
+            name = token.strip("[]").lower() + "_token"
+            setattr(self, name, token)
+            setattr(self, name + "_id", self.vocab.get(token))
+
+    @classmethod
+    def from_pretrained(cls, name, **options):
+        """Read vocab.txt and tokenizer_config.json from a directory, or from where minbert.hub finds a model's name.
+
+        Without tokenizer_config.json a vocabulary with capital letters is taken for a cased one.
+        """
+        from minbert import hub  # the tokenizer itself needs no hub
+
+        directory = hub.find(name, tokenizer_only=True)
+        tokens = read_vocab(directory / "vocab.txt")
+        return cls(tokens, **(read_settings(directory / "tokenizer_config.json", tokens) | options))
+
+    def save_pretrained(self, directory):
+        """Write vocab.txt and tokenizer_config.json, in a form that Hugging Face reads too."""
+        directory = Path(directory)
+        lines = "".join(self.tokens[id] + "\n" for id in range(len(self.tokens)))
+        (directory / "vocab.txt").write_bytes(lines.encode())
+        settings = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": self.lower_case,
+            "strip_accents": self.strip_accents,
+            "model_max_length": self.max_length,
+        }
+        (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def __len__(self):
+        return len(self.vocab)
+
+    # Text -> words -> pieces
+
+    def words(self, text):
+        """'Hello, wörld!' -> ['hello', ',', 'world', '!']"""
+        text = text.translate(CLEAN)
+        if self.lower_case:
+            text = text.lower()  # the whole text at once: a sigma is final or not by what stands around it
+        if self.strip_accents:
+            text = unicodedata.normalize("NFD", text).translate(STRIP_ACCENT)
+        return text.translate(SPLIT_OFF).split()
+
+    def wordpiece(self, word):
+        """'unaffable' -> ['un', '##aff', '##able']: again and again the longest piece that the vocabulary holds.
+
+        A word that cannot be cut so, or of more than 200 characters, is [UNK] as a whole.
+        """
+        if len(word) > MAX_WORD:
+            return ["[UNK]"]
+        pieces, start, prefix = [], 0, ""
+        while start < len(word):
+            for end in range(min(len(word), start + self.longest), start, -1):
+                piece = prefix + word[start:end]
+                if piece in self.vocab:
+                    break
+            else:
+                return ["[UNK]"]
+            pieces.append(piece)
+            start, prefix = end, "##"
+        return pieces
+
+    def tokenize(self, text, keep_special=True):
+        """A text's pieces. Control tokens written in the text, such as [SEP], stay whole unless keep_special=False."""
+        parts = self.find_special.split(text) if keep_special else [text]
+        pieces = []
+        for part in parts:
+            if keep_special and part in self.special:
+                pieces.append(part)
+            else:
+                pieces += [piece for word in self.words(part) for piece in self.wordpiece(word)]
+        return pieces
+
+    # Offsets: the same way, one character at a time
+
+    def words_with_offsets(self, text):
+        """The words of a text, each with the position in the text that each of its characters came from.
+
+        Returns [(word, [position, ...]), ...]. Follows `words` step by step; the tests hold the two equal.
+        """
+        chars = [(c, at) for at, char in enumerate(text) for c in char.translate(CLEAN)]
+        if self.lower_case:
+            positions = [at for char, at in chars for _ in char.lower()]  # one character can become two
+            chars = list(zip("".join(char for char, _ in chars).lower(), positions, strict=True))
+        if self.strip_accents:
+            chars = [(c, at) for char, at in chars for c in unicodedata.normalize("NFD", char)]
+            chars = [(char, at) for char, at in canonical_order(chars) if char.translate(STRIP_ACCENT)]
+        words, word = [], ("", [])
+        for char, at in [(c, at) for char, at in chars for c in char.translate(SPLIT_OFF)] + [(" ", -1)]:
+            if not char.isspace():
+                word = (word[0] + char, word[1] + [at])
+            elif word[0]:
+                words.append(word)
+                word = ("", [])
+        return words
+
+    def tokenize_with_offsets(self, text, keep_special=False):
+        """A text's pieces and where each stands in it: [(piece, (start, end)), ...], in characters, end exclusive."""
+        found, base = [], 0
+        for part in self.find_special.split(text) if keep_special else [text]:
+            if keep_special and part in self.special:
+                found.append((part, (base, base + len(part))))
+            else:
+                for word, at in self.words_with_offsets(part):
+                    done = 0
+                    for piece in self.wordpiece(word):
+                        size = len(word) if piece == "[UNK]" else len(piece) - 2 * bool(done)
+                        found.append((piece, (base + at[done], base + at[done + size - 1] + 1)))
+                        done += size
+            base += len(part)
+        return found
+
+    # Pieces <-> ids
+
+    def convert_tokens_to_ids(self, tokens):
+        """A token's id, or a list's ids; what the vocabulary lacks gets the id of [UNK]."""
+        if isinstance(tokens, str):
+            return self.vocab.get(tokens, self.unk_token_id)
+        return [self.vocab.get(token, self.unk_token_id) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids):
+        """An id's token, or a sequence's tokens. Raises KeyError for an id outside the vocabulary."""
+        if isinstance(ids, int):
+            return self.tokens[ids]
+        return [self.tokens[int(id)] for id in ids]
+
+    def decode(self, ids, skip_special_tokens=False, clean_up=True):
+        """Text again, as well as WordPiece allows: case, accents and spaces are gone, [UNK] stays [UNK].
+
+        clean_up closes the gap before . , ? ! and in don't, it's and the like, as Hugging Face does.
+        """
+        tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else ids)
+        if skip_special_tokens:
+            tokens = [token for token in tokens if token not in self.special]
+        text = " ".join(tokens).replace(" ##", "")
+        if clean_up:
+            for gap in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
+                text = text.replace(gap, gap[1:])
+            text = text.replace(" ' ", "'")
+        return text
+
+    # Texts -> what the model reads
+
+    def __call__(
+        self,
+        texts,
+        pairs=None,
+        *,
+        padding=False,
+        truncation=False,
+        max_length=None,
+        return_tensors=None,
+        add_special_tokens=True,
+        return_offsets_mapping=False,
+        allow_special=False,
+    ):
+        """Encode a text, or a list of texts, or texts with their pairs, as [CLS] text [SEP] or [CLS] text [SEP] pair [SEP].
+
+        padding        False; True or "longest": to the longest here; "max_length": to max_length
+        truncation     False; True: cut to max_length tokens, special ones included; of a pair, cut the longer
+        max_length     None: the model's (512 for BERT)
+        return_tensors None: lists of int; "pt": tensors int64 [B, T]
+        allow_special  False: "[SEP]" in a text is five characters of text. True: it is the control token
+        returns        Encoding of input_ids, token_type_ids (0 first text, 1 second), attention_mask (1 token, 0 padding)
+                       and, with return_offsets_mapping, offset_mapping: (start, end) of each token in its text
+                       in characters, (0, 0) for special tokens and padding
+
+        Warns once, with the number of texts that were cut. Raises UserError for what is not text, and for texts of
+        different lengths that should become one tensor.
+        """
+        single = isinstance(texts, str)
+        firsts = [texts] if single else list(texts)
+        seconds = [pairs] if isinstance(pairs, str) else pairs
+        seconds = [None] * len(firsts) if seconds is None else list(seconds)
+        if len(seconds) != len(firsts):
+            raise UserError(f"{len(firsts)} texts, but {len(seconds)} pairs")
+        limit = max_length or self.max_length
+        # Each text is its pieces' ids, or, where offsets are wanted, [(id, (start, end)), ...]: cutting is the same.
+        rows, cut = [], 0
+        for number, row in enumerate(zip(firsts, seconds)):
+            row = [part for part in row if part is not None]
+            for part in row:
+                if not isinstance(part, str):
+                    raise UserError(f"text {number} is a {type(part).__name__}, not a string: {part!r:.60}")
+            row = [self.pieces(part, return_offsets_mapping, allow_special) for part in row]
+            if truncation:
+                room = limit - (1 + len(row) if add_special_tokens else 0)
+                cut += shorten(row, max(room, 0))
+            rows.append(self.assemble(row, add_special_tokens))
+        if cut:
+            total = "" if single else f" of {len(rows)}"
+            warnings.warn(f"{cut}{total} texts were longer than {limit} tokens and were cut", stacklevel=2)
+
+        longest = max((len(row["input_ids"]) for row in rows), default=0)
+        width = {False: 0, True: longest, "longest": longest, "max_length": limit}.get(padding)
+        if width is None:
+            raise UserError(f"padding is {padding!r}, but can be: False, True, 'longest', 'max_length'")
+        filler = {"input_ids": self.pad_token_id, "offset_mapping": (0, 0)}
+        for row in rows:
+            missing = width - len(row["input_ids"])
+            for name in row:
+                row[name] += [filler.get(name, 0)] * missing
+        encoding = Encoding()
+        for name in rows[0] if rows else ():
+            if name != "offset_mapping" or return_offsets_mapping:
+                encoding[name] = [row[name] for row in rows]
+        if return_tensors == "pt":
+            try:
+                return Encoding({name: torch.tensor(values) for name, values in encoding.items()})
+            except ValueError:
+                raise UserError("texts of different lengths make no tensor: pass padding=True") from None
+        if return_tensors is not None:
+            raise UserError(f"return_tensors is {return_tensors!r}, but can be: None, 'pt'")
+        return Encoding({name: values[0] for name, values in encoding.items()}) if single else encoding
+
+    def encode(self, text, pair=None, **options):
+        """The ids alone."""
+        return self(text, pair, **options)["input_ids"]
+
+    def pieces(self, text, offsets, allow_special):
+        """[(id, (start, end)), ...]; without offsets every (start, end) is (0, 0)."""
+        if offsets:
+            return [(self.vocab[piece], span) for piece, span in self.tokenize_with_offsets(text, allow_special)]
+        return [(self.vocab[piece], (0, 0)) for piece in self.tokenize(text, allow_special)]
+
+    def assemble(self, row, add_special_tokens):
+        """One or two lists of (id, span) -> the entries of one row, with [CLS] and [SEP] in place."""
+        tokens, segments = [], []
+        if add_special_tokens:
+            tokens, segments = [(self.cls_token_id, (0, 0))], [0]
+        for segment, pieces in enumerate(row):
+            pieces = pieces + [(self.sep_token_id, (0, 0))] if add_special_tokens else pieces
+            tokens += pieces
+            segments += [segment] * len(pieces)
+        return {
+            "input_ids": [id for id, _ in tokens],
+            "token_type_ids": segments,
+            "attention_mask": [1] * len(tokens),
+            "offset_mapping": [span for _, span in tokens],
+        }
+
+
+def shorten(row: Sequence[list], room):
+    """Cut the lists in place until they hold room items in all, always the longer one; True if anything was cut.
+
+    The last item of the longer list goes first, of two equal ones the second's (google-research/bert,
+    run_classifier.py).
+    """
+    excess = sum(map(len, row)) - room
+    for _ in range(excess):
+        longest = row[-1] if len(row[-1]) >= len(row[0]) else row[0]
+        longest.pop()
+    return excess > 0
+
+
+def canonical_order(chars):
+    """Sort each run of combining characters by class, as NFD does; chars is [(character, position), ...]."""
+    ordered, run = [], []
+    for item in chars:
+        if unicodedata.combining(item[0]):
+            run.append(item)
+        else:
+            ordered += sorted(run, key=lambda pair: unicodedata.combining(pair[0])) + [item]
+            run = []
+    return ordered + sorted(run, key=lambda pair: unicodedata.combining(pair[0]))
+
+
+def read_vocab(path):
+    """The tokens of a vocab.txt, one a line in the order of their ids. Raises UserError naming the line at fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    tokens, seen = [], {}
+    # Split at \n alone: tokens can hold characters that str.splitlines takes for the end of a line.
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
+        try:
+            token = line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError:
+            raise UserError(f"{path}:{number}: not UTF-8") from None
+        if token in seen:
+            raise UserError(f"{path}:{number}: {token!r} stands on line {seen[token]} already")
+        seen[token] = number
+        tokens.append(token)
+    missing = [token for token in SPECIAL if token not in seen]
+    if missing:
+        raise UserError(f"{path}: lacks {', '.join(missing)}; is it a BERT vocabulary?")
+    return tokens
+
+
+def read_settings(path, tokens):
+    """Options for BertTokenizer from tokenizer_config.json; where there is none, from the looks of the vocabulary."""
+    if not path.exists():
+        return {"lower_case": not any(token != token.lower() for token in tokens if token[0:1] != "[")}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    if settings.get("tokenize_chinese_chars") is False:
+        raise UserError(f"{path}: tokenize_chinese_chars false is not supported")
+    options = {"lower_case": settings.get("do_lower_case", True), "strip_accents": settings.get("strip_accents")}
+    length = settings.get("model_max_length")
+    if isinstance(length, int) and 3 <= length <= 1_000_000:  # some checkpoints store 10**30 for "no limit"
+        options["max_length"] = length
+    return options

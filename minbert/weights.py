@@ -1,0 +1,187 @@
+"""A checkpoint directory -> a filled model, strictly; and back.
+
+Every tensor of the checkpoint is put in its place by its full name, dropped on purpose, or an error; every tensor of
+the model is filled, announced as new, or an error.
+"""
+
+import logging
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from minbert import bert, hub
+from minbert.config import Config
+from minbert.errors import UserError
+
+FAMILIES = {"bert": bert}  # config.json's model_type: the module that knows this family's names
+CLASSIFIER = {"classifier.weight": "classifier.weight", "classifier.bias": "classifier.bias"}
+LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
+
+log = logging.getLogger("minbert")
+
+
+@dataclass
+class Report:
+    """What became of a checkpoint's tensors; as a string, one line for people."""
+
+    source: str
+    loaded: int
+    new: list
+    dropped: list
+
+    def __str__(self):
+        new = f"; new, with random weights: {', '.join(self.new)}" if self.new else ""
+        dropped = f"; left out: {', '.join(self.dropped)}" if self.dropped else ""
+        return f"{self.source}: {self.loaded} tensors loaded{new}{dropped}"
+
+
+def from_pretrained(model_class, name, **changes):
+    """Build model_class with the sizes of a checkpoint and fill it; the Report is left in model.loaded.
+
+    name     what minbert.hub.find takes
+    changes  fields of Config that shall differ from the checkpoint's
+    Raises UserError for a checkpoint that does not fit, listing every tensor at fault.
+    """
+    directory = hub.find(name)
+    stored = Config.from_json(directory / "config.json")
+    if "labels" in changes:
+        changes.setdefault("num_labels", len(changes["labels"]) or stored.num_labels)
+    elif changes.get("num_labels", stored.num_labels) != stored.num_labels:
+        changes["labels"] = ()
+    model = model_class(stored.change(**changes))
+    keep_head = same_classes(stored, model.config)
+    model.loaded = fill(model, read(directory), name, keep_head)
+    log.log(logging.WARNING if model.loaded.new else logging.INFO, "%s", model.loaded)
+    return model
+
+
+def same_classes(stored, wanted):
+    """Whether a stored classifier answers the question that is asked now."""
+    if stored.num_labels != wanted.num_labels:
+        return False
+    return not stored.labels or not wanted.labels or stored.labels == wanted.labels
+
+
+def read(directory):
+    """The tensors of a directory: model.safetensors, or else pytorch_model.bin, of which nothing is ever executed."""
+    path = next((directory / file for file in hub.WEIGHTS if (directory / file).exists()), None)
+    if path is None:
+        raise UserError(f"{directory} holds no {hub.WEIGHTS[0]}")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors, zipfile, pickle and torch each raise their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: cannot be read as weights ({reason})") from None
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise UserError(f"{path}: holds something other than named tensors")
+    return tensors
+
+
+def names(family):
+    """A family's table, spelt out: {"encoder.layer.{}.output.LayerNorm.gamma": "encoder.layers.{}.feed_forward_norm.weight"}"""
+    table = {}
+    for ours, theirs in family.NAMES.items():
+        norm, embedding = ours.endswith("norm"), ours in ("embeddings.token", "embeddings.position", "embeddings.segment")
+        for module in theirs:
+            table[f"{module}.weight"] = f"{ours}.weight"
+            if not embedding:
+                table[f"{module}.bias"] = f"{ours}.bias"
+            if norm:  # the names of TensorFlow's norms, in checkpoints converted long ago
+                table[f"{module}.gamma"] = f"{ours}.weight"
+                table[f"{module}.beta"] = f"{ours}.bias"
+    return table
+
+
+def translate(tensors, family=bert):
+    """Checkpoint's names -> ours: {our name: tensor}, names of no table, descriptions of what was dropped.
+
+    Raises UserError if two tensors of the checkpoint claim the same place.
+    """
+    table, ours, unexpected, dropped, origin = names(family) | CLASSIFIER, {}, [], set(), {}
+    for name, tensor in tensors.items():
+        plain = name.removeprefix("bert.")
+        if plain in family.DROPPED:
+            dropped.add(family.DROPPED[plain])
+            continue
+        template = table.get(LAYER.sub("{}", plain))
+        if template is None:
+            unexpected.append(name)
+            continue
+        our_name = template.format(*LAYER.findall(plain))
+        if our_name in ours:
+            raise UserError(f"the checkpoint holds the same weights twice: {origin[our_name]} and {name}")
+        ours[our_name], origin[our_name] = tensor, name
+    return ours, unexpected, sorted(dropped)
+
+
+def fill(model, tensors, source="the checkpoint", keep_head=True):
+    """Put a checkpoint's tensors into a model and return the Report; the model is untouched if they do not fit."""
+    found, unexpected, dropped = translate(tensors, FAMILIES["bert"])
+    target = model.state_dict()
+    has_head = "classifier.weight" in target
+    if not (has_head and keep_head):
+        stored_head = [found.pop(name) for name in CLASSIFIER if name in found]
+        if stored_head:
+            dropped.append(f"classifier of {len(stored_head[0])} classes")
+    if has_head:
+        found = {name if name in CLASSIFIER else f"bert.{name}": tensor for name, tensor in found.items()}
+
+    may_be_new = ("classifier.", "bert.pooler.")  # what a classifier trains; anything else must be in the checkpoint
+    missing = [name for name in target if name not in found]
+    new = [name for name in missing if name.startswith(may_be_new)]
+    problems = [f"  missing     {name}" for name in missing if name not in new]
+    problems += [f"  unexpected  {name}" for name in unexpected + [name for name in found if name not in target]]
+    for name, tensor in found.items():
+        if name in target and tensor.shape != target[name].shape:
+            wanted, got = list(target[name].shape), list(tensor.shape)
+            problems.append(f"  wrong shape {name}: {got}, but config.json makes it {wanted}")
+        elif not tensor.is_floating_point():
+            problems.append(f"  wrong type  {name}: {str(tensor.dtype).removeprefix('torch.')}")
+        elif not tensor.isfinite().all():
+            problems.append(f"  NaN or Inf  {name}")
+    if problems:
+        raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))
+    model.load_state_dict(target | found)
+    return Report(str(source), len(found), sorted({name.rsplit(".", 1)[0].removeprefix("bert.") for name in new}), dropped)
+
+
+def published_name(our_name, family=bert):
+    """'bert.encoder.layers.3.feed_forward_norm.weight' -> 'bert.encoder.layer.3.output.LayerNorm.weight'"""
+    prefix = "bert." if our_name.startswith("bert.") else ""
+    module, leaf = our_name.removeprefix(prefix).rsplit(".", 1)
+    theirs = family.NAMES.get(LAYER.sub("{}", module))
+    return f"{prefix}{theirs[0].format(*LAYER.findall(module))}.{leaf}" if theirs else our_name
+
+
+def save_pretrained(model, directory):
+    """Write model.safetensors under Hugging Face's names, and config.json. Creates the directory."""
+    directory = Path(directory)
+    architecture = "BertModel" if isinstance(model, bert.BertModel) else "BertForSequenceClassification"
+    tensors = {published_name(name): value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+        model.config.to_json(directory / "config.json", architecture)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{directory}: the model could not be written ({error})") from None
+
+
+def save_course_checkpoint(model, path):
+    """Write the course kits' single file: {"model": state_dict, "model_config": {...}}, under our names.
+
+    A notebook reads it as it always did: torch.load, BertSentClassifier(saved["model_config"]), load_state_dict. The
+    config is a plain dict, so that torch.load needs no pickled class.
+    """
+    config = asdict(model.config) | {"labels": list(model.config.labels), "data_dir": "."}
+    state = {name: value.cpu() for name, value in model.state_dict().items()}
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": state, "model_config": config}, path)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: the checkpoint could not be written ({error})") from None
