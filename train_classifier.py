@@ -55,14 +55,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         unknown = [word for word in message.split() if word.startswith("--")]
-        close = difflib.get_close_matches(unknown[0], self._option_string_actions, n=1) if "unrecognized" in message else []
+        close = (
+            difflib.get_close_matches(unknown[0], self._option_string_actions, n=1) if "unrecognized" in message else []
+        )
         hint = f"; did you mean {close[0]}?" if close else ""
         raise UserError(f"{message}{hint} (--help lists all flags)")
 
 
 def parse(arguments):
     parser = Parser(
-        prog="train_classifier.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog="train_classifier.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = parser.add_argument_group("data").add_argument
     add("--train", metavar="FILE", help="default: data/reviews-train.txt, with its dev and test files")
@@ -71,24 +76,63 @@ def parse(arguments):
     add("--format", choices=dataset.FORMATS, help="default: recognised from the file")
     add("--text_column", metavar="NAME", help="of a table with a header")
     add("--label_column", metavar="NAME", help="of a table with a header")
-    add("--labels", nargs="+", metavar="LABEL", help="all classes in the order of their ids, as VALUE or VALUE=NAME; default: those that occur in --train")
+    add(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="all classes in the order of their ids, as VALUE or VALUE=NAME; default: those that occur in --train",
+    )
     add("--skip_bad_rows", action="store_true", help="list them and go on; default: stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows of each file: a quick look")
     add = parser.add_argument_group("model").add_argument
-    add("--model", default="all-MiniLM-L6-v2", metavar="NAME", help="a folder or a name, such as bert-base-uncased; default: %(default)s")
-    add("--option", type=option, metavar="pretrain|flexible",
+    add(
+        "--model",
+        default="all-MiniLM-L6-v2",
+        metavar="NAME",
+        help="a folder or a name, such as bert-base-uncased; default: %(default)s",
+    )
+    add(
+        "--option",
+        type=option,
+        metavar="pretrain|flexible",
         help="pretrain: the encoder is frozen, only the linear layer learns (also: freeze, last-linear-layer); "
-        "flexible: everything learns (also: finetune, full-model); default: flexible")
-    add("--pooling", choices=BOUNDS["pooling"], help="what the linear layer reads: the pooler's output, the first token, or the mean of all; default: the checkpoint's, or pooler")
-    add("--hidden_dropout_prob", type=share, metavar="P", help="dropout before the linear layer (the encoder keeps its own); default: 0.3")
+        "flexible: everything learns (also: finetune, full-model); default: flexible",
+    )
+    add(
+        "--pooling",
+        choices=BOUNDS["pooling"],
+        help="what the linear layer reads: the pooler's output, the first token, or the mean of all; default: the checkpoint's, or pooler",
+    )
+    add(
+        "--hidden_dropout_prob",
+        type=share,
+        metavar="P",
+        help="dropout before the linear layer (the encoder keeps its own); default: 0.3",
+    )
     add("--max_length", type=natural, metavar="N", help="cut texts to N tokens; default: what the model can read")
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=natural, default=3, metavar="N", help="default: %(default)s")
-    add("--lr", type=positive, metavar="RATE", help=f"the peak; default: {training.LEARNING_RATES['pretrain']} with pretrain, {training.LEARNING_RATES['flexible']} with flexible")
+    add(
+        "--lr",
+        type=positive,
+        metavar="RATE",
+        help=f"the peak; default: {training.LEARNING_RATES['pretrain']} with pretrain, {training.LEARNING_RATES['flexible']} with flexible",
+    )
     add("--batch_size", type=natural, default=16, metavar="N", help="default: %(default)s")
     add("--weight_decay", type=non_negative, default=0.01, metavar="X", help="default: %(default)s")
-    add("--warmup", type=non_negative, default=0.1, metavar="X", help="a share of the run if below 1, else steps; default: %(default)s")
-    add("--schedule", choices=tuple(SCHEDULES), default="linear", help="of the learning rate after the warm-up; default: %(default)s")
+    add(
+        "--warmup",
+        type=non_negative,
+        default=0.1,
+        metavar="X",
+        help="a share of the run if below 1, else steps; default: %(default)s",
+    )
+    add(
+        "--schedule",
+        choices=tuple(SCHEDULES),
+        default="linear",
+        help="of the learning rate after the warm-up; default: %(default)s",
+    )
     add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
     add("--seed", type=int, default=11711, metavar="N", help="default: %(default)s")
     add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="default: %(default)s")
@@ -189,13 +233,21 @@ def read_data(args):
             ids[part] = labels.ids(examples)
         listing = dataset.refuse_bad_rows(examples, args.skip_bad_rows)
         files[part] = examples
-        counts = ", ".join(f"{name} {ids[part].count(id)}" for id, name in enumerate(labels.names)) if part in ids else "no labels"
+        counts = (
+            ", ".join(f"{name} {ids[part].count(id)}" for id, name in enumerate(labels.names))
+            if part in ids
+            else "no labels"
+        )
         columns = f"; columns {examples.columns}" if examples.columns else ""
         skipped = f"; {len(examples.problems)} bad rows left out" if listing else ""
-        print(f"  {part:5}  {shorten(path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}")
+        print(
+            f"  {part:5}  {shorten(path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
+        )
         if listing:
             print(listing, file=sys.stderr)
-    print(f"  labels {', '.join(name if name == str(id) else f'{id} = {name}' for id, name in enumerate(labels.names))}")
+    print(
+        f"  labels {', '.join(name if name == str(id) else f'{id} = {name}' for id, name in enumerate(labels.names))}"
+    )
     return files, ids, labels
 
 
@@ -223,7 +275,9 @@ def load_model(args, labels):
     model = BertSentClassifier.from_pretrained(args.model, **changes)
     tokenizer = BertTokenizer.from_pretrained(args.model)
     if len(tokenizer) > model.config.vocab_size:
-        raise UserError(f"{args.model}: vocab.txt has {len(tokenizer)} tokens, but the model only {model.config.vocab_size}")
+        raise UserError(
+            f"{args.model}: vocab.txt has {len(tokenizer)} tokens, but the model only {model.config.vocab_size}"
+        )
     return model, tokenizer
 
 
@@ -237,9 +291,13 @@ def describe(model):
     }
     print("model")
     print(f"  {model.loaded}")
-    print(f"  {config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads; parameters: "
-          + ", ".join(f"{count:,} {where}" for where, count in counts.items()))
-    meaning = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}[config.option]
+    print(
+        f"  {config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads; parameters: "
+        + ", ".join(f"{count:,} {where}" for where, count in counts.items())
+    )
+    meaning = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}[
+        config.option
+    ]
     print(f"  option {config.option}: {meaning}; the head reads: {config.pooling}")
     return counts
 
@@ -267,11 +325,15 @@ def warn_before_training(args, files, ids, labels, tokenizer, settings):
         warn(sentence)
     texts = files["train"].texts if "train" in files else []
     if texts and not tokenizer.lower_case and not any(text != text.lower() for text in texts):
-        warn(f"{args.model} is a cased model, but the training texts have no capital letter: an uncased model fits them better")
+        warn(
+            f"{args.model} is a cased model, but the training texts have no capital letter: an uncased model fits them better"
+        )
     if texts:
         _, total, warmup = settings.steps(len(texts))
         if warmup >= total:
-            warn(f"the warm-up of {warmup} steps is as long as the run of {total}: the learning rate never reaches its peak")
+            warn(
+                f"the warm-up of {warmup} steps is as long as the run of {total}: the learning rate never reaches its peak"
+            )
 
 
 def show_epochs(epochs):
@@ -281,9 +343,16 @@ def show_epochs(epochs):
         return tqdm(stream, total=steps, desc=f"epoch {epoch}/{epochs}", unit="batch", leave=False, disable=None)
 
     def report(figures):
-        dev = f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}" if "accuracy" in figures else ""
+        dev = (
+            f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}"
+            if "accuracy" in figures
+            else ""
+        )
         best = "  best so far" if dev and figures["best"] else ""
-        print(f"  epoch {figures['epoch']}  loss {figures['loss']:.4f}{dev}  ({figures['seconds']:.0f} s){best}", flush=True)
+        print(
+            f"  epoch {figures['epoch']}  loss {figures['loss']:.4f}{dev}  ({figures['seconds']:.0f} s){best}",
+            flush=True,
+        )
 
     return progress, report
 
@@ -333,15 +402,22 @@ def main(arguments=None):
     clock = Clock()
     device = training.pick_device(args.device)
     training.set_seed(args.seed)
-    print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, seed {args.seed}")
+    print(
+        f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, seed {args.seed}"
+    )
 
     files, ids, labels = read_data(args)
     model, tokenizer = load_model(args, labels)
     option = model.config.option
     settings = training.Settings(
-        epochs=args.epochs, batch_size=args.batch_size, lr=args.lr or training.LEARNING_RATES[option],
-        weight_decay=args.weight_decay, warmup=args.warmup, schedule=args.schedule,
-        balanced=args.class_weights == "balanced", seed=args.seed,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        lr=args.lr or training.LEARNING_RATES[option],
+        weight_decay=args.weight_decay,
+        warmup=args.warmup,
+        schedule=args.schedule,
+        balanced=args.class_weights == "balanced",
+        seed=args.seed,
     )
     counts = describe(model)
     with clock("tokenise"):
@@ -357,13 +433,21 @@ def main(arguments=None):
     if "train" in data:
         steps, total, warmup = settings.steps(len(data["train"]))
         default = "" if args.lr else f", the default for {option}"
-        print(f"training: {args.epochs} epochs of {steps} batches of {args.batch_size}; AdamW, learning rate {settings.lr}{default}; "
-              f"{settings.schedule} schedule, {warmup} steps of warm-up")
+        print(
+            f"training: {args.epochs} epochs of {steps} batches of {args.batch_size}; AdamW, learning rate {settings.lr}{default}; "
+            f"{settings.schedule} schedule, {warmup} steps of warm-up"
+        )
         progress, report = show_epochs(args.epochs)
         with clock("train and score dev"):
             history = training.fit(
-                model, data["train"], data.get("dev"), settings, device, tokenizer.pad_token_id,
-                progress=lambda stream, epoch: progress(stream, epoch, steps), report=report,
+                model,
+                data["train"],
+                data.get("dev"),
+                settings,
+                device,
+                tokenizer.pad_token_id,
+                progress=lambda stream, epoch: progress(stream, epoch, steps),
+                report=report,
             )
 
     scores = {}
@@ -397,9 +481,15 @@ def main(arguments=None):
         "environment": environment() | {"device": str(device)},
         "model": {"loaded": str(model.loaded), "parameters": counts},
         "labels": dict(zip(labels.values, labels.names)),
-        "data": {part: {"path": file.path, "rows": len(file.texts), "bad_rows": len(file.problems), "sha256": file.sha256} for part, file in files.items()},
+        "data": {
+            part: {"path": file.path, "rows": len(file.texts), "bad_rows": len(file.problems), "sha256": file.sha256}
+            for part, file in files.items()
+        },
         "epochs": history,
-        "scores": {part: {"accuracy": s.accuracy, "macro_f1": s.macro_f1, "table": s.table, "confusion": s.matrix} for part, s in scores.items()},
+        "scores": {
+            part: {"accuracy": s.accuracy, "macro_f1": s.macro_f1, "table": s.table, "confusion": s.matrix}
+            for part, s in scores.items()
+        },
         "seconds": clock.seconds,
     }
     (folder / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -88,7 +88,9 @@ class LabelSet:
         """The labels that occur, numbers in their order, words in the alphabet's; a mapping file names them all."""
         if examples.mapping:
             return cls(tuple(examples.mapping), tuple(examples.mapping.values()))
-        values = sorted(set(examples.labels), key=lambda label: (not is_number(label), int(label) if is_number(label) else label))
+        values = sorted(
+            set(examples.labels), key=lambda label: (not is_number(label), int(label) if is_number(label) else label)
+        )
         if len(values) > MOST_CLASSES:
             raise UserError(
                 f"{examples.path}: {len(values)} different labels, such as {values[0]!r} and {values[-1]!r}; "
@@ -189,7 +191,9 @@ def decode(data):
                 bad[number] = f"NUL character in column {lines[-1].index(chr(0)) + 1}"
         except UnicodeDecodeError as error:
             lines.append("")
-            bad[number] = f"not UTF-8 (byte 0x{line[error.start]:02x} in column {error.start + 1}); is the file Latin-1?"
+            bad[number] = (
+                f"not UTF-8 (byte 0x{line[error.start]:02x} in column {error.start + 1}); is the file Latin-1?"
+            )
     return lines, bad
 
 
@@ -359,13 +363,17 @@ def suspicions(files, ids, names):
     for part in ("dev", "test"):
         if len(names) > 1 and len(ids.get(part, [])) > 1 and len(set(ids[part])) == 1:
             label = names[ids[part][0]]
-            found.append(f"every row of {files[part].path} is labelled {label}: placeholders? Scores on it mean nothing")
+            found.append(
+                f"every row of {files[part].path} is labelled {label}: placeholders? Scores on it mean nothing"
+            )
     seen = {normalise(text) for text in files["train"].texts} if "train" in files else set()
     for part in ("dev", "test"):
         if part in files:
             shared = sum(normalise(text) in seen for text in files[part].texts)
             if shared:
-                found.append(f"{shared} of {len(files[part].texts)} texts of {files[part].path} are in the training file too")
+                found.append(
+                    f"{shared} of {len(files[part].texts)} texts of {files[part].path} are in the training file too"
+                )
     return found
 
 

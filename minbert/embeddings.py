@@ -25,7 +25,9 @@ class Embeddings(nn.Module):
         """
         length, most = input_ids.size(1), self.position.num_embeddings
         if length > most:
-            raise UserError(f"a text of {length} tokens, but the model has {most} positions: cut it with max_length={most}")
+            raise UserError(
+                f"a text of {length} tokens, but the model has {most} positions: cut it with max_length={most}"
+            )
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         positions = torch.arange(length, device=input_ids.device)  # [T]

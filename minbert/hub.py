@@ -93,7 +93,9 @@ def complete(directory, tokenizer_only):
     if not tokenizer_only and not any((directory / file).exists() for file in WEIGHTS):
         missing.append(WEIGHTS[0])
     if missing:
-        raise UserError(f"{directory} holds no {' and no '.join(missing)}; a model's folder has {listing(tokenizer_only)}")
+        raise UserError(
+            f"{directory} holds no {' and no '.join(missing)}; a model's folder has {listing(tokenizer_only)}"
+        )
     return directory
 
 

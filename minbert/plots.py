@@ -25,8 +25,12 @@ def learning_curve(history, path):
     loss.set_ylim(bottom=0)
     if "accuracy" in history[0]:
         share = loss.twinx()
-        lines += share.plot(epochs, [figures["accuracy"] for figures in history], "s-", color="#1f77b4", label="dev accuracy")
-        lines += share.plot(epochs, [figures["macro_f1"] for figures in history], "^--", color="#d95f02", label="dev macro F1")
+        lines += share.plot(
+            epochs, [figures["accuracy"] for figures in history], "s-", color="#1f77b4", label="dev accuracy"
+        )
+        lines += share.plot(
+            epochs, [figures["macro_f1"] for figures in history], "^--", color="#d95f02", label="dev macro F1"
+        )
         share.set(ylabel="dev", ylim=(0, 1))
     loss.legend(handles=lines, loc="lower left", frameon=False)
     loss.set_title("Learning curve")
@@ -47,7 +51,12 @@ def confusion_matrix(matrix, names, title, path):
             axes.text(predicted, gold, count, ha="center", va="center", color="white" if dark else "black")
     ticks = range(len(names))
     axes.set(xlabel="predicted", ylabel="gold", title=title, yticks=ticks, yticklabels=names)
-    axes.set_xticks(ticks, names, rotation=45 if max(map(len, names)) > 4 else 0, ha="right" if max(map(len, names)) > 4 else "center")
+    axes.set_xticks(
+        ticks,
+        names,
+        rotation=45 if max(map(len, names)) > 4 else 0,
+        ha="right" if max(map(len, names)) > 4 else "center",
+    )
     figure.colorbar(image, label="share of the gold label", fraction=0.046)
     figure.savefig(path)
     plt.close(figure)

@@ -63,8 +63,10 @@ def pick_device(name):
     if name == "auto":
         name = next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there[name]:
-        raise UserError(f"there is no {name} device here; torch {torch.__version__} finds: "
-                        f"{', '.join(device for device in there if there[device])}")
+        raise UserError(
+            f"there is no {name} device here; torch {torch.__version__} finds: "
+            f"{', '.join(device for device in there if there[device])}"
+        )
     return torch.device(name)
 
 
@@ -82,7 +84,9 @@ def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0):
     logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)  # [B, C]
     loss = F.cross_entropy(logits, batch.labels, weight=weight)
     if not loss.isfinite():
-        raise UserError(f"the loss is {loss.item()}: training stopped before it could spoil the weights. A lower --lr helps")
+        raise UserError(
+            f"the loss is {loss.item()}: training stopped before it could spoil the weights. A lower --lr helps"
+        )
     optimizer.zero_grad()
     loss.backward()
     if max_grad_norm:
@@ -96,13 +100,24 @@ def predict(model, data, batch_size, device="cpu", pad_token_id=0):
     """Logits [N, C] of all examples, in their order, without dropout."""
     model.eval()
     order = range(len(data))
-    return torch.cat([
-        model(*batch.to(device)[:3]).float().cpu()
-        for batch in batches(data.encoding, None, order, batch_size, pad_token_id)
-    ])
+    return torch.cat(
+        [
+            model(*batch.to(device)[:3]).float().cpu()
+            for batch in batches(data.encoding, None, order, batch_size, pad_token_id)
+        ]
+    )
 
 
-def fit(model, train, dev, settings, device="cpu", pad_token_id=0, progress=lambda batches, epoch: batches, report=lambda epoch: None):
+def fit(
+    model,
+    train,
+    dev,
+    settings,
+    device="cpu",
+    pad_token_id=0,
+    progress=lambda batches, epoch: batches,
+    report=lambda epoch: None,
+):
     """Train for settings.epochs and leave in the model the weights of the epoch that was best on dev (without: the last).
 
     progress  wraps an epoch's batches and may show them; its .set_postfix(loss=, lr=), if any, is called

@@ -87,7 +87,10 @@ def names(family):
     """A family's table, spelt out: {"encoder.layer.{}.output.LayerNorm.gamma": "encoder.layers.{}.feed_forward_norm.weight"}"""
     table = {}
     for ours, theirs in family.NAMES.items():
-        norm, embedding = ours.endswith("norm"), ours in ("embeddings.token", "embeddings.position", "embeddings.segment")
+        norm, embedding = (
+            ours.endswith("norm"),
+            ours in ("embeddings.token", "embeddings.position", "embeddings.segment"),
+        )
         for module in theirs:
             table[f"{module}.weight"] = f"{ours}.weight"
             if not embedding:
@@ -148,7 +151,9 @@ def fill(model, tensors, source="the checkpoint", keep_head=True):
     if problems:
         raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))
     model.load_state_dict(target | found)
-    return Report(str(source), len(found), sorted({name.rsplit(".", 1)[0].removeprefix("bert.") for name in new}), dropped)
+    return Report(
+        str(source), len(found), sorted({name.rsplit(".", 1)[0].removeprefix("bert.") for name in new}), dropped
+    )
 
 
 def published_name(our_name, family=bert):
