@@ -13,23 +13,17 @@ predictions. Exit status: 0 done, 2 something you can put right, with the reason
 """
 
 import argparse
-import csv
 import difflib
-import json
 import logging
-import os
-import platform
 import sys
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 import minbert
-from minbert import dataset, hub, plots, training
+from minbert import dataset, hub, plots, report, training
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
@@ -38,9 +32,9 @@ from minbert.optimizer import SCHEDULES
 from minbert.tokenizer import BertTokenizer
 from minbert.weights import save_course_checkpoint
 
-HERE = Path(__file__).parent
-SHIPPED = {part: str(HERE / "data" / f"reviews-{part}.txt") for part in ("train", "dev", "test")}
-SHIPPED_LABELS = ["0=negative", "1=positive"]
+SHIPPED = Path(__file__).parent / "data"
+SHIPPED_LABELS = ("0=negative", "1=positive")
+PARTS = ("train", "dev", "test")
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,139 +43,28 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, arguments):
         def spell(argument):
             flag, equals, value = argument.partition("=")
-            return flag.replace("-", "_").replace("__", "--", 1) + equals + value if flag.startswith("--") else argument
+            return "--" + flag[2:].replace("-", "_") + equals + value if flag.startswith("--") else argument
 
         return super().parse_args([spell(argument) for argument in arguments])
 
     def error(self, message):
-        unknown = [word for word in message.split() if word.startswith("--")]
-        close = (
-            difflib.get_close_matches(unknown[0], self._option_string_actions, n=1) if "unrecognized" in message else []
-        )
-        hint = f"; did you mean {close[0]}?" if close else ""
+        flag = next((word for word in message.split() if word.startswith("--")), "")
+        close = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+        hint = f"; did you mean {close[0]}?" if close and "unrecognized" in message else ""
         raise UserError(f"{message}{hint} (--help lists all flags)")
 
 
-def parse(arguments):
-    parser = Parser(
-        prog="train_classifier.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument_group("data").add_argument
-    add("--train", metavar="FILE", help="default: data/reviews-train.txt, with its dev and test files")
-    add("--dev", metavar="FILE", help="scored after each epoch; the best epoch is kept")
-    add("--test", metavar="FILE", help="scored once, at the end; may lack labels")
-    add("--format", choices=dataset.FORMATS, help="default: recognised from the file")
-    add("--text_column", metavar="NAME", help="of a table with a header")
-    add("--label_column", metavar="NAME", help="of a table with a header")
-    add(
-        "--labels",
-        nargs="+",
-        metavar="LABEL",
-        help="all classes in the order of their ids, as VALUE or VALUE=NAME; default: those that occur in --train",
-    )
-    add("--skip_bad_rows", action="store_true", help="list them and go on; default: stop")
-    add("--limit", type=natural, metavar="N", help="use the first N rows of each file: a quick look")
-    add = parser.add_argument_group("model").add_argument
-    add(
-        "--model",
-        default="all-MiniLM-L6-v2",
-        metavar="NAME",
-        help="a folder or a name, such as bert-base-uncased; default: %(default)s",
-    )
-    add(
-        "--option",
-        type=option,
-        metavar="pretrain|flexible",
-        help="pretrain: the encoder is frozen, only the linear layer learns (also: freeze, last-linear-layer); "
-        "flexible: everything learns (also: finetune, full-model); default: flexible",
-    )
-    add(
-        "--pooling",
-        choices=BOUNDS["pooling"],
-        help="what the linear layer reads: the pooler's output, the first token, or the mean of all; default: the checkpoint's, or pooler",
-    )
-    add(
-        "--hidden_dropout_prob",
-        type=share,
-        metavar="P",
-        help="dropout before the linear layer (the encoder keeps its own); default: 0.3",
-    )
-    add("--max_length", type=natural, metavar="N", help="cut texts to N tokens; default: what the model can read")
-    add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=natural, default=3, metavar="N", help="default: %(default)s")
-    add(
-        "--lr",
-        type=positive,
-        metavar="RATE",
-        help=f"the peak; default: {training.LEARNING_RATES['pretrain']} with pretrain, {training.LEARNING_RATES['flexible']} with flexible",
-    )
-    add("--batch_size", type=natural, default=16, metavar="N", help="default: %(default)s")
-    add("--weight_decay", type=non_negative, default=0.01, metavar="X", help="default: %(default)s")
-    add(
-        "--warmup",
-        type=non_negative,
-        default=0.1,
-        metavar="X",
-        help="a share of the run if below 1, else steps; default: %(default)s",
-    )
-    add(
-        "--schedule",
-        choices=tuple(SCHEDULES),
-        default="linear",
-        help="of the learning rate after the warm-up; default: %(default)s",
-    )
-    add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
-    add("--seed", type=int, default=11711, metavar="N", help="default: %(default)s")
-    add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="default: %(default)s")
-    add("--use_gpu", action="store_true", help="the same as --device cuda")
-    add = parser.add_argument_group("output").add_argument
-    add("--out", metavar="FOLDER", help="default: runs/OPTION-EPOCHS-LR")
-    add("--dev_out", metavar="FILE", help="predictions as 'pred ||| text'; default: dev_out.txt in --out")
-    add("--test_out", metavar="FILE", help="the same for test")
-    add("--filepath", metavar="FILE.pt", help="also write the course kits' single-file checkpoint, for torch.load")
-    add("--eval_only", action="store_true", help="do not train: score --dev and --test with --model as it is")
-    add("--plot", action="store_true", help="also draw the confusion matrices and the learning curve as SVG")
-    args = parser.parse_args(arguments)
+def number(kind, low, high=float("inf"), wanted=""):
+    """A parser of numbers for argparse: low <= number < high."""
 
-    args.shipped = not (args.train or args.dev or args.test)
-    if args.shipped:
-        args.train, args.dev, args.test = SHIPPED.values()
-    if args.eval_only:
-        args.train = None
-    elif not args.train:
-        raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
-    if args.use_gpu:
-        args.device = "cuda"
-    if args.plot:
-        plots.pyplot()  # better now than after the training
-    return args
+    def parse(text):
+        value = kind(text)
+        if not low <= value < high:
+            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
+        return value
 
-
-def natural(text):
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return int(text)
-
-
-def non_negative(text):
-    if not 0 <= float(text) < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return float(text)
-
-
-def positive(text):
-    if not non_negative(text):
-        raise argparse.ArgumentTypeError("0 would learn nothing")
-    return float(text)
-
-
-def share(text):
-    if not 0 <= float(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 up to 1")
-    return float(text)
+    parse.__name__ = "whole number" if kind is int else "number"  # argparse: "invalid whole number value: 'x'"
+    return parse
 
 
 def option(text):
@@ -191,115 +74,138 @@ def option(text):
     return name
 
 
-# The stages
+def parse(arguments):
+    """Command line -> settings, checked as far as they can be before anything is read."""
+    natural = number(int, 1, wanted="1 or more")
+    amount = number(float, 0.0, wanted="0 or more")
+    rates = training.LEARNING_RATES
+    parser = Parser(
+        prog="train_classifier.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument_group("data").add_argument
+    add("--train", metavar="FILE", help="default: the reviews in data/, with their dev and test files")
+    add("--dev", metavar="FILE", help="scored after each epoch; the best epoch is kept")
+    add("--test", metavar="FILE", help="scored once, at the end; may lack labels")
+    add("--format", choices=dataset.FORMATS, help="default: recognised from each file")
+    add("--text_column", metavar="NAME", help="of a table with a header")
+    add("--label_column", metavar="NAME", help="of a table with a header")
+    add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --train")
+    add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
+    add("--limit", type=natural, metavar="N", help="use the first N rows of each file, for a quick look")
+    add = parser.add_argument_group("model").add_argument
+    add("--model", default="all-MiniLM-L6-v2", metavar="NAME", help="a folder or a known name; default: %(default)s")
+    add(
+        "--option",
+        type=option,
+        default="flexible",
+        metavar="OPTION",
+        help="pretrain: the encoder is frozen, only the linear layer learns (also: freeze, last-linear-layer); "
+        "flexible: everything learns (also: finetune, full-model); default: %(default)s",
+    )
+    add(
+        "--pooling",
+        choices=BOUNDS["pooling"],
+        help="what the linear layer reads: the pooler's output, the first "
+        "token's vector, or the mean of all tokens'; default: the checkpoint's, or pooler",
+    )
+    add(
+        "--hidden_dropout_prob",
+        type=number(float, 0.0, 1.0, "a share from 0 up to 1"),
+        default=0.3,
+        metavar="P",
+        help="dropout before the linear layer (the encoder keeps its own); default: %(default)s",
+    )
+    add(
+        "--max_length",
+        type=number(int, 3, wanted="3 or more"),
+        metavar="N",
+        help="cut texts to N tokens; default: as many as the model can read",
+    )
+    add = parser.add_argument_group("training").add_argument
+    add("--epochs", type=natural, default=3, metavar="N", help="default: %(default)s")
+    add(
+        "--lr",
+        type=number(float, 1e-12, wanted="above 0"),
+        metavar="RATE",
+        help=f"the highest learning rate; default: {rates['pretrain']} for pretrain, {rates['flexible']} for flexible",
+    )
+    add("--batch_size", type=natural, default=16, metavar="N", help="default: %(default)s")
+    add("--weight_decay", type=amount, default=0.01, metavar="X", help="default: %(default)s")
+    add("--warmup", type=amount, default=0.1, metavar="X", help="a share of the run, or steps; default: %(default)s")
+    add("--schedule", choices=tuple(SCHEDULES), default="linear", help="after the warm-up; default: %(default)s")
+    add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
+    add("--seed", type=number(int, 0, wanted="0 or more"), default=11711, metavar="N", help="default: %(default)s")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: %(default)s")
+    add("--use_gpu", action="store_true", help="the same as --device cuda")
+    add("--eval_only", action="store_true", help="do not train: score --dev and --test with --model as it is")
+    add = parser.add_argument_group("output").add_argument
+    add("--out", metavar="FOLDER", help="default: runs/OPTION-EPOCHS-LR")
+    add("--dev_out", metavar="FILE", help="predictions as 'pred ||| text'; default: dev_out.txt in --out")
+    add("--test_out", metavar="FILE", help="the same for --test")
+    add("--filepath", metavar="FILE.pt", help="also write the course kits' one-file checkpoint, for torch.load")
+    add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
+    args = parser.parse_args(arguments)
 
-
-class Clock:
-    """Seconds spent in each phase."""
-
-    def __init__(self):
-        self.seconds = {}
-
-    @contextmanager
-    def __call__(self, phase):
-        begin = time.perf_counter()
-        yield
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - begin
+    args.shipped = not (args.train or args.dev or args.test)
+    if args.shipped:
+        args.train, args.dev, args.test = (str(SHIPPED / f"reviews-{part}.txt") for part in PARTS)
+    if args.eval_only:
+        args.train = None
+    elif not args.train:
+        raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
+    if args.use_gpu:
+        args.device = "cuda"
+    if args.plot:
+        plots.pyplot()  # better to fail now than after the training
+    return args
 
 
 def read_data(args):
-    """The files named in args -> {part: Examples}, {part: classes by row}, LabelSet. Prints a summary."""
-    files, ids = {}, {}
-    if args.labels:
-        labels = dataset.LabelSet.declare(args.labels)
+    """The files named in args -> {part: Examples}, {part: the class of each row}, LabelSet."""
+    files, ids, labels = {}, {}, None
+    if args.labels or (args.shipped and not args.eval_only):
+        labels = dataset.LabelSet.declare(args.labels or SHIPPED_LABELS)
     elif args.eval_only:
-        labels = stored_labels(args.model)
-    elif args.shipped:
-        labels = dataset.LabelSet.declare(SHIPPED_LABELS)
-    else:
-        labels = None
-    print("data")
-    for part in ("train", "dev", "test"):
+        config = Config.from_json(hub.find(args.model) / "config.json")
+        names = config.labels or tuple(str(id) for id in range(config.num_labels))
+        labels = dataset.LabelSet(names, names)
+    for part in PARTS:
         path = getattr(args, part)
         if not path:
             continue
-        needed = part == "train" or (part == "dev" and not args.eval_only)
-        examples = dataset.read(path, args.format, args.text_column, args.label_column, labels_required=needed)
+        needs_labels = part == "train" or (part == "dev" and not args.eval_only)
+        examples = dataset.read(path, args.format, args.text_column, args.label_column, needs_labels)
         if args.limit:
             examples.keep(range(min(args.limit, len(examples.texts))))
-        if labels is None:
-            labels = dataset.LabelSet.collect(examples)
-        if examples.labels:
+        labels = labels or dataset.LabelSet.collect(examples)
+        if examples.labelled:
             ids[part] = labels.ids(examples)
         listing = dataset.refuse_bad_rows(examples, args.skip_bad_rows)
-        files[part] = examples
-        counts = (
-            ", ".join(f"{name} {ids[part].count(id)}" for id, name in enumerate(labels.names))
-            if part in ids
-            else "no labels"
-        )
-        columns = f"; columns {examples.columns}" if examples.columns else ""
-        skipped = f"; {len(examples.problems)} bad rows left out" if listing else ""
-        print(
-            f"  {part:5}  {shorten(path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
-        )
         if listing:
-            print(listing, file=sys.stderr)
+            report.warn(listing)
+        files[part] = examples
+        print("  " + report.describe_data(part, examples, ids.get(part), labels))
     print(
-        f"  labels {', '.join(name if name == str(id) else f'{id} = {name}' for id, name in enumerate(labels.names))}"
+        "  labels: " + ", ".join(name if name == str(id) else f"{id} = {name}" for id, name in enumerate(labels.names))
     )
     return files, ids, labels
 
 
-def stored_labels(model):
-    """The labels that a trained folder was trained with; numbers where it names none."""
-    config = Config.from_json(hub.find(model) / "config.json")
-    names = config.labels or tuple(str(id) for id in range(config.num_labels))
-    return dataset.LabelSet(names, names)
-
-
-def shorten(path):
-    """A path as a person would type it here."""
-    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
-
-
 def load_model(args, labels):
-    """The classifier and its tokenizer, from args.model. Prints a summary."""
-    changes = {"labels": labels.names, "num_labels": len(labels.names)}
-    if args.option:
-        changes["option"] = args.option
-    if args.pooling:
-        changes["pooling"] = args.pooling
+    """The classifier and the tokenizer of args.model."""
+    changes = {"labels": labels.names, "option": args.option, "pooling": args.pooling}
     if not args.eval_only:
-        changes["classifier_dropout"] = 0.3 if args.hidden_dropout_prob is None else args.hidden_dropout_prob
+        changes["classifier_dropout"] = args.hidden_dropout_prob
+    changes = {name: value for name, value in changes.items() if value is not None}
     model = BertSentClassifier.from_pretrained(args.model, **changes)
     tokenizer = BertTokenizer.from_pretrained(args.model)
     if len(tokenizer) > model.config.vocab_size:
-        raise UserError(
-            f"{args.model}: vocab.txt has {len(tokenizer)} tokens, but the model only {model.config.vocab_size}"
-        )
+        sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {model.config.vocab_size}"
+        raise UserError(f"{args.model}: {sizes}")
     return model, tokenizer
-
-
-def describe(model):
-    """Sizes and parameters, for people."""
-    config = model.config
-    counts = {
-        "in all": sum(p.numel() for p in model.parameters()),
-        "in the head": sum(p.numel() for p in model.classifier.parameters()),
-        "that learn": sum(p.numel() for p in model.parameters() if p.requires_grad),
-    }
-    print("model")
-    print(f"  {model.loaded}")
-    print(
-        f"  {config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads; parameters: "
-        + ", ".join(f"{count:,} {where}" for where, count in counts.items())
-    )
-    meaning = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}[
-        config.option
-    ]
-    print(f"  option {config.option}: {meaning}; the head reads: {config.pooling}")
-    return counts
 
 
 def encode(tokenizer, files, ids, max_length):
@@ -311,103 +217,64 @@ def encode(tokenizer, files, ids, max_length):
             encoding = tokenizer(examples.texts, truncation=True, max_length=max_length)
         data[part] = training.Data(encoding, ids.get(part))
         for warning in caught:
-            warn(f"{part}: {warning.message}")
+            report.warn(f"{part}: {warning.message}")
     return data
 
 
-def warn(sentence):
-    print(f"warning: {sentence}", file=sys.stderr)
-
-
-def warn_before_training(args, files, ids, labels, tokenizer, settings):
+def warn_before_training(args, files, ids, labels, model, tokenizer, settings):
     """What a person would want to know before the hour is spent."""
     for sentence in dataset.suspicions(files, ids, labels.names):
-        warn(sentence)
-    texts = files["train"].texts if "train" in files else []
-    if texts and not tokenizer.lower_case and not any(text != text.lower() for text in texts):
-        warn(
-            f"{args.model} is a cased model, but the training texts have no capital letter: an uncased model fits them better"
-        )
-    if texts:
-        _, total, warmup = settings.steps(len(texts))
-        if warmup >= total:
-            warn(
-                f"the warm-up of {warmup} steps is as long as the run of {total}: the learning rate never reaches its peak"
-            )
+        report.warn(sentence)
+    if args.eval_only:
+        if "classifier" in model.loaded.new:
+            report.warn(f"{args.model} has no classifier for these labels: a random one gives the scores below")
+        return
+    texts = files["train"].texts
+    if not tokenizer.lower_case and not any(text != text.lower() for text in texts):
+        report.warn(f"{args.model} is cased, but the training texts have no capital letter: use an uncased model")
+    _, total, warmup = settings.steps(len(texts))
+    if warmup >= total:
+        report.warn(f"a warm-up of {warmup} steps in a run of {total}: the learning rate never reaches its highest")
 
 
-def show_epochs(epochs):
-    """A tqdm bar for each epoch, and a line when it is done."""
-
-    def progress(stream, epoch, steps):
-        return tqdm(stream, total=steps, desc=f"epoch {epoch}/{epochs}", unit="batch", leave=False, disable=None)
-
-    def report(figures):
-        dev = (
-            f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}"
-            if "accuracy" in figures
-            else ""
-        )
-        best = "  best so far" if dev and figures["best"] else ""
-        print(
-            f"  epoch {figures['epoch']}  loss {figures['loss']:.4f}{dev}  ({figures['seconds']:.0f} s){best}",
-            flush=True,
-        )
-
-    return progress, report
+def train(args, model, data, settings, device):
+    """Fit the model and show how it goes. Returns the figures of each epoch."""
+    steps, _, warmup = settings.steps(len(data["train"]))
+    default = "" if args.lr else f", the default for {model.config.option}"
+    print(
+        f"training: {args.epochs} epochs of {steps} batches of up to {args.batch_size}; AdamW, learning rate "
+        f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
+    )
+    show = report.Progress(args.epochs, steps)
+    return training.fit(model, data["train"], data.get("dev"), settings, device, show.bars, show.watch, show.line)
 
 
-def write_predictions(folder, part, examples, gold, probabilities, names, course_file):
-    """PART_predictions.csv, and the course kits' file of lines 'pred ||| text'."""
-    predicted = probabilities.argmax(-1).tolist()
-    with open(folder / f"{part}_predictions.csv", "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
-        for index, text in enumerate(examples.texts):
-            label = names[gold[index]] if gold else ""
-            row = [round(p, 6) for p in probabilities[index].tolist()]
-            writer.writerow([text, label, names[predicted[index]], *row])
-    course_file.parent.mkdir(parents=True, exist_ok=True)
-    lines = (f"{id} ||| {' '.join(text.split())}\n" for id, text in zip(predicted, examples.texts))
-    course_file.write_text("".join(lines), encoding="utf-8")
+def evaluate(args, part, model, examples, data, labels, device, folder):
+    """Predict one file, write the predictions, and print and return its scores (None without gold labels)."""
+    probabilities = training.predict(model, data, args.batch_size, device).softmax(-1)
+    report.write_predictions(folder / f"{part}_predictions.csv", examples, data.labels, probabilities, labels.names)
+    course_file = getattr(args, f"{part}_out") or folder / f"{part}_out.txt"
+    report.write_course_predictions(course_file, examples, probabilities)
+    if data.labels is None:
+        return None
+    scores = score(data.labels, probabilities.argmax(-1).tolist(), labels.names)
+    print(f"\n{part}: accuracy {scores.accuracy:.4f}, macro F1 {scores.macro_f1:.4f}")
+    print(scores.report, scores.confusion, sep="\n\n")
+    if args.plot:
+        plots.confusion_matrix(scores.matrix, labels.names, part, folder / f"{part}_confusion.svg")
+    return scores
 
 
-def prepare(args, folder):
-    """Make the folder of the results, before the work that is to be saved in it."""
-    inputs = {Path(path).resolve() for path in (args.train, args.dev, args.test) if path}
-    for output in (args.dev_out, args.test_out, args.filepath):
-        if output and Path(output).resolve() in inputs:
-            raise UserError(f"{output} is one of the files to read; it would be overwritten")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").touch()
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror})") from None
-
-
-def environment():
-    """What a figure may depend on."""
-    return {
-        "minbert": minbert.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def main(arguments=None):
-    args = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", level=logging.ERROR)  # model.loaded says it, in its place
-    clock = Clock()
+def main(arguments):
+    args = parse(arguments)
+    logging.getLogger("minbert").setLevel(logging.ERROR)  # what was loaded is printed in its place
     device = training.pick_device(args.device)
     training.set_seed(args.seed)
-    print(
-        f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, seed {args.seed}"
-    )
-
+    threads = f"{torch.get_num_threads()} threads"
+    print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}\ndata")
     files, ids, labels = read_data(args)
     model, tokenizer = load_model(args, labels)
+    print("model", *report.describe_model(model), sep="\n  ")
     option = model.config.option
     settings = training.Settings(
         epochs=args.epochs,
@@ -419,53 +286,26 @@ def main(arguments=None):
         balanced=args.class_weights == "balanced",
         seed=args.seed,
     )
-    counts = describe(model)
-    with clock("tokenise"):
-        limit = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
-        data = encode(tokenizer, files, ids, limit)
-    warn_before_training(args, files, ids, labels, tokenizer, settings)
-    if args.eval_only and any(part.startswith("classifier") for part in model.loaded.new):
-        warn(f"{args.model} has no classifier for these labels: its new one is random, and so are these scores")
     folder = Path(args.out or ("runs/eval" if args.eval_only else f"runs/{option}-{args.epochs}-{settings.lr}"))
-    prepare(args, folder)
+    outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
+    report.prepare(folder, [examples.path for examples in files.values()], outputs)
 
-    history = []
-    if "train" in data:
-        steps, total, warmup = settings.steps(len(data["train"]))
-        default = "" if args.lr else f", the default for {option}"
-        print(
-            f"training: {args.epochs} epochs of {steps} batches of {args.batch_size}; AdamW, learning rate {settings.lr}{default}; "
-            f"{settings.schedule} schedule, {warmup} steps of warm-up"
-        )
-        progress, report = show_epochs(args.epochs)
-        with clock("train and score dev"):
-            history = training.fit(
-                model,
-                data["train"],
-                data.get("dev"),
-                settings,
-                device,
-                tokenizer.pad_token_id,
-                progress=lambda stream, epoch: progress(stream, epoch, steps),
-                report=report,
-            )
+    begin = time.perf_counter()
+    longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    data = encode(tokenizer, files, ids, longest)
+    seconds = {"tokenise": time.perf_counter() - begin}
+    warn_before_training(args, files, ids, labels, model, tokenizer, settings)
+    history = [] if args.eval_only else train(args, model, data, settings, device)
+    seconds["train"] = sum(figures["train_seconds"] for figures in history)
 
-    scores = {}
+    begin = time.perf_counter()
     model.to(device)
-    for part in ("dev", "test"):
-        if part not in data:
-            continue
-        with clock("evaluate"):
-            logits = training.predict(model, data[part], args.batch_size, device, tokenizer.pad_token_id)
-        probabilities = logits.softmax(-1)
-        course_file = Path(getattr(args, f"{part}_out") or folder / f"{part}_out.txt")
-        write_predictions(folder, part, files[part], ids.get(part), probabilities, labels.names, course_file)
-        if part in ids:
-            scores[part] = score(ids[part], probabilities.argmax(-1).tolist(), labels.names)
-            print(f"\n{part}: accuracy {scores[part].accuracy:.4f}, macro F1 {scores[part].macro_f1:.4f}")
-            print(scores[part].report, scores[part].confusion, sep="\n\n")
-            if args.plot:
-                plots.confusion_matrix(scores[part].matrix, labels.names, part, folder / f"{part}_confusion.svg")
+    scores = {
+        part: evaluate(args, part, model, files[part], data[part], labels, device, folder)
+        for part in ("dev", "test")
+        if part in data
+    }
+    seconds["evaluate"] = time.perf_counter() - begin + sum(figures.get("evaluate_seconds", 0) for figures in history)
 
     if history:
         model.save_pretrained(folder)
@@ -475,36 +315,46 @@ def main(arguments=None):
             save_course_checkpoint(model, args.filepath)
         if args.plot:
             plots.learning_curve(history, folder / "learning_curve.svg")
-    record = {
-        "arguments": vars(args),
-        "settings": vars(settings),
-        "environment": environment() | {"device": str(device)},
-        "model": {"loaded": str(model.loaded), "parameters": counts},
-        "labels": dict(zip(labels.values, labels.names)),
-        "data": {
-            part: {"path": file.path, "rows": len(file.texts), "bad_rows": len(file.problems), "sha256": file.sha256}
-            for part, file in files.items()
+    report.write_run(
+        folder / "run.json",
+        {
+            "arguments": vars(args),
+            "settings": vars(settings),
+            "device": str(device),
+            "model": {"loaded": str(model.loaded), "parameters": report.count_parameters(model)},
+            "labels": dict(zip(labels.values, labels.names)),
+            "data": {
+                part: {
+                    "path": file.path,
+                    "sha256": file.sha256,
+                    "rows": len(file.texts),
+                    "bad_rows": len(file.problems),
+                }
+                for part, file in files.items()
+            },
+            "epochs": history,
+            "scores": {part: vars(figures) for part, figures in scores.items() if figures},
+            "seconds": seconds,
         },
-        "epochs": history,
-        "scores": {
-            part: {"accuracy": s.accuracy, "macro_f1": s.macro_f1, "table": s.table, "confusion": s.matrix}
-            for part, s in scores.items()
-        },
-        "seconds": clock.seconds,
-    }
-    (folder / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print("\ntime: " + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in clock.seconds.items()))
-    print(f"written to {shorten(folder)}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
+    )
+    print("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
+    print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
     if history:
-        print(f"use it again: python train_classifier.py --eval_only --model {shorten(folder)} --test FILE")
+        print(f"use it: python train_classifier.py --eval_only --model {report.short(folder)} --test FILE")
+
+
+def run():
+    """main, for the command line: mistakes as one line, and the exit status of the module's docstring."""
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; no model was saved", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was saved", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(run())

@@ -1,4 +1,4 @@
-"""Who looks at whom: masks, the attention equation, and the projections around it (Vaswani et al. 2017, section 3.2)."""
+"""Who looks at whom: masks, the attention equation, the projections around it (Vaswani et al. 2017, section 3.2)."""
 
 import math
 
@@ -16,6 +16,11 @@ def causal_mask(length, device=None):
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
+def attention_scores(query, key):
+    """How well each query meets each key: Q K^T / sqrt(K); query, key [B, H, T, K] -> [B, H, T, T]"""
+    return query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+
+
 def attend(query, key, value, mask, dropout=lambda x: x):
     """softmax(Q K^T / sqrt(K)) V: each token's mean of the values it may look at (Vaswani et al. 2017, equation 1).
 
@@ -26,7 +31,7 @@ def attend(query, key, value, mask, dropout=lambda x: x):
 
     Each row of probabilities sums to 1, but a row that may look at nothing is all 0: it gets nothing, and no NaN.
     """
-    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # [B, H, T, T]
+    scores = attention_scores(query, key)  # [B, H, T, T]
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     probabilities = scores.softmax(dim=-1).masked_fill(~mask, 0.0)
     return dropout(probabilities) @ value, probabilities

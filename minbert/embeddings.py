@@ -1,4 +1,4 @@
-"""Ids -> vectors: what a token is, where it stands and which text it belongs to, added up (Devlin et al. 2019, fig. 2)."""
+"""Ids -> vectors: what a token is, where it stands, which text it belongs to, added up (Devlin et al. 2019, fig. 2)."""
 
 import torch
 from torch import nn

@@ -23,7 +23,7 @@ def score(gold, predicted, names):
     The macro mean runs over all named classes; one that never occurs counts with F1 0.
     """
     ids = range(len(names))
-    options = dict(labels=list(ids), target_names=list(names), zero_division=0)
+    options = {"labels": list(ids), "target_names": list(names), "zero_division": 0}
     table = metrics.classification_report(gold, predicted, output_dict=True, **options)
     matrix = metrics.confusion_matrix(gold, predicted, labels=list(ids)).tolist()
     return Scores(

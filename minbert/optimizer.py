@@ -30,10 +30,8 @@ class AdamW(torch.optim.Optimizer):
         ):
             if not legal:
                 raise ValueError(f"{name} cannot be {value}")
-        defaults = dict(
-            lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, efficient=efficient, correct_bias=correct_bias
-        )
-        super().__init__(params, defaults)
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, settings | {"efficient": efficient, "correct_bias": correct_bias})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -70,7 +68,7 @@ def update(weight, grad, step, mean, square, group):
 
 
 def parameter_groups(model, weight_decay):
-    """What learns, in two groups for AdamW: matrices decay, biases and norms do not (Devlin et al. 2019, appendix A.2)."""
+    """What learns, in two groups for AdamW: matrices decay, biases and norms do not (google-research/bert)."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
         {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},

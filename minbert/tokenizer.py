@@ -6,6 +6,7 @@ pieces that the vocabulary holds. Hugging Face's Rust tokenizer differs from it 
 lists them. Categories of characters come from Python's unicodedata, so a newer Python knows newer characters.
 """
 
+import itertools
 import json
 import unicodedata
 import warnings
@@ -194,13 +195,12 @@ class BertTokenizer:
         if self.strip_accents:
             chars = [(c, at) for char, at in chars for c in unicodedata.normalize("NFD", char)]
             chars = [(char, at) for char, at in canonical_order(chars) if char.translate(STRIP_ACCENT)]
-        words, word = [], ("", [])
-        for char, at in [(c, at) for char, at in chars for c in char.translate(SPLIT_OFF)] + [(" ", -1)]:
-            if not char.isspace():
-                word = (word[0] + char, word[1] + [at])
-            elif word[0]:
-                words.append(word)
-                word = ("", [])
+        words = []
+        chars = [(c, at) for char, at in chars for c in char.translate(SPLIT_OFF)]
+        for is_space, run in itertools.groupby(chars, key=lambda item: item[0].isspace()):
+            if not is_space:
+                word, positions = zip(*run)
+                words.append(("".join(word), list(positions)))
         return words
 
     def tokenize_with_offsets(self, text, keep_special=False):
@@ -263,16 +263,16 @@ class BertTokenizer:
         return_offsets_mapping=False,
         allow_special=False,
     ):
-        """Encode a text, or a list of texts, or texts with their pairs, as [CLS] text [SEP] or [CLS] text [SEP] pair [SEP].
+        """Encode a text or a list of texts as [CLS] text [SEP], with their pairs as [CLS] text [SEP] pair [SEP].
 
         padding        False; True or "longest": to the longest here; "max_length": to max_length
         truncation     False; True: cut to max_length tokens, special ones included; of a pair, cut the longer
         max_length     None: the model's (512 for BERT)
         return_tensors None: lists of int; "pt": tensors int64 [B, T]
         allow_special  False: "[SEP]" in a text is five characters of text. True: it is the control token
-        returns        Encoding of input_ids, token_type_ids (0 first text, 1 second), attention_mask (1 token, 0 padding)
-                       and, with return_offsets_mapping, offset_mapping: (start, end) of each token in its text
-                       in characters, (0, 0) for special tokens and padding
+        returns        Encoding of input_ids, token_type_ids (0 first text, 1 second), attention_mask (1 token,
+                       0 padding) and, with return_offsets_mapping, offset_mapping: (start, end) of each token in
+                       its text in characters, (0, 0) for special tokens and padding
 
         Warns once, with the number of texts that were cut. Raises UserError for what is not text, and for texts of
         different lengths that should become one tensor.
@@ -334,13 +334,12 @@ class BertTokenizer:
 
     def assemble(self, row, add_special_tokens):
         """One or two lists of (id, span) -> the entries of one row, with [CLS] and [SEP] in place."""
-        tokens, segments = [], []
-        if add_special_tokens:
-            tokens, segments = [(self.cls_token_id, (0, 0))], [0]
+        first = [(self.cls_token_id, (0, 0))] if add_special_tokens else []
+        last = [(self.sep_token_id, (0, 0))] if add_special_tokens else []
+        tokens, segments = first, [0] * len(first)
         for segment, pieces in enumerate(row):
-            pieces = pieces + [(self.sep_token_id, (0, 0))] if add_special_tokens else pieces
-            tokens += pieces
-            segments += [segment] * len(pieces)
+            tokens = tokens + pieces + last
+            segments += [segment] * len(pieces + last)
         return {
             "input_ids": [id for id, _ in tokens],
             "token_type_ids": segments,
@@ -364,14 +363,10 @@ def shorten(row: Sequence[list], room):
 
 def canonical_order(chars):
     """Sort each run of combining characters by class, as NFD does; chars is [(character, position), ...]."""
-    ordered, run = [], []
-    for item in chars:
-        if unicodedata.combining(item[0]):
-            run.append(item)
-        else:
-            ordered += sorted(run, key=lambda pair: unicodedata.combining(pair[0])) + [item]
-            run = []
-    return ordered + sorted(run, key=lambda pair: unicodedata.combining(pair[0]))
+    ordered = []
+    for _, run in itertools.groupby(chars, key=lambda item: unicodedata.combining(item[0]) > 0):
+        ordered += sorted(run, key=lambda item: unicodedata.combining(item[0]))
+    return ordered
 
 
 def read_vocab(path):

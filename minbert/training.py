@@ -71,7 +71,7 @@ def pick_device(name):
 
 
 def class_weights(labels, classes):
-    """n / (C n_c) for each class c: rare classes weigh more, the mean weight of an example is 1. Absent ones weigh 0."""
+    """n / (C n_c) for each class c: rare classes weigh more, the mean over the examples is 1. Absent ones weigh 0."""
     counts = torch.bincount(torch.tensor(labels), minlength=classes)
     return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0)
 
@@ -95,67 +95,69 @@ def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0):
     return loss.item()
 
 
+def train_epoch(model, stream, optimizer, rates, weight=None, max_grad_norm=1.0, watch=lambda loss, rate: None):
+    """One pass over the batches of stream, each with the next learning rate of rates.
+
+    watch    called with each batch's loss and rate
+    returns  the mean loss of an example
+    """
+    model.train()
+    loss_sum, examples = 0.0, 0
+    for batch, rate in zip(stream, rates):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = train_step(model, batch, optimizer, weight, max_grad_norm)
+        watch(loss, rate)
+        loss_sum += loss * len(batch.labels)
+        examples += len(batch.labels)
+    return loss_sum / examples
+
+
 @torch.no_grad()
-def predict(model, data, batch_size, device="cpu", pad_token_id=0):
+def predict(model, data, batch_size, device="cpu"):
     """Logits [N, C] of all examples, in their order, without dropout."""
     model.eval()
-    order = range(len(data))
-    return torch.cat(
-        [
-            model(*batch.to(device)[:3]).float().cpu()
-            for batch in batches(data.encoding, None, order, batch_size, pad_token_id)
-        ]
-    )
+    stream = batches(data.encoding, None, range(len(data)), batch_size)
+    return torch.cat([model(*batch.to(device)[:3]).float().cpu() for batch in stream])
 
 
-def fit(
-    model,
-    train,
-    dev,
-    settings,
-    device="cpu",
-    pad_token_id=0,
-    progress=lambda batches, epoch: batches,
-    report=lambda epoch: None,
-):
-    """Train for settings.epochs and leave in the model the weights of the epoch that was best on dev (without: the last).
+def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch: stream, watch=None, report=None):
+    """Train for settings.epochs; leave in the model the weights of the epoch best on dev, or without dev the last.
 
-    progress  wraps an epoch's batches and may show them; its .set_postfix(loss=, lr=), if any, is called
-    report    called with each epoch's figures, a dict, as soon as they are known
-    returns   the list of these: epoch, loss (mean over examples), seconds, accuracy and macro_f1 on dev, best
+    train, dev  Data; dev may be None
+    progress    wraps the batches of an epoch, to show them pass
+    watch       called with each batch's loss and learning rate
+    report      called with each epoch's figures, a dict, as soon as they are known
+    returns     the list of these: epoch, loss, train_seconds, best (the best so far), and with dev its accuracy,
+                macro_f1 and evaluate_seconds
     """
+    watch, report = watch or (lambda loss, rate: None), report or (lambda figures: None)
     model.to(device)
-    per_epoch, total, warmup = settings.steps(len(train))
-    rate = SCHEDULES[settings.schedule]
+    _, total, warmup = settings.steps(len(train))
     optimizer = AdamW(parameter_groups(model, settings.weight_decay), lr=settings.lr)
-    names = range(model.config.num_labels)
-    weight = class_weights(train.labels, len(names)).to(device) if settings.balanced else None
-    history, best, step = [], None, 0
+    rates = (settings.lr * SCHEDULES[settings.schedule](step, warmup, total) for step in range(total))
+    classes = model.config.num_labels
+    weight = class_weights(train.labels, classes).to(device) if settings.balanced else None
+    history, best = [], None
     for epoch in range(1, settings.epochs + 1):
-        begin, loss_sum = time.perf_counter(), 0.0
-        model.train()
+        begin = time.perf_counter()
         order = epoch_order(len(train), settings.seed, epoch)
-        stream = batches(train.encoding, train.labels, order, settings.batch_size, pad_token_id)
-        bar = progress(stream, epoch)
-        for batch in bar:
-            for group in optimizer.param_groups:
-                group["lr"] = settings.lr * rate(step, warmup, total)
-            loss = train_step(model, batch.to(device), optimizer, weight, settings.max_grad_norm)
-            loss_sum += loss * len(batch.labels)
-            step += 1
-            if hasattr(bar, "set_postfix"):
-                bar.set_postfix(loss=f"{loss:.4f}", lr=f"{optimizer.param_groups[0]['lr']:.1e}", refresh=False)
-        figures = {"epoch": epoch, "loss": loss_sum / len(train), "seconds": time.perf_counter() - begin}
+        stream = batches(train.encoding, train.labels, order, settings.batch_size)
+        stream = (batch.to(device) for batch in progress(stream, epoch))
+        loss = train_epoch(model, stream, optimizer, rates, weight, settings.max_grad_norm, watch)
+        figures = {"epoch": epoch, "loss": loss, "train_seconds": time.perf_counter() - begin, "best": True}
         if dev is not None:
-            predicted = predict(model, dev, settings.batch_size, device, pad_token_id).argmax(-1).tolist()
-            scores = score(dev.labels, predicted, [str(name) for name in names])
+            begin = time.perf_counter()
+            predicted = predict(model, dev, settings.batch_size, device).argmax(-1).tolist()
+            scores = score(dev.labels, predicted, [str(id) for id in range(classes)])
             figures |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-        figures["best"] = best is None or dev is None or figures["accuracy"] > best[0]
-        if figures["best"]:
-            best = (figures.get("accuracy"), copy.deepcopy(model.state_dict()) if dev is not None else None)
+            figures["evaluate_seconds"] = time.perf_counter() - begin
+            figures["best"] = best is None or scores.accuracy > best[0]
+            if figures["best"]:
+                best = (scores.accuracy, copy.deepcopy(model.state_dict()))
         history.append(figures)
         report(figures)
-    if best and best[1] is not None:
+    if best:
         model.load_state_dict(best[1])
     model.eval()
     return history

@@ -1,0 +1,121 @@
+"""What a run shows to a person and leaves in its folder."""
+
+import csv
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import minbert
+from minbert.errors import UserError
+
+MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
+
+
+def warn(sentence):
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
+def short(path):
+    """A path as a person would type it here."""
+    path = Path(path)
+    return os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+
+
+def describe_data(part, examples, ids, labels):
+    """'train  data/reviews-train.txt: 600 rows (negative 300, positive 300); pipes'"""
+    counts = "no labels"
+    if ids is not None:
+        counts = ", ".join(f"{name} {ids.count(id)}" for id, name in enumerate(labels.names))
+    columns = f"; columns {examples.columns}" if examples.columns else ""
+    skipped = f"; {len(examples.problems)} bad rows left out" if examples.problems else ""
+    return (
+        f"{part:5}  {short(examples.path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
+    )
+
+
+def count_parameters(model):
+    """How many numbers the classifier holds, and how many of them learn."""
+    return {
+        "in all": sum(p.numel() for p in model.parameters()),
+        "in the head": sum(p.numel() for p in model.classifier.parameters()),
+        "that learn": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def describe_model(model):
+    """Three lines: what was loaded, the sizes, what will learn."""
+    config = model.config
+    counts = ", ".join(f"{count:,} {where}" for where, count in count_parameters(model).items())
+    layers = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads"
+    return [
+        str(model.loaded),
+        f"{layers}; parameters: {counts}",
+        f"option {config.option}: {MEANING[config.option]}; the head reads: {config.pooling}",
+    ]
+
+
+class Progress:
+    """A tqdm bar for each epoch, with loss and learning rate, and a line when it is done; no bars in a log file."""
+
+    def __init__(self, epochs, steps):
+        self.epochs, self.steps, self.bar = epochs, steps, None
+
+    def bars(self, stream, epoch):
+        name = f"epoch {epoch}/{self.epochs}"
+        self.bar = tqdm(stream, total=self.steps, desc=name, unit="batch", leave=False, disable=None)
+        return self.bar
+
+    def watch(self, loss, rate):
+        self.bar.set_postfix(loss=f"{loss:.3f}", lr=f"{rate:.1e}", refresh=False)
+
+    def line(self, figures):
+        dev = ""
+        if "accuracy" in figures:
+            dev = f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}"
+            dev += "  best so far" if figures["best"] else ""
+        print(
+            f"  epoch {figures['epoch']}  {figures['train_seconds']:.0f} s  loss {figures['loss']:.4f}{dev}", flush=True
+        )
+
+
+def prepare(folder, inputs, outputs):
+    """Make the folder of the results before the work is done that shall go there; refuse to overwrite an input."""
+    inputs = {Path(path).resolve() for path in inputs}
+    for output in outputs:
+        if Path(output).resolve() in inputs:
+            raise UserError(f"{output} is one of the files to read: it would be overwritten")
+    try:
+        for place in [folder, *(Path(output).parent for output in outputs)]:
+            place.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").touch()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror})") from None
+
+
+def write_predictions(path, examples, gold, probabilities, names):
+    """CSV: text, gold label, predicted label, and each label's probability; gold is None where nobody knows it."""
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerow(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
+        for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
+            known = "" if gold is None else names[gold[index]]
+            writer.writerow([text, known, names[row.argmax()], *(round(p, 6) for p in row.tolist())])
+
+
+def write_course_predictions(path, examples, probabilities):
+    """The course kits' form, a line each: 'pred ||| text', pred being the id of the label."""
+    lines = (f"{row.argmax()} ||| {' '.join(text.split())}\n" for text, row in zip(examples.texts, probabilities))
+    Path(path).write_text("".join(lines), encoding="utf-8")
+
+
+def write_run(path, record):
+    """run.json: what was asked, on what, with what, and what came out."""
+    versions = {"minbert": minbert.__version__, "python": platform.python_version(), "torch": torch.__version__}
+    machine = {"platform": platform.platform(), "threads": torch.get_num_threads()}
+    text = json.dumps(record | {"versions": versions, "machine": machine}, indent=2, ensure_ascii=False)
+    Path(path).write_text(text + "\n", encoding="utf-8")
