@@ -7,6 +7,7 @@ import torch
 
 from minbert import BertSentClassifier, BertTokenizer, Config, hub
 from minbert.errors import UserError
+from tests.golden import Golden
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"  # reference files and data that are not ours to ship
@@ -28,6 +29,12 @@ def shared():
         return SHARED / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """What the reference library computes with a tiny random BERT."""
+    return Golden()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,67 @@
+"""The golden tensors, as the tests read them."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from safetensors import safe_open
+
+from minbert import Config
+from minbert.weights import translate
+
+
+class Golden:
+    """tiny_bert.safetensors: golden.stage("0.query"), golden.weights("bert.encoder.layers.0."), golden.batch."""
+
+    def __init__(self):
+        with safe_open(Path(__file__).with_name("tiny_bert.safetensors"), framework="pt") as file:
+            self.tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata()
+        self.step = json.loads(metadata["step"])
+        self.config = Config(
+            **json.loads(metadata["sizes"]),
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            classifier_dropout=0.0,
+        )
+
+    def stage(self, name):
+        return self.tensors[f"stage/{name}"]
+
+    def part(self, prefix):
+        """All tensors under a prefix, under our names."""
+        theirs = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+        ours, unexpected, _ = translate(theirs)
+        assert not unexpected
+        return ours
+
+    def weights(self, prefix=""):
+        """The weights whose names in BertModel begin with prefix, without it."""
+        ours = self.part("weights/")
+        return {name.removeprefix(prefix): t.clone() for name, t in ours.items() if name.startswith(prefix)}
+
+    @cached_property
+    def batch(self):
+        names = ("input_ids", "attention_mask", "token_type_ids", "labels")
+        return SimpleNamespace(**{name: self.tensors[f"input/{name}"] for name in names})
+
+    @property
+    def real(self):
+        """[B, T, 1], True at real tokens."""
+        return self.batch.attention_mask.bool()[:, :, None]
+
+    @property
+    def mask(self):
+        """[B, 1, 1, T], as attend takes it."""
+        return self.batch.attention_mask.bool()[:, None, None, :]
+
+    def heads(self, name):
+        """A stage [B, T, D] cut into heads: [B, H, T, K]."""
+        x = self.stage(name)
+        batch, length, size = x.shape
+        heads = self.config.num_attention_heads
+        return torch.stack([x[:, :, at : at + size // heads] for at in range(0, size, size // heads)], dim=1).view(
+            batch, heads, length, -1
+        )
