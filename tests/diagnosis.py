@@ -43,7 +43,7 @@ def named(ours, mistakes, real):
     return ""
 
 
-def norm(x, state, name, eps=1e-12):
+def norm(x, state, name, eps):
     return F.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], eps)
 
 
@@ -88,7 +88,7 @@ def wrong_merges(mixed):
     }
 
 
-def embed(state, ids, segments, eps=1e-12, leave_out=(), normalise=True):
+def embed(state, ids, segments, eps, leave_out=(), normalise=True):
     x = state["token.weight"][ids]
     if "positions" not in leave_out:
         x = x + state["position.weight"][: ids.size(1)]
@@ -97,18 +97,19 @@ def embed(state, ids, segments, eps=1e-12, leave_out=(), normalise=True):
     return norm(x, state, "norm", eps) if normalise else x
 
 
-def wrong_embeddings(state, ids, segments):
+def wrong_embeddings(state, ids, segments, eps):
     """{mistake: embeddings [B, T, D]}"""
     return {
-        "the segments are forgotten": embed(state, ids, segments, leave_out=["segments"]),
-        "the segments are all 0": embed(state, ids, torch.zeros_like(segments)),
-        "the positions are forgotten": embed(state, ids, segments, leave_out=["positions"]),
-        "the norm is forgotten": embed(state, ids, segments, normalise=False),
-        "the norm's eps is 1e-5, not 1e-12": embed(state, ids, segments, eps=1e-5),
+        "the segments are forgotten": embed(state, ids, segments, eps, leave_out=["segments"]),
+        "the segments are all 0": embed(state, ids, torch.zeros_like(segments), eps),
+        "the positions are forgotten": embed(state, ids, segments, eps, leave_out=["positions"]),
+        "the norm is forgotten": embed(state, ids, segments, eps, normalise=False),
+        "the norm's eps is torch's 1e-5, not the config's": embed(state, ids, segments, 1e-5),
+        "the norm's eps is 1e-12, not the config's": embed(state, ids, segments, 1e-12),
     }
 
 
-def layer(state, x, attention, gelu="none", eps=1e-12, order="post", residual=True):
+def layer(state, x, attention, eps, gelu="none", order="post", residual=True):
     """An encoder layer around a function attention(x)."""
     if order == "pre":
         x = x + attention(norm(x, state, "attention_norm", eps))
@@ -123,14 +124,15 @@ def feed_forward(x, state, gelu="none"):
     return linear(hidden, state, "feed_forward.contract")
 
 
-def wrong_layers(state, x, attention):
+def wrong_layers(state, x, attention, eps):
     """state of one layer, attention: a function of x -> {mistake: the layer's output [B, T, D]}"""
     return {
-        "the GELU is the tanh approximation": layer(state, x, attention, gelu="tanh"),
-        "the activation is ReLU, not GELU": layer(state, x, attention, gelu="relu"),
-        "the norms' eps is 1e-5, not 1e-12": layer(state, x, attention, eps=1e-5),
-        "the norms come first (pre-norm)": layer(state, x, attention, order="pre"),
-        "the residual connections are forgotten": layer(state, x, attention, residual=False),
+        "the GELU is the tanh approximation": layer(state, x, attention, eps, gelu="tanh"),
+        "the activation is ReLU, not GELU": layer(state, x, attention, eps, gelu="relu"),
+        "the norms' eps is torch's 1e-5, not the config's": layer(state, x, attention, 1e-5),
+        "the norms' eps is 1e-12, not the config's": layer(state, x, attention, 1e-12),
+        "the norms come first (pre-norm)": layer(state, x, attention, eps, order="pre"),
+        "the residual connections are forgotten": layer(state, x, attention, eps, residual=False),
     }
 
 

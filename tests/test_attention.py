@@ -66,7 +66,9 @@ def test_probabilities_and_mixed_values_equal_the_reference(golden, layer):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_heads_are_split_and_merged_as_in_the_reference(golden, layer):
     attention = module(golden, layer)
-    check(f"layer {layer}, split query", attention.split(golden.stage(f"{layer}.query")), golden.heads(f"{layer}.query"))
+    check(
+        f"layer {layer}, split query", attention.split(golden.stage(f"{layer}.query")), golden.heads(f"{layer}.query")
+    )
     mixed = golden.heads(f"{layer}.merged")
     check(
         f"layer {layer}, merged heads",
@@ -85,9 +87,7 @@ def test_the_module_equals_the_reference_at_each_step(golden, layer):
     attention.output.register_forward_hook(lambda m, inputs, out: inside.update(merged=inputs[0]))
     output, probabilities = attention(x, golden.mask)
     names = ("query", "key", "value")
-    others = {
-        f"{name} is used in its place": golden.stage(f"{layer}.{name}") for name in names
-    }
+    others = {f"{name} is used in its place": golden.stage(f"{layer}.{name}") for name in names}
     for name in names:
         mistakes = {sentence: tensor for sentence, tensor in others.items() if not sentence.startswith(name)}
         check(f"layer {layer}, {name}", inside[name], golden.stage(f"{layer}.{name}"), mistakes=mistakes)

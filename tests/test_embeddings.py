@@ -21,7 +21,7 @@ def embeddings(golden):
 
 def test_equal_the_reference(golden, embeddings):
     ids, segments = golden.batch.input_ids, golden.batch.token_type_ids
-    mistakes = wrong_embeddings(golden.weights("embeddings."), ids, segments)
+    mistakes = wrong_embeddings(golden.weights("embeddings."), ids, segments, golden.config.layer_norm_eps)
     check("embeddings", embeddings(ids, segments), golden.stage("embeddings"), mistakes=mistakes)
 
 

@@ -17,7 +17,10 @@ class GoldenBert(torch.nn.Module):
 
     def __init__(self, golden):
         super().__init__()
-        self.output = {"last_hidden_state": golden.stage("1.feed_forward_norm"), "pooler_output": golden.stage("pooler")}
+        self.output = {
+            "last_hidden_state": golden.stage("1.feed_forward_norm"),
+            "pooler_output": golden.stage("pooler"),
+        }
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None):
         return self.output

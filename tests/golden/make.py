@@ -29,6 +29,7 @@ SIZES = {
     "max_position_embeddings": 13,
     "type_vocab_size": 2,
     "num_labels": 4,
+    "layer_norm_eps": 0.01,  # neither BERT's 1e-12 nor torch's 1e-5, and large enough to be seen
 }
 LENGTHS = (9, 5, 8)  # real tokens of each row; the first row is not padded
 # eps is large because Adam divides by the gradient: at 1e-8 it would blow up the rounding of gradients that are 0 but
@@ -92,7 +93,9 @@ def stages(model, batch):
     for number, (score, probabilities) in enumerate(zip(scores, output.attentions, strict=True)):
         found[f"{number}.scores"], found[f"{number}.probabilities"] = score, probabilities
     with torch.no_grad():
-        found["pooler"] = bert(*(batch[name] for name in ("input_ids", "attention_mask", "token_type_ids"))).pooler_output
+        found["pooler"] = bert(
+            *(batch[name] for name in ("input_ids", "attention_mask", "token_type_ids"))
+        ).pooler_output
     return found | {"logits": output.logits, "loss": output.loss}
 
 
@@ -137,7 +140,9 @@ def main():
     }
     path = Path(__file__).with_name("tiny_bert.safetensors")
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=metadata)
-    print(f"{path.name}: {len(tensors)} tensors, {path.stat().st_size / 1024:.0f} KiB, transformers {transformers.__version__}")
+    print(
+        f"{path.name}: {len(tensors)} tensors, {path.stat().st_size / 1024:.0f} KiB, transformers {transformers.__version__}"
+    )
 
 
 if __name__ == "__main__":
