@@ -58,6 +58,8 @@ DROPPED = {
     "cls.predictions.transform.dense.bias": "masked-LM head",
     "cls.predictions.transform.LayerNorm.weight": "masked-LM head",
     "cls.predictions.transform.LayerNorm.bias": "masked-LM head",
+    "cls.predictions.transform.LayerNorm.gamma": "masked-LM head",  # as bert-base-uncased on the hub has them
+    "cls.predictions.transform.LayerNorm.beta": "masked-LM head",
     "cls.predictions.decoder.weight": "masked-LM head",
     "cls.predictions.decoder.bias": "masked-LM head",
     "cls.seq_relationship.weight": "next-sentence head",

@@ -79,7 +79,7 @@ class Config:
     labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if nobody named them
 
     def __post_init__(self):
-        object.__setattr__(self, "option", OPTION_ALIASES.get(self.option, self.option))
+        object.__setattr__(self, "option", OPTION_ALIASES.get(str(self.option), self.option))
         object.__setattr__(self, "labels", tuple(self.labels))
         for field in fields(self):
             check(field.name, getattr(self, field.name), field.type)
@@ -113,7 +113,7 @@ class Config:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValueError as error:  # bad UTF-8 and bad JSON both
+        except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON a thousand brackets deep
             raise UserError(f"{path}: not valid JSON ({error})") from None
         if not isinstance(values, dict):
             raise UserError(f"{path}: holds a {type(values).__name__}, not the settings of a model")
@@ -123,11 +123,11 @@ class Config:
         for key, legal in SUPPORTED.items():
             if values.get(key) not in legal:
                 raise UserError(f"{path}: {key} is {values[key]!r}, but only {legal[0]!r} is supported")
-        names = {field.name for field in fields(cls)} - {"labels"}
+        names = {field.name for field in fields(cls)}
         settings = {name: value for name, value in values.items() if name in names}
-        settings["labels"] = labels = read_labels(path, values.get("id2label"))
-        if labels:
+        if labels := read_labels(path, values.get("id2label")):
             settings["num_labels"] = len(labels)
+        settings["labels"] = () if labels == default_labels(len(labels)) else labels
         try:
             return cls(**settings)
         except UserError as error:
@@ -167,10 +167,10 @@ def default_labels(number):
 
 
 def read_labels(path, id2label):
-    """The names of config.json's id2label in the order of their ids; () if it holds none, or only default ones."""
+    """The names of config.json's id2label in the order of their ids; () if it holds none."""
     if not isinstance(id2label, dict) or not id2label:
         return ()
     labels = tuple(str(id2label.get(str(id))) for id in range(len(id2label)))
     if set(id2label) != {str(id) for id in range(len(id2label))} or len(set(labels)) != len(labels):
         raise UserError(f"{path}: id2label must name the classes 0 to {len(id2label) - 1}, each differently")
-    return () if labels == default_labels(len(labels)) else labels
+    return labels

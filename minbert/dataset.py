@@ -12,6 +12,7 @@ import csv
 import difflib
 import gzip
 import hashlib
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ FORMATS = ("pipes", "table", "label-last", "lines")
 TEXT_COLUMNS = ("text", "sentence", "review", "tweet", "comment", "content", "message", "document", "headline")
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "stance", "emotion", "rating", "target")
 MOST_CLASSES = 200  # more different labels than this, and the wrong column was named
+
+UNBALANCED = 'unbalanced quote (in a table, a text with quotes is written "a ""quoted"" word")'
+
+csv.field_size_limit(2**31 - 1)  # a text may be a book; csv alone stops at 131,072 characters
 
 
 @dataclass
@@ -88,9 +93,7 @@ class LabelSet:
         """The labels that occur, numbers in their order, words in the alphabet's; a mapping file names them all."""
         if examples.mapping:
             return cls(tuple(examples.mapping), tuple(examples.mapping.values()))
-        values = sorted(
-            set(examples.labels), key=lambda label: (not is_number(label), int(label) if is_number(label) else label)
-        )
+        values = sorted(set(map(whole, examples.labels)), key=in_order)
         if len(values) > MOST_CLASSES:
             raise UserError(
                 f"{examples.path}: {len(values)} different labels, such as {values[0]!r} and {values[-1]!r}; "
@@ -103,23 +106,33 @@ class LabelSet:
 
         A file may write a label's value, its name, or, where nothing is called by a number, its id.
         """
-        lookup = {value: id for id, value in enumerate(self.values)}
-        lookup = {name: id for id, name in enumerate(self.names)} | lookup
+        lookup = {whole(value): id for id, value in enumerate(self.values)}
+        lookup = {whole(name): id for id, name in enumerate(self.names)} | lookup
         if not any(map(is_number, lookup)):
             lookup |= {str(id): id for id in range(len(self.names))}
         known = ", ".join(self.values)
-        good = [index for index, label in enumerate(examples.labels) if label in lookup]
+        good = [index for index, label in enumerate(examples.labels) if whole(label) in lookup]
         for index, label in enumerate(examples.labels):
-            if label not in lookup:
+            if whole(label) not in lookup:
                 examples.problems.append((examples.lines[index], f"label {label!r:.40} is not one of: {known}"))
         if len(good) < len(examples.labels):
             examples.keep(good)
             examples.problems.sort()
-        return [lookup[label] for label in examples.labels]
+        return [lookup[whole(label)] for label in examples.labels]
 
 
-def is_number(text):
-    return text.removeprefix("-").isdecimal()
+def is_number(label):
+    return re.fullmatch(r"-?\d+(\.\d+)?", label) is not None
+
+
+def whole(label):
+    """'1.0', as pandas and spreadsheets write the class 1 -> '1'; any other label stays as it is."""
+    return label.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", label) else label
+
+
+def in_order(label):
+    """A sorting key: numbers in their order, then words in the alphabet's."""
+    return (0, float(label), label) if is_number(label) else (1, 0.0, label)
 
 
 def read(path, format=None, text_column=None, label_column=None, labels_required=True):
@@ -128,31 +141,33 @@ def read(path, format=None, text_column=None, label_column=None, labels_required
     Raises UserError if the file as a whole cannot be used: absent, empty, compressed wrongly, of no known format,
     or without the columns.
     """
+    if format and format not in FORMATS:
+        raise UserError(f"no format {format}; known are {', '.join(FORMATS)}")
     path = Path(path)
     data = load(path)
     examples = Examples(str(path), format or "", sha256=hashlib.sha256(data).hexdigest())
-    if not data.strip():
-        raise UserError(f"{path}: the file is empty")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
     lines, bad = decode(data)
+    if not any(line.strip() for line in lines):
+        raise UserError(f"{path}: the file is empty")
     examples.format = format or recognise(path, lines, text_column, label_column)
     if examples.format == "table":
         read_table(examples, lines, bad, text_column, label_column, labels_required)
     elif examples.format == "lines":
         read_lines(examples, lines, bad, labels_required)
     else:
-        separator, label_first = ("|||", True) if examples.format == "pipes" else ("\t", False)
+        separator, form = ("|||", "label ||| text") if examples.format == "pipes" else ("\t", "text, a tab, label")
         for number, line in enumerate(lines, start=1):
             if number in bad:
                 examples.problems.append((number, bad[number]))
             elif line.strip():
-                first, found, second = line.partition(separator) if label_first else line.rpartition(separator)
-                if not found:
-                    wanted = "label ||| text" if label_first else "text, a tab, label"
-                    examples.problems.append((number, f"not of the form: {wanted}"))
+                cells = line.split(separator)
+                if len(cells) != 2:
+                    examples.problems.append((number, f"not of the form: {form}"))
                 else:
-                    examples.add(number, *((second, first) if label_first else (first, second)))
+                    text, label = reversed(cells) if separator == "|||" else cells
+                    examples.add(number, text, label)
     if not examples.texts and not examples.problems:
         raise UserError(f"{path}: a header, but no rows")
     return examples
@@ -176,24 +191,26 @@ def load(path):
 
 
 def decode(data):
-    """Bytes -> lines without their ends, and {number of a bad line: reason}. Bad lines are left in place, empty.
+    """Bytes -> lines without their ends, and {number of a bad line: reason}.
 
-    Only \\n ends a line: tweets hold characters at which str.splitlines would cut.
+    A bad line keeps its place and its quotes, which may be part of a longer row; what is wrong in it becomes U+FFFD.
+    Only \\n ends a line (\\r in a file from an old Mac): tweets hold characters at which str.splitlines would cut.
     """
-    raw = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if raw[-1] == b"":
-        raw.pop()
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data.count(b"\r") > 2 * data.count(b"\n"):
+        data = data.replace(b"\r", b"\n")
     lines, bad = [], {}
-    for number, line in enumerate(raw, start=1):
+    for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=1):
+        raw = raw.removesuffix(b"\r")
         try:
-            lines.append(line.removesuffix(b"\r").decode())
-            if "\0" in lines[-1]:
-                bad[number] = f"NUL character in column {lines[-1].index(chr(0)) + 1}"
+            line = raw.decode()
         except UnicodeDecodeError as error:
-            lines.append("")
-            bad[number] = (
-                f"not UTF-8 (byte 0x{line[error.start]:02x} in column {error.start + 1}); is the file Latin-1?"
-            )
+            column = len(raw[: error.start].decode()) + 1
+            bad[number] = f"not UTF-8 (byte 0x{raw[error.start]:02x} in column {column}); is the file Latin-1?"
+            line = raw.decode(errors="replace")
+        if "\0" in line:
+            bad[number] = f"NUL character in column {line.index(chr(0)) + 1}"
+        lines.append(line.replace("\0", "\ufffd"))
     return lines, bad
 
 
@@ -202,14 +219,16 @@ def recognise(path, lines, text_column=None, label_column=None):
     if labels_path(path) and labels_path(path).exists():
         return "lines"
     some = [line for line in lines if line.strip()][:20]
+    header = some[0]
+    cells = {cell.strip(' "').lower() for cell in header.split(delimiter_of(header))}
+    if "|||" not in header and (text_column or label_column or (cells & set(TEXT_COLUMNS) and len(cells) > 1)):
+        return "table"
     if any("|||" in line for line in some):
         return "pipes"
-    header = some[0] if some else ""
-    cells = {cell.strip().strip('"').lower() for cell in header.split(delimiter_of(header))}
-    if text_column or label_column or cells & set(TEXT_COLUMNS) and len(cells) > 1:
-        return "table"
-    if all(line.count("\t") == 1 and len(line.rpartition("\t")[2]) <= 40 for line in some):
-        return "label-last"
+    labels = [line.rpartition("\t")[2].strip() for line in some]
+    if 2 * sum(line.count("\t") == 1 and len(label) <= 40 for line, label in zip(some, labels)) > len(some):
+        named = len(labels) > 1 and not is_number(labels[0]) and all(map(is_number, labels[1:]))
+        return "table" if named else "label-last"  # a word above numbers is a column's name
     if path.name.removesuffix(".gz").endswith((".csv", ".tsv")):
         return "table"  # of columns that have to be named
     raise UserError(
@@ -226,17 +245,21 @@ def delimiter_of(header):
 
 def read_table(examples, lines, bad, text_column, label_column, labels_required):
     """CSV or TSV with a header: columns by name, quotes around fields, line breaks in quoted fields."""
-    rows = records(lines, bad, delimiter_of(next(line for line in lines if line.strip())))
-    number, header, reason = next(rows)
+    delimiter = delimiter_of(next(line for line in lines if line.strip()))
+    (number, _, header, reason), *rows = records(lines, bad, delimiter)
     if reason:
         raise UserError(f"{examples.path}:{number}: the header cannot be read: {reason}")
     header = [cell.strip() for cell in header]
     text = column(examples.path, header, text_column, TEXT_COLUMNS, "text")
     label = column(examples.path, header, label_column, LABEL_COLUMNS, "label", required=labels_required)
     examples.columns = header[text] + ("" if label is None else f", {header[label]}")
-    for number, fields, reason in rows:
+
+    if label is not None and any(count > 1 for _, count, _, _ in rows):
+        _, *rows = records(lines, bad, delimiter, joiner(lines, rows, delimiter, len(header), text, label))
+    for number, count, fields, reason in rows:
         if not reason and len(fields) != len(header):
-            reason = f"ragged row: {len(fields)} fields, but the header has {len(header)}"
+            until = f" (up to line {number + count - 1})" if count > 1 else ""
+            reason = f"ragged row{until}: {len(fields)} fields, but the header has {len(header)}"
         if reason:
             examples.problems.append((number, reason))
         else:
@@ -245,53 +268,73 @@ def read_table(examples, lines, bad, text_column, label_column, labels_required)
 
 def column(path, header, wanted, candidates, kind, required=True):
     """The index of a column: the one that was named, or the first candidate there is; None if it may be missing."""
-    lower = [name.lower() for name in header]
-    for name in [wanted] if wanted else candidates:
-        if name.lower() in lower:
-            return lower.index(name.lower())
+    for name in [wanted.strip()] if wanted else candidates:
+        same = [index for index, cell in enumerate(header) if cell.lower() == name.lower()]
+        same = [index for index in same if header[index] == name] or same
+        if len(same) > 1:
+            raise UserError(
+                f"{path}: {len(same)} columns are called {name}; the columns are {', '.join(map(repr, header))}"
+            )
+        if same:
+            return same[0]
     if not required and not wanted:
         return None
     asked = f"no column {wanted}" if wanted else f"no column that looks like the {kind}"
     raise UserError(f"{path}: {asked}; the columns are {', '.join(map(repr, header))}. Name it with --{kind}_column")
 
 
-def records(lines, bad, delimiter):
-    """A table's rows: (number of the first line, fields, None), or (number, None, reason) for a row that is none.
+def records(lines, bad, delimiter, joined=lambda start, stop: False):
+    """A table's rows: (line number, count of lines, fields, reason); the reason is None unless the row is none.
 
-    After a quote that never closes, reading goes on with the next line: one bad row swallows no good ones.
+    A row with an unbalanced quote costs its own line and no other: reading goes on with the next one, also where a
+    later row's quote would close it (`joined`). The number is that of the row's first line, or of its first bad line.
     """
     at = 0
     while at < len(lines):
-        if not lines[at].strip() and at + 1 not in bad:
+        if not lines[at].strip():
             at += 1
             continue
-        reader = csv.reader(following(lines, bad, at), delimiter=delimiter, strict=True)
-        try:
-            fields = next(reader)
-        except BadLine as error:
-            at = error.number
-            yield at, None, bad[at]
-        except csv.Error as error:
-            at += 1
-            yield at, None, f"unbalanced quote ({error})"
-        else:
-            yield at + 1, fields, None
-            at += reader.line_num
+        fields, count, reason = record(lines, at, delimiter)
+        if count > 1 and joined(at, at + count):
+            count, reason = 1, UNBALANCED
+        number = next((number for number in range(at + 1, at + count + 1) if number in bad), at + 1)
+        yield number, count, fields, bad.get(number, reason)
+        at += count
 
 
-class BadLine(Exception):
-    """A line in the middle of a record that could not be decoded."""
+def joiner(lines, rows, delimiter, width, text, label):
+    """For `records`: did a stray quote join these lines? Rows have a label each; a text of several lines shares one.
 
-    def __init__(self, number):
-        self.number = number
+    A label is what the table has more than once. Where it has no label column, there is nothing to tell by.
+    """
+    counts = Counter(fields[label] for _, _, fields, reason in rows if not reason and len(fields) == width)
+    known = {value for value, count in counts.items() if value.strip() and count > 1}
+    place = label if label < text else label - width  # where a text holds delimiters that no quote protects
+
+    def good(at):
+        fields, _, _ = record(lines, at, delimiter)
+        return fields is not None and len(fields) == width and fields[label] in known
+
+    def joined(start, stop):
+        cells = [line.split(delimiter) for line in lines[start:stop] if line.strip()]
+        alone = sum(len(each) >= width and each[place].strip('"') in known for each in cells)
+        if good(start):  # a row in every respect, but perhaps the work of two stray quotes
+            return alone > 1 and 2 * alone >= len(cells)
+        return alone > 1 or any(map(good, range(start + 1, stop)))
+
+    return joined
 
 
-def following(lines, bad, start):
-    """The lines from index start on, for the csv reader."""
-    for index in range(start, len(lines)):
-        if index + 1 in bad:
-            raise BadLine(index + 1)
-        yield lines[index] + "\n"
+def record(lines, at, delimiter):
+    """The table row that begins in this line: fields, count of lines, None; or None, 1, reason."""
+    reader = csv.reader((lines[index] + "\n" for index in range(at, len(lines))), delimiter=delimiter, strict=True)
+    try:
+        fields = next(reader)
+    except csv.Error as error:
+        return None, 1, "line break outside quotes" if "new-line" in str(error) else UNBALANCED
+    if sum(line.count('"') for line in lines[at : at + reader.line_num]) % 2:
+        return None, 1, UNBALANCED
+    return fields, reader.line_num, None
 
 
 def labels_path(path):
@@ -312,19 +355,20 @@ def read_lines(examples, lines, bad, labels_required):
             raise UserError(f"{path}: its labels should be in {other or 'NAME_labels.txt beside NAME_text.txt'}")
     else:
         labels, bad_labels = decode(load(other))
-        if len(labels) != len(lines):
+        if any(line.strip() for line in lines[len(labels) :] + labels[len(lines) :]):
             raise UserError(f"{path} has {len(lines)} lines, but {other} has {len(labels)}")
         bad = bad | {number: f"{other.name}: {reason}" for number, reason in bad_labels.items()}
         for mapping in (path.parent / "mapping.txt", path.parent.parent / "mapping.txt"):
             if mapping.exists() and not examples.mapping:
-                rows = [row.split("\t") for row in decode(load(mapping))[0] if row.strip()]
-                if not all(len(row) == 2 for row in rows):
+                rows, bad_rows = decode(load(mapping))
+                rows = [row.split("\t") for row in rows if row.strip()]
+                if bad_rows or not all(len(row) == 2 for row in rows):
                     raise UserError(f"{mapping}: each line should be a label, a tab, its name")
                 examples.mapping = {label.strip(): name.strip() for label, name in rows}
     for number, (line, label) in enumerate(zip(lines, labels), start=1):
         if number in bad:
             examples.problems.append((number, bad[number]))
-        else:
+        elif line.strip() or (label or "").strip():
             examples.add(number, line, label)
 
 

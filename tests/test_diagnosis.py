@@ -63,7 +63,7 @@ def test_swapped_projections_are_named(golden, monkeypatch):
         return module
 
     monkeypatch.setattr(test_attention, "module", swapped)
-    with pytest.raises(AssertionError, match="layer 0, query.*key is used in its place"):
+    with pytest.raises(AssertionError, match=r"layer 0, query.*key is used in its place"):
         test_attention.test_the_module_equals_the_reference_at_each_step(golden, 0)
 
 
@@ -172,8 +172,13 @@ class WrongAdamW(torch.optim.Optimizer):
 
 
 @pytest.mark.parametrize(
-    "mistake, name", {"L2": "decay is part of the gradient", "uncorrected": "the bias is not corrected", "none": "the weight does not decay"}.items()
-)  # fmt: skip
+    "mistake, name",
+    [
+        ("L2", "decay is part of the gradient"),
+        ("uncorrected", "the bias is not corrected"),
+        ("none", "the weight does not decay"),
+    ],
+)
 def test_mistakes_in_the_optimizer_are_named(mistake, name, golden, monkeypatch):
     monkeypatch.setattr(WrongAdamW, "mistake", mistake)
     monkeypatch.setattr(test_optimizer, "AdamW", WrongAdamW)

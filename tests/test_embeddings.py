@@ -44,7 +44,7 @@ def test_dropout_is_on_in_training_only(golden):
 
 
 def test_a_text_longer_than_the_model_is_refused_in_words(golden, embeddings):
-    with pytest.raises(UserError, match="14 tokens, but the model has 13 positions.*max_length=13"):
+    with pytest.raises(UserError, match=r"14 tokens, but the model has 13 positions.*max_length=13"):
         embeddings(torch.ones(1, 14, dtype=torch.long))
 
 

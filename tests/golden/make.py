@@ -140,9 +140,8 @@ def main():
     }
     path = Path(__file__).with_name("tiny_bert.safetensors")
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=metadata)
-    print(
-        f"{path.name}: {len(tensors)} tensors, {path.stat().st_size / 1024:.0f} KiB, transformers {transformers.__version__}"
-    )
+    size = path.stat().st_size / 1024
+    print(f"{path.name}: {len(tensors)} tensors, {size:.0f} KiB, transformers {transformers.__version__}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""The README's commands and its Python example run as they are printed."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, SHARED
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [
+    line.split("  #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines() if line
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, minilm):
+    """An empty folder with the shipped data and a reader's own files."""
+    place = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "data", place / "data")
+    rows = "".join(f'{number},"a {word} one, number {number}",{stance}\n' for number, (word, stance) in enumerate(
+        [("fine", "favor"), ("poor", "against"), ("plain", "none")] * 4))  # fmt: skip
+    for part in ("train", "dev", "test"):
+        (place / f"my-{part}.csv").write_text("id,tweet,stance\n" + rows.replace("one", part))
+    return place
+
+
+def test_there_are_commands_to_test():
+    assert sum(command.startswith("make") for command in COMMANDS) == 2
+    assert sum(command.startswith("python") for command in COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("target", ["train", "test"])
+def test_make_does_what_the_readme_says(target):
+    """make is not run from inside its own test; what it would run is looked at."""
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    assert f"make {target}" in COMMANDS
+    planned = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = {"train": "python train_classifier.py", "test": "python -m pytest"}[target]
+    assert planned.splitlines()[-1].strip().startswith(f".venv/bin/{wanted}")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python")])
+def test_command(command, place):
+    """Each python command of the README, on the first rows only, so that it takes seconds; in the order of the README."""
+    words = shlex.split(command)
+    if "$SST" in command or "$CFIMDB" in command:
+        if not SHARED.exists():
+            pytest.skip("needs SST and CFIMDB, which are not part of the repository")
+        folders = {"$SST": SHARED / "data" / "sst", "$CFIMDB": SHARED / "data" / "cfimdb"}
+        words = [re.sub(r"^\$[A-Z]+", lambda match: str(folders[match[0]]), word) for word in words]
+    words[0] = sys.executable
+    if "train_classifier.py" in words:
+        words[1] = str(ROOT / "train_classifier.py")
+        words += ["--limit", "12", "--max_length", "32"]
+    else:
+        words += ["--collect-only", "--rootdir", str(ROOT), str(ROOT / "tests")]
+    done = subprocess.run(words, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    if "--plot" in words:
+        assert (place / "runs" / "flexible-3-5e-05" / "learning_curve.svg").exists()
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+@pytest.mark.filterwarnings("default")
+def test_python_example(number, place, monkeypatch):
+    monkeypatch.chdir(place)
+    names = {}
+    exec(compile(blocks("python")[number], "README.md", "exec"), names)
+    assert names["output"]["last_hidden_state"].shape[0] == 2
+    assert (place / "my-model" / "model.safetensors").exists()

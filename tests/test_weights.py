@@ -1,0 +1,502 @@
+"""weights: every tensor of a checkpoint in its place by its full name, dropped on purpose, or an error; and back."""
+
+import json
+import logging
+import pickle
+import re
+
+import pytest
+import safetensors.torch
+import torch
+
+from minbert import BertModel, BertSentClassifier, UserError, weights
+from minbert.embeddings import sinusoids
+
+# A layer's modules as Hugging Face calls them and as the course kits do, without the number of the layer.
+LAYER = {
+    "attention.self.query": "self_attention.query",
+    "attention.self.key": "self_attention.key",
+    "attention.self.value": "self_attention.value",
+    "attention.output.dense": "attention_dense",
+    "attention.output.LayerNorm": "attention_layer_norm",
+    "intermediate.dense": "interm_dense",
+    "output.dense": "out_dense",
+    "output.LayerNorm": "out_layer_norm",
+}
+KIT = {  # the whole model's
+    "embeddings.word_embeddings": "word_embedding",
+    "embeddings.position_embeddings": "pos_embedding",
+    "embeddings.token_type_embeddings": "tk_type_embedding",
+    "embeddings.LayerNorm": "embed_layer_norm",
+    "pooler.dense": "pooler_dense",
+    **{f"encoder.layer.0.{theirs}": f"bert_layers.0.{kit}" for theirs, kit in LAYER.items()},
+    **{f"encoder.layer.1.{theirs}": f"bert_layers.1.{kit}" for theirs, kit in LAYER.items()},
+}
+ENCODER = [  # every tensor of a model of two layers, as Hugging Face's BertModel names them
+    "embeddings.word_embeddings.weight",
+    "embeddings.position_embeddings.weight",
+    "embeddings.token_type_embeddings.weight",
+    *("embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"),
+    *(f"encoder.layer.0.{module}.{leaf}" for module in LAYER for leaf in ("weight", "bias")),
+    *(f"encoder.layer.1.{module}.{leaf}" for module in LAYER for leaf in ("weight", "bias")),
+    *("pooler.dense.weight", "pooler.dense.bias"),
+]
+HEAD = ["classifier.weight", "classifier.bias"]
+
+
+def stored(folder):
+    return safetensors.torch.load_file(folder / "model.safetensors")
+
+
+def store(folder, tensors, **config):
+    """Replace a folder's weights, and change its config.json."""
+    safetensors.torch.save_file(tensors, folder / "model.safetensors")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | config), encoding="utf-8")
+
+
+def same(first, second):
+    """Whether two state dicts hold the same names and the same bits."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def original(tiny_folder):
+    """The classifier in tiny_folder, its norms no longer all 1 and 0, so that mixing them up would show."""
+    model = BertSentClassifier.from_pretrained(tiny_folder)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.normal_()
+    model.save_pretrained(tiny_folder)
+    return model
+
+
+# Names
+
+
+def old_norm(name):
+    """As TensorFlow called the parts of a norm."""
+    return re.sub(r"LayerNorm\.weight$", "LayerNorm.gamma", re.sub(r"LayerNorm\.bias$", "LayerNorm.beta", name))
+
+
+def kit_name(name):
+    module, leaf = name.rsplit(".", 1)
+    return f"{KIT[module]}.{leaf}"
+
+
+@pytest.mark.parametrize("rename", [str, old_norm, kit_name], ids=["hugging face", "gamma and beta", "course kits"])
+@pytest.mark.parametrize("prefix", ["bert.", ""])
+def test_names_of_other_peoples_checkpoints(tiny_folder, original, rename, prefix):
+    encoder = {name.removeprefix("bert."): tensor for name, tensor in stored(tiny_folder).items() if name not in HEAD}
+    renamed = {prefix + rename(name): tensor for name, tensor in encoder.items()}
+    assert len(renamed) == len(ENCODER)
+    store(tiny_folder, renamed)
+    model = BertModel.from_pretrained(tiny_folder)
+    assert same(model.state_dict(), original.bert.state_dict())
+    assert str(model.loaded) == f"{tiny_folder}: 39 tensors loaded"
+
+
+def test_a_pretraining_checkpoint_as_bert_base_uncased_is_stored(tiny_folder, original):
+    """With gamma and beta everywhere, its two heads and the position ids."""
+    head = [
+        "cls.predictions.bias",
+        "cls.predictions.transform.dense.weight",
+        "cls.predictions.transform.dense.bias",
+        "cls.predictions.transform.LayerNorm.gamma",
+        "cls.predictions.transform.LayerNorm.beta",
+        "cls.predictions.decoder.weight",
+        "cls.seq_relationship.weight",
+        "cls.seq_relationship.bias",
+    ]
+    tensors = {old_norm(name): tensor for name, tensor in stored(tiny_folder).items() if name not in HEAD}
+    tensors |= {name: torch.ones(3) for name in head}
+    store(tiny_folder, tensors | {"bert.embeddings.position_ids": torch.arange(40)[None]})
+    model = BertSentClassifier.from_pretrained(tiny_folder)
+    assert same(model.bert.state_dict(), original.bert.state_dict())
+    assert str(model.loaded) == (
+        f"{tiny_folder}: 39 tensors loaded; new, with random weights: classifier; "
+        "left out: masked-LM head, next-sentence head, position ids"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.bert.pooler.dense.weight",
+        "bert.bert.pooler.dense.weight",
+        "roberta.pooler.dense.weight",
+        "pooler.dense.weight.1",
+        "pooler.dense.gamma",
+        "embeddings.word_embeddings.bias",
+        "encoder.layer.0.my_output.dense.weight",
+        "encoder.layer.0.crossattention.self.query.weight",
+        "encoder.layer.00.output.dense.weight",
+        "encoder.layer.-1.output.dense.weight",
+        "encoder.layer.x.output.dense.weight",
+        "encoder.layer.{}.output.dense.weight",
+        "encoder.layer.0.0.output.dense.weight",
+        "bert_layers.0.attention.self.query.weight",
+        "encoder.layers.0.attention.query.weight",
+        "cls.predictions.transform.dense.gamma",
+        "classifier.dense.weight",
+        "",
+    ],
+)
+def test_a_name_is_taken_whole_or_not_at_all(name):
+    found, unexpected, dropped = weights.translate({name: torch.ones(1)})
+    assert (found, unexpected, dropped) == ({}, [name], [])
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ("bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.gamma"),
+        ("pooler.dense.bias", "bert.pooler.dense.bias"),
+        ("bert.encoder.layer.1.output.dense.bias", "bert_layers.1.out_dense.bias"),
+    ],
+)
+def test_two_names_for_one_place_are_an_error(first, second):
+    with pytest.raises(UserError, match=f"the same weights twice: {re.escape(first)} and {re.escape(second)}$"):
+        weights.translate({first: torch.ones(15), second: torch.ones(15)})
+
+
+# Strictness
+
+
+def test_one_message_lists_all_that_does_not_fit(tiny_folder, original):
+    tensors = stored(tiny_folder)
+    del tensors["bert.embeddings.LayerNorm.bias"]
+    del tensors["bert.encoder.layer.1.attention.self.key.weight"]
+    tensors["bert.encoder.layer.2.output.dense.bias"] = torch.zeros(15)
+    tensors["bert.embeddings.extra.weight"] = torch.zeros(1)
+    tensors["bert.embeddings.word_embeddings.weight"] = torch.zeros(27, 15)
+    tensors["bert.encoder.layer.0.intermediate.dense.weight"] = torch.zeros(15, 23)
+    tensors["bert.encoder.layer.0.output.dense.weight"][3, 4] = float("nan")
+    tensors["bert.pooler.dense.bias"][0] = float("-inf")
+    tensors["classifier.bias"] = torch.zeros(2, dtype=torch.int64)
+    store(tiny_folder, tensors)
+    with pytest.raises(UserError) as error:
+        BertSentClassifier.from_pretrained(tiny_folder)
+    first, *lines = str(error.value).split("\n")
+    assert first == f"{tiny_folder} does not fit: 9 tensors"
+    assert sorted(lines) == [
+        "  NaN or Inf  bert.encoder.layers.0.feed_forward.contract.weight",
+        "  NaN or Inf  bert.pooler.bias",
+        "  missing     bert.embeddings.norm.bias",
+        "  missing     bert.encoder.layers.1.attention.key.weight",
+        "  unexpected  bert.embeddings.extra.weight",
+        "  unexpected  bert.encoder.layers.2.feed_forward.contract.bias",
+        "  wrong shape bert.embeddings.token.weight: [27, 15], but config.json makes it [28, 15]",
+        "  wrong shape bert.encoder.layers.0.feed_forward.expand.weight: [15, 23], but config.json makes it [23, 15]",
+        "  wrong type  classifier.bias: int64",
+    ]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensors: tensors.pop("bert.embeddings.LayerNorm.bias"),
+        lambda tensors: tensors.update({"bert.unheard.of": torch.zeros(1)}),
+        lambda tensors: tensors.update({"classifier.bias": torch.zeros(3)}),
+        lambda tensors: tensors["classifier.weight"].fill_(float("inf")),
+        lambda tensors: tensors.update({"bert.embeddings.LayerNorm.gamma": torch.ones(15)}),
+    ],
+    ids=["missing", "unexpected", "wrong shape", "infinite", "twice"],
+)
+def test_a_model_is_untouched_if_the_weights_do_not_fit(tiny, tiny_folder, spoil):
+    tensors = stored(tiny_folder)
+    model = BertSentClassifier(tiny)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    spoil(tensors)
+    with pytest.raises(UserError):
+        weights.fill(model, tensors)
+    assert same(model.state_dict(), before)
+    weights.fill(model, stored(tiny_folder))
+    assert not torch.equal(model.classifier.weight, before["classifier.weight"])
+
+
+def test_weights_of_another_size_than_config_json_says(tiny_folder):
+    store(tiny_folder, stored(tiny_folder), num_hidden_layers=3, vocab_size=30)
+    with pytest.raises(UserError, match="does not fit: 17 tensors") as error:
+        BertModel.from_pretrained(tiny_folder)
+    assert "missing     encoder.layers.2.attention.query.weight" in str(error.value)
+    assert "token.weight: [28, 15], but config.json makes it [30, 15]" in str(error.value)
+
+
+def test_a_pooler_may_be_new_in_a_classifier_only(tiny_folder, caplog):
+    store(tiny_folder, {name: tensor for name, tensor in stored(tiny_folder).items() if "pooler" not in name})
+    with pytest.raises(UserError, match=r"2 tensors\n  missing     pooler\.weight\n  missing     pooler\.bias$"):
+        BertModel.from_pretrained(tiny_folder)
+    model = BertSentClassifier.from_pretrained(tiny_folder)
+    assert str(model.loaded) == f"{tiny_folder}: 39 tensors loaded; new, with random weights: pooler"
+    assert caplog.record_tuples == [("minbert", logging.WARNING, str(model.loaded))]
+
+
+@pytest.mark.parametrize("name", ["classifier.bias", "classifier.weight", "bert.pooler.dense.bias"])
+def test_half_a_layer_is_not_new_but_an_error(tiny_folder, name):
+    store(tiny_folder, {other: tensor for other, tensor in stored(tiny_folder).items() if other != name})
+    with pytest.raises(UserError, match=f"missing     {name.replace('.dense', '')}$"):
+        BertSentClassifier.from_pretrained(tiny_folder)
+
+
+# Number types
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_are_loaded_as_float32(tiny_folder, dtype):
+    store(tiny_folder, {name: tensor.to(dtype) for name, tensor in stored(tiny_folder).items()})
+    model = BertSentClassifier.from_pretrained(tiny_folder)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert torch.equal(model.classifier.weight, stored(tiny_folder)["classifier.weight"].float())
+
+
+def test_a_float64_too_large_for_float32_is_infinite(tiny_folder):
+    tensors = stored(tiny_folder)
+    tensors["classifier.bias"] = torch.tensor([1e300, 0.0], dtype=torch.float64)
+    store(tiny_folder, tensors)
+    with pytest.raises(UserError, match=r"1 tensors\n  NaN or Inf  classifier\.bias$"):
+        BertSentClassifier.from_pretrained(tiny_folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_integers_are_no_weights(tiny_folder, dtype):
+    tensors = stored(tiny_folder)
+    tensors["classifier.bias"] = torch.ones(2, dtype=dtype)
+    store(tiny_folder, tensors)
+    with pytest.raises(UserError, match=rf"wrong type  classifier\.bias: {str(dtype)[6:]}$"):
+        BertSentClassifier.from_pretrained(tiny_folder)
+
+
+# Files
+
+
+class Canary:
+    """What a malicious checkpoint holds: unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.path)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("how", ["torch.save", "torch.save before 1.6", "pickle"])
+def test_a_pickle_in_pytorch_model_bin_runs_no_code(tiny_folder, how):
+    canary, path = tiny_folder / "canary", tiny_folder / "pytorch_model.bin"
+    content = stored(tiny_folder) | {"bert.pooler.dense.bias": Canary(canary)}
+    (tiny_folder / "model.safetensors").unlink()
+    if how == "pickle":
+        path.write_bytes(pickle.dumps(content, protocol=2))  # as torch writes
+        pickle.loads(path.read_bytes())
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=how == "torch.save")
+        torch.load(path, weights_only=False)
+    canary.unlink()  # so it was there: the file does run code if it is let
+    with pytest.raises(UserError, match=r"pytorch_model\.bin: cannot be read as weights; .*nothing in it was run"):
+        BertSentClassifier.from_pretrained(tiny_folder)
+    assert not canary.exists()
+
+
+def test_pytorch_model_bin_is_read(tiny_folder):
+    expected = BertSentClassifier.from_pretrained(tiny_folder)
+    torch.save(stored(tiny_folder), tiny_folder / "pytorch_model.bin")
+    (tiny_folder / "model.safetensors").unlink()
+    assert same(BertSentClassifier.from_pretrained(tiny_folder).state_dict(), expected.state_dict())
+
+
+def test_safetensors_come_first(tiny_folder):
+    (tiny_folder / "pytorch_model.bin").write_bytes(b"not to be opened")
+    assert len(weights.read(tiny_folder)) == 41
+
+
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {1: torch.ones(1)}, {"model": {"a": torch.ones(1)}}])
+def test_something_other_than_named_tensors(tiny_folder, content):
+    torch.save(content, tiny_folder / "pytorch_model.bin")
+    (tiny_folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"pytorch_model\.bin: holds something other than named tensors"):
+        BertModel.from_pretrained(tiny_folder)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("kept", [0, 5, 1000, -1])
+def test_a_file_cut_short(tiny_folder, file, kept):
+    tensors = stored(tiny_folder)
+    (tiny_folder / "model.safetensors").unlink()
+    path = tiny_folder / file
+    (safetensors.torch.save_file if file == "model.safetensors" else torch.save)(tensors, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError) as error:
+        BertModel.from_pretrained(tiny_folder)
+    assert str(error.value).startswith(f"{path}: cannot be read as weights; is the file whole? (")
+    assert "\n" not in str(error.value)
+
+
+def test_no_weights(tiny_folder):
+    (tiny_folder / "model.safetensors").unlink()
+    for attempt in (weights.read, BertModel.from_pretrained):
+        with pytest.raises(UserError, match=rf"{re.escape(str(tiny_folder))} holds no model\.safetensors"):
+            attempt(tiny_folder)
+
+
+# The head
+
+
+def test_a_trained_folder_loads_back(tiny_folder, tokenizer, caplog):
+    caplog.set_level(logging.INFO)
+    first, second = (BertSentClassifier.from_pretrained(tiny_folder) for _ in range(2))
+    assert first.config.labels == ("negative", "positive")
+    assert caplog.record_tuples == [("minbert", logging.INFO, f"{tiny_folder}: 41 tensors loaded")] * 2
+    assert same(first.state_dict(), second.state_dict())
+    assert torch.equal(first.classifier.weight, stored(tiny_folder)["classifier.weight"])
+
+
+@pytest.mark.parametrize(
+    "changes, labels",
+    [
+        ({"num_labels": 5}, ()),
+        ({"labels": ("negative", "neutral", "positive")}, ("negative", "neutral", "positive")),
+        ({"labels": ("positive", "negative")}, ("positive", "negative")),
+        ({"labels": ("no", "yes"), "num_labels": 2}, ("no", "yes")),
+    ],
+)
+def test_for_other_labels_the_encoder_is_kept_and_the_head_is_new(tiny_folder, original, caplog, changes, labels):
+    model = BertSentClassifier.from_pretrained(tiny_folder, **changes)
+    assert same(model.bert.state_dict(), original.bert.state_dict())
+    assert model.config.labels == labels
+    assert len(model.classifier.weight) == model.config.num_labels == (len(labels) or 5)
+    assert not torch.equal(model.classifier.weight[:2], original.classifier.weight)
+    message = (
+        f"{tiny_folder}: 39 tensors loaded; new, with random weights: classifier; left out: classifier of 2 classes"
+    )
+    assert caplog.record_tuples[-1] == ("minbert", logging.WARNING, message)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"labels": ("negative", "positive")}, {"num_labels": 2}, {"labels": ()}, {"option": "freeze"}]
+)
+def test_for_the_same_labels_the_head_is_kept(tiny_folder, original, changes):
+    model = BertSentClassifier.from_pretrained(tiny_folder, **changes)
+    assert same(model.state_dict(), original.state_dict())
+    assert str(model.loaded) == f"{tiny_folder}: 41 tensors loaded"
+
+
+def test_a_stored_head_without_label_names_is_kept_for_as_many(tiny_folder, original):
+    store(tiny_folder, stored(tiny_folder), id2label={"0": "LABEL_0", "1": "LABEL_1"})
+    model = BertSentClassifier.from_pretrained(tiny_folder, labels=("no", "yes"))
+    assert torch.equal(model.classifier.weight, original.classifier.weight)
+
+
+def test_an_encoder_from_a_trained_classifier_leaves_the_classifier_out(tiny_folder, original):
+    model = BertModel.from_pretrained(tiny_folder)
+    assert same(model.state_dict(), original.bert.state_dict())
+    assert str(model.loaded) == f"{tiny_folder}: 39 tensors loaded; left out: classifier of 2 classes"
+
+
+def test_a_classifier_on_a_saved_encoder(tiny_folder, tmp_path, original):
+    original.bert.save_pretrained(tmp_path / "encoder")
+    model = BertSentClassifier.from_pretrained(tmp_path / "encoder", num_labels=3)
+    assert same(model.bert.state_dict(), original.bert.state_dict())
+    assert str(model.loaded) == f"{tmp_path / 'encoder'}: 39 tensors loaded; new, with random weights: classifier"
+
+
+# Saving
+
+
+def test_the_names_that_are_written(tiny_folder, tmp_path, original):
+    original.bert.save_pretrained(tmp_path / "encoder")
+    assert sorted(stored(tmp_path / "encoder")) == sorted(ENCODER)
+    assert sorted(stored(tiny_folder)) == sorted([f"bert.{name}" for name in ENCODER] + HEAD)
+
+
+def test_what_is_written_where(tmp_path, original):
+    """Each of our modules under its own name: a value for each, so that two that changed places would show."""
+    for number, parameter in enumerate(original.bert.parameters()):
+        torch.nn.init.constant_(parameter, number)
+    original.bert.save_pretrained(tmp_path)
+    written = stored(tmp_path)
+    assert written["embeddings.word_embeddings.weight"].unique() == 0
+    assert torch.equal(written["embeddings.position_embeddings.weight"], original.bert.embeddings.position.weight)
+    assert torch.equal(written["embeddings.token_type_embeddings.weight"], original.bert.embeddings.segment.weight)
+    layer = original.bert.encoder.layers[1]
+    ours = {
+        "attention.self.query": layer.attention.query,
+        "attention.self.key": layer.attention.key,
+        "attention.self.value": layer.attention.value,
+        "attention.output.dense": layer.attention.output,
+        "attention.output.LayerNorm": layer.attention_norm,
+        "intermediate.dense": layer.feed_forward.expand,
+        "output.dense": layer.feed_forward.contract,
+        "output.LayerNorm": layer.feed_forward_norm,
+    }
+    for name, module in ours.items():
+        assert torch.equal(written[f"encoder.layer.1.{name}.weight"], module.weight), name
+        assert torch.equal(written[f"encoder.layer.1.{name}.bias"], module.bias), name
+    assert len({float(tensor.unique()) for tensor in written.values()}) == 39
+
+
+def test_saving_over_the_folder_that_was_loaded(tiny_folder):
+    model = BertSentClassifier.from_pretrained(tiny_folder)
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, 0.5)
+    model.save_pretrained(tiny_folder)
+    assert set(torch.cat([tensor.flatten() for tensor in stored(tiny_folder).values()]).tolist()) == {0.5}
+    assert same(BertSentClassifier.from_pretrained(tiny_folder).state_dict(), model.state_dict())
+
+
+def test_saving_where_a_file_is(tiny_folder, tiny):
+    with pytest.raises(UserError, match=r"vocab\.txt: the model could not be written"):
+        BertModel(tiny).save_pretrained(tiny_folder / "vocab.txt")
+
+
+def test_sinusoidal_positions_are_written_and_come_back_fixed(tiny, tmp_path):
+    BertModel(tiny.change(sinusoidal_positions=True)).save_pretrained(tmp_path)
+    assert torch.equal(stored(tmp_path)["embeddings.position_embeddings.weight"], sinusoids(40, 15))
+    position = BertModel.from_pretrained(tmp_path).embeddings.position.weight
+    assert torch.equal(position, sinusoids(40, 15)) and not position.requires_grad
+
+
+def test_the_course_kits_checkpoint_needs_no_pickled_class(tmp_path, original):
+    weights.save_course_checkpoint(original, tmp_path / "new folder" / "model.pt")
+    saved = torch.load(tmp_path / "new folder" / "model.pt", weights_only=True)
+    assert sorted(saved) == ["model", "model_config"] and saved["model_config"]["data_dir"] == "."
+    model = BertSentClassifier(saved["model_config"])
+    model.load_state_dict(saved["model"])
+    assert model.config == original.config and same(model.state_dict(), original.state_dict())
+
+
+# Hugging Face's own classes, and real weights
+
+
+def test_hugging_face_reads_what_was_written_bit_for_bit(tiny_folder, tmp_path, original):
+    transformers = pytest.importorskip("transformers")
+    original.bert.save_pretrained(tmp_path / "encoder")
+    for name, folder in (("BertModel", tmp_path / "encoder"), ("BertForSequenceClassification", tiny_folder)):
+        theirs, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+        assert not any(info.values()), info
+        assert same(theirs.state_dict(), stored(folder))
+    assert theirs.config.id2label == {0: "negative", 1: "positive"}
+    assert theirs.config.num_attention_heads == 3 and theirs.config.layer_norm_eps == original.config.layer_norm_eps
+
+
+def test_what_hugging_face_writes_is_read(tiny, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    sizes = {name: getattr(tiny, name) for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
+    sizes |= {"num_attention_heads": 3, "intermediate_size": 23, "max_position_embeddings": 40, "num_labels": 3}
+    theirs = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = BertSentClassifier.from_pretrained(tmp_path)
+    assert str(ours.loaded) == f"{tmp_path}: 41 tensors loaded"
+    assert torch.equal(ours.classifier.weight, theirs.classifier.weight) and len(ours.classifier.weight) == 3
+    ids = torch.tensor([[2, 5, 6, 3]])
+    torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=0, atol=1e-6)
+
+
+def test_real_weights(minilm):
+    model = BertModel.from_pretrained(minilm)
+    assert str(model.loaded) == f"{minilm}: 103 tensors loaded; left out: position ids"
+    published = stored(minilm)
+    assert torch.equal(model.embeddings.token.weight, published["embeddings.word_embeddings.weight"])
+    assert torch.equal(
+        model.encoder.layers[5].feed_forward_norm.bias, published["encoder.layer.5.output.LayerNorm.bias"]
+    )
