@@ -10,7 +10,7 @@ import itertools
 import json
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import regex
@@ -66,7 +66,12 @@ def split_off(char):
     return f" {char} " if ascii_symbol or unicodedata.category(char)[0] == "P" else char
 
 
-CLEAN, STRIP_ACCENT, SPLIT_OFF = Table(clean), Table(strip_accent), Table(split_off)
+def unaccent(char):
+    """Take a character apart (NFD) and drop its combining marks: 'é' -> 'e'."""
+    return "".join(map(strip_accent, unicodedata.normalize("NFD", char)))
+
+
+CLEAN, STRIP_ACCENT, UNACCENT, SPLIT_OFF = Table(clean), Table(strip_accent), Table(unaccent), Table(split_off)
 
 
 class Encoding(dict):
@@ -147,8 +152,11 @@ class BertTokenizer:
         text = text.translate(CLEAN)
         if self.lower_case:
             text = text.lower()  # the whole text at once: a sigma is final or not by what stands around it
-        if self.strip_accents:
-            text = unicodedata.normalize("NFD", text).translate(STRIP_ACCENT)
+        if self.strip_accents and not text.isascii():
+            plain = text.translate(UNACCENT)
+            if any(map(unicodedata.combining, plain)):  # marks that stay: NFD may put them in another order
+                plain = "".join(char for char, _ in decompose([(char, 0) for char in text])).translate(STRIP_ACCENT)
+            text = plain
         return text.translate(SPLIT_OFF).split()
 
     def wordpiece(self, word):
@@ -193,8 +201,7 @@ class BertTokenizer:
             positions = [at for char, at in chars for _ in char.lower()]  # one character can become two
             chars = list(zip("".join(char for char, _ in chars).lower(), positions, strict=True))
         if self.strip_accents:
-            chars = [(c, at) for char, at in chars for c in unicodedata.normalize("NFD", char)]
-            chars = [(char, at) for char, at in canonical_order(chars) if char.translate(STRIP_ACCENT)]
+            chars = [(char, at) for char, at in decompose(chars) if char.translate(STRIP_ACCENT)]
         words = []
         chars = [(c, at) for char, at in chars for c in char.translate(SPLIT_OFF)]
         for is_space, run in itertools.groupby(chars, key=lambda item: item[0].isspace()):
@@ -214,7 +221,8 @@ class BertTokenizer:
                     done = 0
                     for piece in self.wordpiece(word):
                         size = len(word) if piece == "[UNK]" else len(piece) - 2 * bool(done)
-                        found.append((piece, (base + at[done], base + at[done + size - 1] + 1)))
+                        span = at[done : done + size]  # not always in order: NFD sorts marks
+                        found.append((piece, (base + min(span), base + max(span) + 1)))
                         done += size
             base += len(part)
         return found
@@ -243,9 +251,8 @@ class BertTokenizer:
             tokens = [token for token in tokens if token not in self.special]
         text = " ".join(tokens).replace(" ##", "")
         if clean_up:
-            for gap in (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're"):
-                text = text.replace(gap, gap[1:])
-            text = text.replace(" ' ", "'")
+            for gap in (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"):
+                text = text.replace(gap, gap.strip())
         return text
 
     # Texts -> what the model reads
@@ -266,7 +273,8 @@ class BertTokenizer:
         """Encode a text or a list of texts as [CLS] text [SEP], with their pairs as [CLS] text [SEP] pair [SEP].
 
         padding        False; True or "longest": to the longest here; "max_length": to max_length
-        truncation     False; True: cut to max_length tokens, special ones included; of a pair, cut the longer
+        truncation     False; True or "longest_first": cut to max_length tokens, special ones included, and of a pair
+                       the longer text first
         max_length     None: the model's (512 for BERT)
         return_tensors None: lists of int; "pt": tensors int64 [B, T]
         allow_special  False: "[SEP]" in a text is five characters of text. True: it is the control token
@@ -277,50 +285,36 @@ class BertTokenizer:
         Warns once, with the number of texts that were cut. Raises UserError for what is not text, and for texts of
         different lengths that should become one tensor.
         """
-        single = isinstance(texts, str)
-        firsts = [texts] if single else list(texts)
-        seconds = [pairs] if isinstance(pairs, str) else pairs
-        seconds = [None] * len(firsts) if seconds is None else list(seconds)
-        if len(seconds) != len(firsts):
-            raise UserError(f"{len(firsts)} texts, but {len(seconds)} pairs")
-        limit = max_length or self.max_length
-        # Each text is its pieces' ids, or, where offsets are wanted, [(id, (start, end)), ...]: cutting is the same.
-        rows, cut = [], 0
-        for number, row in enumerate(zip(firsts, seconds)):
-            row = [part for part in row if part is not None]
-            for part in row:
-                if not isinstance(part, str):
-                    raise UserError(f"text {number} is a {type(part).__name__}, not a string: {part!r:.60}")
-            row = [self.pieces(part, return_offsets_mapping, allow_special) for part in row]
-            if truncation:
-                room = limit - (1 + len(row) if add_special_tokens else 0)
-                cut += shorten(row, max(room, 0))
-            rows.append(self.assemble(row, add_special_tokens))
-        if cut:
-            total = "" if single else f" of {len(rows)}"
-            warnings.warn(f"{cut}{total} texts were longer than {limit} tokens and were cut", stacklevel=2)
+        check_choice("padding", padding, (False, True, "longest", "max_length"))
+        check_choice("truncation", truncation, (False, True, "longest_first"))
+        check_choice("return_tensors", return_tensors, (None, "pt"))
+        limit = self.max_length if max_length is None else max_length
+        rows = [
+            [self.pieces(text, return_offsets_mapping, allow_special) for text in row] for row in as_rows(texts, pairs)
+        ]
+        if truncation:
+            specials = 1 + max(map(len, rows), default=0) if add_special_tokens else 0
+            cut = sum([shorten(row, max(limit - specials, 0)) for row in rows])
+            if cut:
+                warnings.warn(f"{cut} of {len(rows)} texts were longer than {limit} tokens and were cut", stacklevel=2)
+        rows = [self.assemble(row, add_special_tokens) for row in rows]
 
         longest = max((len(row["input_ids"]) for row in rows), default=0)
-        width = {False: 0, True: longest, "longest": longest, "max_length": limit}.get(padding)
-        if width is None:
-            raise UserError(f"padding is {padding!r}, but can be: False, True, 'longest', 'max_length'")
+        width = limit if padding == "max_length" else longest if padding else 0
         filler = {"input_ids": self.pad_token_id, "offset_mapping": (0, 0)}
         for row in rows:
             missing = width - len(row["input_ids"])
             for name in row:
                 row[name] += [filler.get(name, 0)] * missing
-        encoding = Encoding()
-        for name in rows[0] if rows else ():
-            if name != "offset_mapping" or return_offsets_mapping:
-                encoding[name] = [row[name] for row in rows]
+        encoding = Encoding({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
+        if not return_offsets_mapping:
+            encoding.pop("offset_mapping", None)
         if return_tensors == "pt":
             try:
-                return Encoding({name: torch.tensor(values) for name, values in encoding.items()})
+                return Encoding({name: torch.tensor(values, dtype=torch.int64) for name, values in encoding.items()})
             except ValueError:
                 raise UserError("texts of different lengths make no tensor: pass padding=True") from None
-        if return_tensors is not None:
-            raise UserError(f"return_tensors is {return_tensors!r}, but can be: None, 'pt'")
-        return Encoding({name: values[0] for name, values in encoding.items()}) if single else encoding
+        return Encoding({name: values[0] for name, values in encoding.items()}) if isinstance(texts, str) else encoding
 
     def encode(self, text, pair=None, **options):
         """The ids alone."""
@@ -348,6 +342,32 @@ class BertTokenizer:
         }
 
 
+def check_choice(name, value, legal):
+    """Raise UserError unless an argument has one of the values it may have."""
+    if value not in legal:
+        raise UserError(f"{name} is {value!r}, but can be: {', '.join(map(repr, legal))}")
+
+
+def as_rows(texts, pairs):
+    """One text or many, with pairs or without -> [(text,), ...] or [(text, pair), ...]"""
+    columns = [[part] if isinstance(part, str) else part for part in (texts, pairs)]
+    if columns[1] is None:
+        columns.pop()
+    for column in columns:
+        if not isinstance(column, Iterable):
+            raise UserError(
+                f"texts should be a string or a list of strings, not a {type(column).__name__}: {column!r:.60}"
+            )
+    columns = [list(column) for column in columns]
+    if len({len(column) for column in columns}) > 1:
+        raise UserError(f"{len(columns[0])} texts, but {len(columns[1])} pairs")
+    for column in columns:
+        for number, text in enumerate(column):
+            if not isinstance(text, str):
+                raise UserError(f"text {number} is a {type(text).__name__}, not a string: {text!r:.60}")
+    return list(zip(*columns))
+
+
 def shorten(row: Sequence[list], room):
     """Cut the lists in place until they hold room items in all, always the longer one; True if anything was cut.
 
@@ -359,6 +379,11 @@ def shorten(row: Sequence[list], room):
         longest = row[-1] if len(row[-1]) >= len(row[0]) else row[0]
         longest.pop()
     return excess > 0
+
+
+def decompose(chars):
+    """NFD of [(character, position), ...]; in linear time, which unicodedata.normalize is not for endless marks."""
+    return canonical_order([(c, at) for char, at in chars for c in unicodedata.normalize("NFD", char)])
 
 
 def canonical_order(chars):

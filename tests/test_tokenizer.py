@@ -1,0 +1,779 @@
+"""The tokenizer: longest match by hand, equality with the original, offsets, batches, control tokens, files.
+
+The tests marked part1 call `wordpiece` and nothing else. Equality is measured against stored outputs of
+google-research/bert; where Hugging Face's Rust tokenizer gives something else, RUST_DIFFERS says what and why.
+"""
+
+import gzip
+import itertools
+import json
+import math
+import random
+import time
+import unicodedata
+
+import pytest
+import torch
+
+from minbert import BertTokenizer, UserError
+from minbert.tokenizer import CLEAN, SPECIAL, SPLIT_OFF, STRIP_ACCENT, canonical_order, read_vocab
+from tests.conftest import VOCAB
+
+PAD, UNK, CLS, SEP, MASK = range(5)  # their ids in VOCAB
+BASE_UNK = 100  # and in the vocabulary of bert-base-uncased
+
+
+def assert_all_equal(rows):
+    """rows: (input, found, expected), ... Fails with the three shortest inputs that differ, not with all of them."""
+    wrong = sorted((row for row in rows if row[1] != row[2]), key=lambda row: len(row[0]))
+    lines = ["{!a:.300}\n    found    {!s:.300}\n    expected {!s:.300}".format(*row) for row in wrong[:3]]
+    if wrong:
+        pytest.fail("\n".join([f"{len(wrong)} differ, the shortest first:", *lines]), pytrace=False)
+
+
+def ids(words):
+    """'the film [SEP]' -> their ids in VOCAB, looked up without the tokenizer"""
+    return [VOCAB.index(word) for word in words.split()]
+
+
+# Part 1: WordPiece
+
+
+@pytest.mark.part1
+@pytest.mark.parametrize(
+    ("word", "pieces"),
+    [
+        ("film", "film"),
+        ("unaffable", "un ##aff ##able"),
+        ("wonderfuls", "wo ##nder ##ful ##s"),
+        ("notable", "not ##able"),
+        (".", "."),
+    ],
+)
+def test_a_word_is_cut_into_pieces_of_the_vocabulary(tokenizer, word, pieces):
+    assert tokenizer.wordpiece(word) == pieces.split()
+
+
+@pytest.mark.part1
+def test_the_longest_piece_comes_first():
+    tokenizer = BertTokenizer(["[UNK]", "un", "una", "##a", "##f", "##ff", "##ffa", "##b", "##ble", "##affable"])
+    assert tokenizer.wordpiece("unaffable") == ["una", "##ffa", "##ble"]  # not un ##affable
+
+
+@pytest.mark.part1
+def test_a_choice_once_made_is_never_taken_back():
+    tokenizer = BertTokenizer(["[UNK]", "ab", "abc", "##cd"])
+    assert tokenizer.wordpiece("abcd") == ["[UNK]"]  # ab ##cd would have fitted
+
+
+@pytest.mark.part1
+@pytest.mark.parametrize(
+    "word",
+    [
+        "xylophone",
+        "filmx",  # the last character decides as much as the first
+        "xfilm",
+        "unfilm",  # film begins a word, it never goes on with one
+        "able",  # and ##able never begins one
+        "Film",
+    ],
+)
+def test_a_word_that_cannot_be_cut_is_unknown_as_a_whole(tokenizer, word):
+    assert tokenizer.wordpiece(word) == ["[UNK]"]
+
+
+@pytest.mark.part1
+def test_a_word_may_have_200_characters(tokenizer):
+    assert tokenizer.wordpiece("un" + 198 * "s") == ["un"] + 198 * ["##s"]
+    assert tokenizer.wordpiece("un" + 199 * "s") == ["[UNK]"]
+
+
+@pytest.mark.part1
+def test_a_vocabulary_may_hold_a_piece_of_200_characters_but_a_longer_word_is_unknown():
+    tokenizer = BertTokenizer(["[UNK]", 200 * "s", 201 * "s"])
+    assert tokenizer.wordpiece(200 * "s") == [200 * "s"]
+    assert tokenizer.wordpiece(201 * "s") == ["[UNK]"]
+
+
+@pytest.mark.part1
+def test_the_empty_word_has_no_pieces(tokenizer):
+    assert tokenizer.wordpiece("") == []
+
+
+# Words, by hand
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Hello, wörld!", "hello , world !"),
+        ("don't $5^2 a_b", "don ' t $ 5 ^ 2 a _ b"),
+        ("\tone\ttwo\nthree\rfour\r\nfive\u00a0six\u3000seven\u2028eight ", "one two three four five six seven eight"),
+        ("“quoted” — ¿so?", "“ quoted ” — ¿ so ?"),
+        ("本x語", "本 x 語"),
+        ("ひらがな カタカナ", "ひらかな カタカナ"),  # kana is not CJK to BERT, and NFD takes voicing marks off
+        ("한", "\u1112\u1161\u11ab"),  # nor is Hangul, which NFD takes apart
+        ("a\u0338 \u226e", "a <"),  # a stroke is a mark: of a crossed-out < the < remains
+        ("e\u0301 é É", "e e e"),
+        ("ß Ł œ", "ß ł œ"),  # letters of their own, not accented ones
+        ("", ""),
+        (" \n", ""),
+    ],
+)
+def test_words(tokenizer, text, words):
+    assert tokenizer.words(text) == words.split()
+
+
+def test_cased_words_keep_case_and_accents():
+    tokenizer = BertTokenizer(VOCAB, lower_case=False)
+    assert tokenizer.words("Él, ΣΑΣ e\u0301") == ["Él", ",", "ΣΑΣ", "e\u0301"]
+
+
+def test_accents_can_be_stripped_without_lower_casing_and_kept_with_it():
+    assert BertTokenizer(VOCAB, lower_case=False, strip_accents=True).words("Él") == ["El"]
+    assert BertTokenizer(VOCAB, lower_case=True, strip_accents=False).words("Él") == ["él"]
+
+
+@pytest.mark.parametrize(
+    "dropped", ["\0", "\a", "\x85", "\x7f", "\u00ad", "\u200b", "\u200d", "\u202e", "\ufeff", "\ufffd"]
+)
+def test_control_and_format_characters_are_dropped(tokenizer, dropped):
+    assert tokenizer.tokenize(f"fi{dropped}lm") == ["film"]
+
+
+@pytest.mark.parametrize("kept", ["\ue000", "\U0010fffd", "\uffff", "\U000e0fff", "\ud800"])
+def test_private_unassigned_and_surrogate_characters_stay_and_make_the_word_unknown(tokenizer, kept):
+    assert unicodedata.category(kept) in ("Co", "Cn", "Cs")
+    assert tokenizer.tokenize(f"fi{kept}lm film") == ["[UNK]", "film"]
+
+
+# Equality with the original
+
+
+@pytest.fixture(scope="module")
+def vocab(shared):
+    return read_vocab(shared("data/vocab/bert-base-uncased-vocab.txt"))
+
+
+@pytest.fixture(scope="module", params=["uncased", "cased"])
+def reference(request, shared, vocab):
+    """A tokenizer with the vocabulary of bert-base-uncased, and [(text, the original's ids), ...]."""
+    with gzip.open(shared("reference/wordpiece-strings.jsonl.gz"), "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    tokenizer = BertTokenizer(vocab, lower_case=request.param == "uncased")
+    return tokenizer, [(row["text"], row[request.param]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def code_points(shared, vocab):
+    """between(first, last) -> [(character, ids of a{character}b, expected), ...] for those that differ."""
+    stored = json.loads(gzip.decompress(shared("reference/wordpiece-codepoints.json.gz").read_bytes()))
+    assert stored["unidata_version"] == "14.0.0"
+    assert sum(end - start + 1 for start, end, _ in stored["ranges"]) == 0x110000 - 2048  # all but surrogates
+    tokenizer = BertTokenizer(vocab)
+
+    def between(first, last):
+        differing = []
+        for start, end, expected in stored["ranges"]:
+            for char in map(chr, range(max(start, first), min(end, last) + 1)):
+                found = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(f"a{char}b", keep_special=False))
+                if found != expected:
+                    differing.append((char, found, expected))
+        return differing
+
+    yield between
+    for table in (CLEAN, STRIP_ACCENT, SPLIT_OFF):  # by now they hold every character there is
+        table.clear()
+
+
+def is_news(char, found, expected):
+    """Whether a character differs because the reference was made with Unicode 14.0 and this Python has other tables."""
+    if unicodedata.unidata_version == "14.0.0":
+        return False
+    assigned_since = expected == [BASE_UNK] and unicodedata.category(char) != "Cn"
+    not_yet_assigned = found == [BASE_UNK] and unicodedata.category(char) == "Cn"
+    return assigned_since or not_yet_assigned or char == "\U0001171e"  # which Unicode 16.0 moved from Mn to Mc
+
+
+def test_equals_the_original_on_every_code_point(code_points):
+    differing = code_points(0, 0x10FFFF)
+    assert_all_equal((f"U+{ord(row[0]):04X}", *row[1:]) for row in differing if not is_news(*row))
+
+
+def test_equals_the_original_on_5500_strings(reference, code_points):
+    """Under other Unicode tables a text may differ only where it holds a character that differs by itself."""
+    tokenizer, rows = reference
+    assert len(rows) == 5500
+    found = tokenizer([text for text, _ in rows], add_special_tokens=False).input_ids
+    differing = [(text, mine, expected) for mine, (text, expected) in zip(found, rows) if mine != expected]
+    chars = map(ord, set("".join(text for text, _, _ in differing)))
+    news = {row[0] for char in chars for row in code_points(char, char) if is_news(*row)}
+    assert_all_equal(row for row in differing if news.isdisjoint(row[0]))
+
+
+# Where the Rust tokenizer differs, the original wins. On the 5500 strings there is no other kind of difference.
+
+SMALL_VOCAB = [*SPECIAL, "a", "##a", "b", "[", "]", "sep", "mask", "σας", "σασ"]
+RUST_DIFFERS = {  # kind: (text, the original's pieces, the Rust tokenizer's)
+    "a word may have 200 characters, not 100": (101 * "a", "a" + 100 * " ##a", "[UNK]"),
+    "a written [SEP] is text": ("a [SEP] b", "a [ sep ] b", "a [SEP] b"),
+    "a written [MASK] is text, in a word too": ("a[MASK]b", "a [ mask ] b", "a [MASK] b"),
+    "private-use characters stay": ("a \ue000 b", "a [UNK] b", "a b"),
+    "private-use characters stay within words": ("a\ue000", "[UNK]", "a"),
+    "a sigma that ends a word is ς": ("ΣΑΣ", "σας", "σασ"),
+    "CJK extension E begins at U+2B820, not U+2B920": ("a\U0002b820b", "a [UNK] b", "[UNK]"),
+    "CJK extension E, the last that Rust lacks": ("a\U0002b91fb", "a [UNK] b", "[UNK]"),
+    # Rust's tables of categories are those of Unicode 8.0; Python's go on.
+    "marks that are new since are stripped": ("a\u08e1", "a", "[UNK]"),
+    "format characters that are new since are dropped": ("a\U000110cd", "a", "[UNK]"),
+    "punctuation that is new since is set apart": ("a\u2e43b", "a [UNK] b", "[UNK]"),
+    "what was punctuation but is a symbol since is not": ("a\u166db", "[UNK]", "a [UNK] b"),
+}
+every_kind = pytest.mark.parametrize(("text", "original", "rust"), RUST_DIFFERS.values(), ids=RUST_DIFFERS)
+
+
+@every_kind
+def test_where_the_rust_tokenizer_differs_the_original_wins(text, original, rust):
+    tokenizer = BertTokenizer(SMALL_VOCAB)
+    encoding = tokenizer(text, add_special_tokens=False)
+    assert tokenizer.convert_ids_to_tokens(encoding.input_ids) == original.split()
+
+
+@every_kind
+def test_the_rust_tokenizer_still_differs(text, original, rust):
+    tokenizers = pytest.importorskip("tokenizers")
+    theirs = tokenizers.BertWordPieceTokenizer({token: id for id, token in enumerate(SMALL_VOCAB)}, lowercase=True)
+    assert theirs.encode(text, add_special_tokens=False).tokens == rust.split() != original.split()
+
+
+# Offsets
+
+
+def test_pieces_with_offsets_equal_pieces_without_and_are_slices_from_left_to_right(reference):
+    tokenizer, rows = reference
+    compared = []
+    for text, _ in rows:
+        found = tokenizer.tokenize_with_offsets(text)
+        compared.append((text, [piece for piece, _ in found], tokenizer.tokenize(text, keep_special=False)))
+        spans = [span for _, span in found]
+        assert all(0 <= start < end <= len(text) for start, end in spans), ascii(text)
+        assert spans == sorted(spans), ascii(text)
+    assert_all_equal(compared)
+
+
+OFFSETS = {  # text: its pieces, and where in the text each stands
+    "The film.": [("the", 0, 3), ("film", 4, 8), (".", 8, 9)],
+    "  the\n\n film ": [("the", 2, 5), ("film", 8, 12)],
+    "Unaffable!": [("un", 0, 2), ("##aff", 2, 5), ("##able", 5, 9), ("!", 9, 10)],
+    "xylophone film": [("[UNK]", 0, 9), ("film", 10, 14)],
+    "fílm wás": [("film", 0, 4), ("was", 5, 8)],
+    "fi\u0301lm wa\u0301s": [("film", 0, 5), ("was", 6, 10)],
+    "the\u0301 film": [("the", 0, 3), ("film", 5, 9)],  # an accent after the last letter is no part of it
+    "una\u0301\u0323ffable": [("un", 0, 2), ("##aff", 2, 7), ("##able", 7, 11)],
+    "fi\u200blm": [("film", 0, 5)],
+    "\u200bfilm\u200b": [("film", 1, 5)],
+    "İs": [("i", 0, 1), ("##s", 1, 2)],  # lower-cases to i and a dot above, the dot is stripped
+    "aİs a": [("a", 0, 1), ("##is", 1, 3), ("a", 4, 5)],
+    "a中文a": [("a", 0, 1), ("中", 1, 2), ("[UNK]", 2, 3), ("a", 3, 4)],
+    "ΣΑΣ film": [("σας", 0, 3), ("film", 4, 8)],
+    "한a": [("ᄒ", 0, 1), ("##ᅡ", 0, 1), ("##ᆫ", 0, 1), ("##a", 1, 2)],  # one character in, three pieces out
+    "x\u302e\U0001d165": [("[UNK]", 0, 3)],  # NFD puts the second of these marks first, and neither is stripped
+    "a \u302e\U0001d165": [("a", 0, 1), ("[UNK]", 2, 4)],
+    "[SEP]": [("[", 0, 1), ("sep", 1, 4), ("]", 4, 5)],
+    "": [],
+    "\u200b \u0301": [],
+}
+
+
+@pytest.mark.parametrize("text", OFFSETS, ids=ascii)
+def test_offsets_by_hand(text):
+    tokenizer = BertTokenizer([*VOCAB, "i", "##is", "中", "σας", "ᄒ", "##ᅡ", "##ᆫ", "##a"])
+    assert tokenizer.tokenize_with_offsets(text) == [(piece, (start, end)) for piece, start, end in OFFSETS[text]]
+
+
+def test_offsets_where_one_character_lower_cases_to_two():
+    tokenizer = BertTokenizer(["[UNK]", "i", "##\u0307", "##s"], strip_accents=False)
+    assert tokenizer.tokenize_with_offsets("İS") == [("i", (0, 1)), ("##\u0307", (0, 1)), ("##s", (1, 2))]
+
+
+def test_offsets_of_control_tokens_written_in_the_text(tokenizer):
+    found = tokenizer.tokenize_with_offsets("film [SEP] [sep]", keep_special=True)
+    assert found == [("film", (0, 4)), ("[SEP]", (5, 10)), ("[", (11, 12)), ("sep", (12, 15)), ("]", (15, 16))]
+
+
+def test_words_equal_words_with_offsets_whatever_the_marks(tokenizer):
+    """Every order of four marks of unlike classes, two of which are kept, on a letter and on none."""
+    marks = ["\u0301", "\u0323", "\u302e", "\U0001d165"]
+    for order in itertools.permutations(marks):
+        text = f"a{''.join(order)}b {''.join(order)} é{''.join(order)}"
+        assert [word for word, _ in tokenizer.words_with_offsets(text)] == tokenizer.words(text), ascii(text)
+
+
+def test_canonical_order_is_that_of_nfd():
+    text = "a\u0301\u0323\u0327b\u0323\u0301\u302e\U0001d165"
+    found = canonical_order([(char, at) for at, char in enumerate(text)])
+    assert "".join(char for char, _ in found) == unicodedata.normalize("NFD", text) != text
+    assert [at for _, at in found] == [0, 3, 2, 1, 4, 8, 5, 7, 6]
+
+
+def test_offset_mapping_of_pairs_counts_within_each_text_and_special_tokens_are_nowhere(tokenizer):
+    encoding = tokenizer(
+        ["the film", "a"], ["was  good", "plot"], padding=True, return_offsets_mapping=True, return_tensors="pt"
+    )
+    nowhere = [0, 0]
+    assert encoding.offset_mapping.tolist() == [
+        [nowhere, [0, 3], [4, 8], nowhere, [0, 3], [5, 9], nowhere],
+        [nowhere, [0, 1], nowhere, [0, 4], nowhere, nowhere, nowhere],
+    ]
+
+
+def test_asking_for_offsets_changes_nothing_else(tokenizer):
+    texts, options = ["The film was unaffable!", "[SEP] a"], {"padding": True, "truncation": True, "max_length": 40}
+    for allow_special in (False, True):
+        plain = tokenizer(texts, allow_special=allow_special, **options)
+        more = tokenizer(texts, allow_special=allow_special, return_offsets_mapping=True, **options)
+        del more["offset_mapping"]
+        assert plain == more
+
+
+# Texts -> what the model reads
+
+
+def test_one_text(tokenizer):
+    assert tokenizer("The film was unaffable.") == {
+        "input_ids": ids("[CLS] the film was un ##aff ##able . [SEP]"),
+        "token_type_ids": 9 * [0],
+        "attention_mask": 9 * [1],
+    }
+
+
+def test_a_list_of_texts_gives_a_list_for_each(tokenizer):
+    encoding = tokenizer(["the film", "good"])
+    assert encoding.input_ids == [ids("[CLS] the film [SEP]"), ids("[CLS] good [SEP]")]
+    assert tokenizer(["good"]).input_ids == [tokenizer("good").input_ids]
+    assert tokenizer(text for text in ("the film", "good")) == encoding  # anything that can be gone through once
+
+
+def test_a_pair(tokenizer):
+    encoding = tokenizer("the film", "was good .")
+    assert encoding.input_ids == ids("[CLS] the film [SEP] was good . [SEP]")
+    assert encoding.token_type_ids == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert encoding.attention_mask == 8 * [1]
+    assert tokenizer(["the film"], ["was good ."]) == {name: [values] for name, values in encoding.items()}
+
+
+def test_without_special_tokens(tokenizer):
+    encoding = tokenizer("the film", "was good", add_special_tokens=False)
+    assert encoding.input_ids == ids("the film was good")
+    assert encoding.token_type_ids == [0, 0, 1, 1]
+
+
+def test_encode_gives_the_ids_alone(tokenizer):
+    assert tokenizer.encode("the film") == ids("[CLS] the film [SEP]")
+    assert tokenizer.encode("the", "film", add_special_tokens=False) == ids("the film")
+
+
+@pytest.mark.parametrize(
+    ("padding", "missing"),
+    [(False, [0, 0]), (True, [1, 0]), ("longest", [1, 0]), ("max_length", [3, 2])],
+)
+def test_padding(tokenizer, padding, missing):
+    encoding = tokenizer(["good", "good"], ["bad", "bad film"], padding=padding, max_length=8)
+    assert encoding.input_ids == [
+        ids("[CLS] good [SEP] bad [SEP]") + missing[0] * [PAD],
+        ids("[CLS] good [SEP] bad film [SEP]") + missing[1] * [PAD],
+    ]
+    assert encoding.token_type_ids == [[0, 0, 0, 1, 1] + missing[0] * [0], [0, 0, 0, 1, 1, 1] + missing[1] * [0]]
+    assert encoding.attention_mask == [5 * [1] + missing[0] * [0], 6 * [1] + missing[1] * [0]]
+
+
+def test_padding_uses_the_pad_token_s_own_id():
+    tokenizer = BertTokenizer(["a", "[UNK]", "[CLS]", "[SEP]", "[PAD]"])
+    assert tokenizer(["a a", "a"], padding=True).input_ids == [[2, 0, 0, 3], [2, 0, 3, 4]]
+
+
+def test_padding_to_max_length_never_cuts(tokenizer):
+    assert tokenizer("the film was", padding="max_length", max_length=4).input_ids == ids("[CLS] the film was [SEP]")
+
+
+def test_max_length_is_the_tokenizer_s_own_unless_given():
+    tokenizer = BertTokenizer(VOCAB, max_length=6)
+    assert len(tokenizer("good", padding="max_length").input_ids) == 6
+    assert len(tokenizer("good", padding="max_length", max_length=4).input_ids) == 4
+    assert BertTokenizer(VOCAB).max_length == 512
+
+
+def test_truncation_counts_the_special_tokens(tokenizer):
+    with pytest.warns(UserWarning, match="longer than 4 tokens"):
+        encoding = tokenizer("the film was good", truncation=True, max_length=4)
+    assert encoding.input_ids == ids("[CLS] the film [SEP]")
+    assert encoding.attention_mask == 4 * [1]
+    with pytest.warns(UserWarning, match="longer than 3 tokens"):
+        bare = tokenizer("the film was good", truncation=True, max_length=3, add_special_tokens=False)
+    assert bare.input_ids == ids("the film was")
+
+
+def test_a_text_of_exactly_max_length_is_not_cut(tokenizer):
+    assert tokenizer("the film", truncation=True, max_length=4) == tokenizer("the film")
+
+
+def test_without_truncation_nothing_is_cut(tokenizer):
+    assert len(tokenizer(600 * "a ").input_ids) == 602
+
+
+def test_offsets_are_cut_with_the_ids(tokenizer):
+    with pytest.warns(UserWarning, match="longer than 4 tokens"):
+        encoding = tokenizer("the film was", truncation=True, max_length=4, return_offsets_mapping=True)
+    assert encoding.offset_mapping == [(0, 0), (0, 3), (4, 8), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("max_length", "first", "second"),
+    [  # 4 and 3 pieces; the special tokens take 3
+        (9, "the film was", "a bad plot"),
+        (8, "the film was", "a bad"),  # of two equally long the second is cut
+        (7, "the film", "a bad"),
+        (6, "the film", "a"),
+        (5, "the", "a"),
+        (4, "the", ""),
+        (3, "", ""),
+    ],
+)
+def test_of_a_pair_the_longer_is_cut(tokenizer, max_length, first, second):
+    with pytest.warns(UserWarning, match="longer than"):
+        found = tokenizer("the film was good", "a bad plot", truncation=True, max_length=max_length)
+    assert found.input_ids == ids(f"[CLS] {first} [SEP] {second} [SEP]")
+    assert found.token_type_ids == (2 + len(first.split())) * [0] + (1 + len(second.split())) * [1]
+
+
+def test_of_a_pair_the_second_is_cut_where_it_is_the_longer(tokenizer):
+    with pytest.warns(UserWarning, match="longer than 7 tokens"):
+        found = tokenizer("a bad", "the film was good", truncation=True, max_length=7).input_ids
+    assert found == ids("[CLS] a bad [SEP] the film [SEP]")
+
+
+def test_special_tokens_stay_even_where_max_length_has_no_room_for_them(tokenizer):
+    with pytest.warns(UserWarning, match="longer than 1 tokens"):
+        assert tokenizer("good", truncation=True, max_length=1).input_ids == [CLS, SEP]
+    with pytest.warns(UserWarning, match="longer than 2 tokens"):
+        found = tokenizer("good", "bad", truncation=True, max_length=2, padding="max_length").input_ids
+    assert found == [CLS, SEP, SEP]
+
+
+def test_one_warning_says_how_many_texts_were_cut(tokenizer):
+    with pytest.warns() as caught:
+        tokenizer(["the film was", "good", "the plot was"], truncation=True, max_length=4)
+    assert [str(warning.message) for warning in caught] == ["2 of 3 texts were longer than 4 tokens and were cut"]
+    assert caught[0].filename == __file__  # it points at the caller
+
+
+def test_tensors(tokenizer):
+    encoding = tokenizer(["the film", "good"], padding=True, return_tensors="pt", return_offsets_mapping=True)
+    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in encoding.items()}
+    assert shapes == {
+        "input_ids": ((2, 4), torch.int64),
+        "token_type_ids": ((2, 4), torch.int64),
+        "attention_mask": ((2, 4), torch.int64),
+        "offset_mapping": ((2, 4, 2), torch.int64),
+    }
+    assert encoding.input_ids.tolist() == [ids("[CLS] the film [SEP]"), ids("[CLS] good [SEP] [PAD]")]
+
+
+def test_the_tensors_of_one_text_are_a_batch_of_one(tokenizer):
+    assert tokenizer("the film", return_tensors="pt").input_ids.tolist() == [ids("[CLS] the film [SEP]")]
+
+
+@pytest.mark.parametrize("texts", ["", ["", ""]])
+def test_tensors_of_no_tokens_are_of_integers_too(tokenizer, texts):
+    found = tokenizer(texts, add_special_tokens=False, return_tensors="pt").input_ids
+    assert found.dtype == torch.int64
+    assert found.shape == (1 if texts == "" else 2, 0)
+
+
+def test_texts_of_different_lengths_make_no_tensor(tokenizer):
+    with pytest.raises(UserError, match="padding=True"):
+        tokenizer(["the film", "good"], return_tensors="pt")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"padding": "longset"}, "'longset'.*'longest'"),
+        ({"return_tensors": "np"}, "'np'.*'pt'"),
+        ({"pairs": ["bad"]}, "2 texts, but 1 pairs"),
+        ({"pairs": "bad"}, "2 texts, but 1 pairs"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(tokenizer, options, named):
+    with pytest.raises(UserError, match=named):
+        tokenizer(["the film", "good"], **options)
+
+
+@pytest.mark.parametrize("wrong", [None, math.nan, 5, ["good"], b"good"], ids=repr)
+def test_what_is_not_text_is_named_with_its_place(tokenizer, wrong):
+    with pytest.raises(UserError, match=f"text 1 is an? {type(wrong).__name__}, not a string"):
+        tokenizer(["good", wrong])
+
+
+@pytest.mark.parametrize("wrong", [None, math.nan, 5], ids=repr)
+def test_what_is_neither_text_nor_texts_is_an_error(tokenizer, wrong):
+    with pytest.raises(UserError, match=f"{type(wrong).__name__}"):
+        tokenizer(wrong)
+
+
+def test_a_pair_that_is_not_text_is_named(tokenizer):
+    with pytest.raises(UserError, match=r"text 1 is an? float"):
+        tokenizer(["good", "bad"], ["film", math.nan])
+
+
+def test_no_texts(tokenizer):
+    assert tokenizer([]) == tokenizer([], padding=True, truncation=True, return_tensors="pt") == {}
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b"], ids=ascii)
+def test_a_text_without_words_is_special_tokens_alone(tokenizer, text):
+    assert tokenizer(text).input_ids == [CLS, SEP]
+    assert tokenizer([text, "good"], padding=True).input_ids == [[CLS, SEP, PAD], ids("[CLS] good [SEP]")]
+
+
+def test_entries_are_attributes_too(tokenizer):
+    encoding = tokenizer("good")
+    assert encoding.attention_mask is encoding["attention_mask"]
+    with pytest.raises(AttributeError, match="labels"):
+        encoding.labels  # noqa: B018
+
+
+def test_to_moves_every_tensor(tokenizer):
+    encoding = tokenizer("the film", return_tensors="pt")
+    moved = encoding.to("meta")
+    assert {name: tensor.device.type for name, tensor in moved.items()} == dict.fromkeys(encoding, "meta")
+    assert moved.input_ids.shape == (1, 4)
+    assert encoding.input_ids.device.type == "cpu"
+
+
+# Control tokens in texts, and whatever else there may be
+
+
+def test_a_control_token_in_a_text_is_text(tokenizer):
+    text = "the film [SEP] was [MASK] [CLS] [PAD]"
+    assert tokenizer(text).input_ids.count(SEP) == 1
+    assert not {CLS, MASK, PAD} & set(tokenizer(text).input_ids[1:])
+    assert tokenizer("film [SEP]").input_ids == ids("[CLS] film [ sep ] [SEP]")
+
+
+def test_a_control_token_in_a_text_counts_where_allowed(tokenizer):
+    found = tokenizer("film[SEP] [MASK] [sep]", allow_special=True).input_ids
+    assert found == ids("[CLS] film [SEP] [MASK] [ sep ] [SEP]")
+
+
+def test_tokenize_keeps_control_tokens_unless_told_not_to(tokenizer):
+    assert tokenizer.tokenize("[CLS] film [SEP]") == ["[CLS]", "film", "[SEP]"]
+    assert tokenizer.tokenize("[SEP]", keep_special=False) == ["[", "sep", "]"]
+
+
+AWKWARD = [
+    *("\0", "\a", "\t", "\r\n", "\x1c", "\x7f", "\x85", "\xa0"),
+    *("\u2028", "\u2029", "\u3000", "\u200b", "\ufeff", "\ufffd"),
+    *(chr(0xD800), chr(0xDFFF), "\ue000", "\uffff", "\U0010ffff", "\U000e0001"),
+    *("e\u0301", "é", 40 * "\u0301", 20 * "\u0323\u0301", "\u302e\U0001d165", "\u0345", "\u226e", "Å", "한", "ﬁ"),
+    *("Σ", "ς", "İ", "ı", "ẞ", "ǅ", "שלום", "\u202eabc", "عربي"),
+    *("中", "\U0002b820", "👩\u200d👩\u200d👧", "🇺🇸", "👍🏽"),
+    *("[SEP]", "[CLS]", "[MASK]", "[PAD]", "[UNK]", "[SE\u200bP]", "[ＳＥＰ]", "[", "SEP]", "]"),
+    *("##s", "##", "film", "un", "affable", 201 * "s", "$", "'", " "),
+]
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_no_text_raises_or_smuggles_in_a_control_token(lower_case):
+    tokenizer = BertTokenizer(VOCAB, lower_case=lower_case)
+    draw = random.Random(0)
+    for _ in range(400):
+        text = "".join(draw.choices(AWKWARD, k=draw.randrange(1, 30)))
+        found = tokenizer(text, return_offsets_mapping=True)
+        assert not {PAD, CLS, SEP, MASK} & set(found.input_ids[1:-1]), ascii(text)
+        assert found.input_ids == tokenizer(text).input_ids, ascii(text)
+        assert all(0 <= start < end <= len(text) for start, end in found.offset_mapping[1:-1]), ascii(text)
+        tokenizer(text, allow_special=True, return_offsets_mapping=True)
+        tokenizer.decode(found.input_ids)
+
+
+@pytest.mark.parametrize(("offsets", "size"), [(False, 1_000_000), (True, 300_000)])
+@pytest.mark.parametrize("unit", ["s", "\u0301", "Σ", "[SEP", "a "], ids=ascii)
+def test_a_megabyte_takes_seconds_at_most(tokenizer, unit, offsets, size):
+    """Work that grows with the square of the length would take minutes or hours."""
+    started = time.process_time()
+    tokenizer("a" + size // len(unit) * unit, return_offsets_mapping=offsets)
+    assert time.process_time() - started < 6
+
+
+# Pieces <-> ids <-> text
+
+
+def test_ids_and_tokens(tokenizer):
+    assert tokenizer.convert_tokens_to_ids(["film", "nonesuch", "[SEP]"]) == [VOCAB.index("film"), UNK, SEP]
+    assert tokenizer.convert_tokens_to_ids("film") == VOCAB.index("film")
+    assert tokenizer.convert_tokens_to_ids("nonesuch") == UNK
+    assert tokenizer.convert_ids_to_tokens([SEP, UNK]) == ["[SEP]", "[UNK]"]
+    assert tokenizer.convert_ids_to_tokens(torch.tensor([SEP, UNK])) == ["[SEP]", "[UNK]"]
+    assert tokenizer.convert_ids_to_tokens(MASK) == "[MASK]"
+    with pytest.raises(KeyError):
+        tokenizer.convert_ids_to_tokens([len(VOCAB)])
+
+
+def test_special_tokens_have_names(tokenizer):
+    names = ("pad", "unk", "cls", "sep", "mask")
+    assert [getattr(tokenizer, f"{name}_token_id") for name in names] == [PAD, UNK, CLS, SEP, MASK]
+    assert [getattr(tokenizer, f"{name}_token") for name in names] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def test_the_length_is_the_vocabulary_s(tokenizer):
+    assert len(tokenizer) == len(VOCAB)
+
+
+def test_decode(tokenizer):
+    found = tokenizer("The film was wonderful, not bad!").input_ids
+    assert tokenizer.decode(found) == "[CLS] the film was wonderful, not bad! [SEP]"
+    assert tokenizer.decode(found, skip_special_tokens=True) == "the film was wonderful, not bad!"
+    assert tokenizer.decode(found, True, clean_up=False) == "the film was wonderful , not bad !"
+    assert tokenizer.decode(torch.tensor(found)) == tokenizer.decode(found)
+    assert tokenizer.decode(MASK) == "[MASK]"
+    assert tokenizer.decode([]) == ""
+
+
+def test_decode_leaves_out_padding_and_unknown_words_with_the_special_tokens(tokenizer):
+    encoding = tokenizer("a xylophone", padding="max_length", max_length=6)
+    assert tokenizer.decode(encoding.input_ids) == "[CLS] a [UNK] [SEP] [PAD] [PAD]"
+    assert tokenizer.decode(encoding.input_ids, skip_special_tokens=True) == "a"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"),
+    [
+        ("what ? no . yes ! so , so", "what? no. yes! so, so"),
+        ("don ' t", "don't"),
+        ("it ' s", "it's"),
+        ("i ' m , we ' ve , you ' re", "i'm, we've, you're"),
+        ("do n ' t", "don't"),  # as treebanks write it
+        ("i 'm , we 've , you 're , it 's , do n't", "i'm, we've, you're, it's, don't"),
+        ("a - b ; c", "a - b ; c"),
+    ],
+)
+def test_decode_closes_gaps_as_hugging_face_does(tokens, text):
+    tokenizer = BertTokenizer(["[UNK]", *dict.fromkeys(tokens.split())])
+    assert tokenizer.decode(tokenizer.convert_tokens_to_ids(tokens.split())) == text
+
+
+def test_simple_text_survives_the_round_trip(tokenizer):
+    text = "the plot was not unaffable, the film was wonderful!"
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+
+
+# Vocabularies and files
+
+
+def test_a_vocabulary_may_be_a_dict_in_any_order():
+    tokenizer = BertTokenizer({"film": 2, "[UNK]": 0, "the": 1})
+    assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize("the film was")) == [1, 2, 0]
+    assert tokenizer.convert_ids_to_tokens([0, 1, 2]) == ["[UNK]", "the", "film"]
+
+
+def test_a_vocabulary_holds_no_token_twice_and_has_unk():
+    with pytest.raises(UserError, match="'film' more than once"):
+        BertTokenizer(["[UNK]", "film", "the", "film"])
+    with pytest.raises(UserError, match=r"no \[UNK\]"):
+        BertTokenizer(["film"])
+
+
+def write(folder, vocab, settings=None):
+    """A model's folder with these bytes, or tokens, as vocab.txt."""
+    folder.joinpath("vocab.txt").write_bytes(vocab if isinstance(vocab, bytes) else "\n".join(vocab).encode() + b"\n")
+    if settings is not None:
+        folder.joinpath("tokenizer_config.json").write_text(settings, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"lower_case": False},
+        {"lower_case": False, "strip_accents": True},
+        {"strip_accents": False, "max_length": 77},
+    ],
+    ids=str,
+)
+def test_saved_and_read_again_it_does_the_same(tmp_path, options):
+    saved = BertTokenizer([*VOCAB, "Film", "fílm", "Fílm", "\u2028", "##é"], **options)
+    saved.save_pretrained(tmp_path)
+    read = BertTokenizer.from_pretrained(tmp_path)
+    texts = ["The Film [SEP] was unaffable", "Fílm fílm fi\u0301lm", "good\u2028bad", "aé"]
+    assert read(texts) == saved(texts)
+    assert read.vocab == saved.vocab
+    for name in ("lower_case", "strip_accents", "max_length"):
+        assert getattr(read, name) == getattr(saved, name), name
+
+
+def test_options_given_to_from_pretrained_win(tmp_path):
+    folder = write(tmp_path, VOCAB, '{"do_lower_case": true, "model_max_length": 99}')
+    tokenizer = BertTokenizer.from_pretrained(folder, lower_case=False)
+    assert (tokenizer.lower_case, tokenizer.max_length) == (False, 99)
+
+
+@pytest.mark.parametrize(("extra", "lower_case"), [("[unusedA]", True), ("été", True), ("##S", False), ("Film", False)])
+def test_without_settings_a_vocabulary_with_capitals_is_a_cased_one(tmp_path, extra, lower_case):
+    assert BertTokenizer.from_pretrained(write(tmp_path, [*VOCAB, extra])).lower_case is lower_case
+
+
+def test_settings_count_for_more_than_the_looks_of_the_vocabulary(tmp_path):
+    assert BertTokenizer.from_pretrained(write(tmp_path, [*VOCAB, "Film"], "{}")).lower_case is True
+    assert BertTokenizer.from_pretrained(write(tmp_path, VOCAB, '{"do_lower_case": false}')).lower_case is False
+
+
+@pytest.mark.parametrize(
+    ("vocab", "named"),
+    [
+        ([*VOCAB, "film"], rf"vocab.txt:{len(VOCAB) + 1}: 'film' stands on line {VOCAB.index('film') + 1} already"),
+        ([token for token in VOCAB if token != "[UNK]"], r"vocab.txt: lacks \[UNK\]"),
+        ([token for token in VOCAB if token not in ("[SEP]", "[PAD]")], r"vocab.txt: lacks \[PAD\], \[SEP\]"),
+        (b"[PAD]\n[UNK]\n\xff\xfe\n", "vocab.txt:3: not UTF-8"),
+        (b"", r"vocab.txt: lacks \[PAD\]"),
+    ],
+)
+def test_a_vocabulary_at_fault_is_named_with_its_line(tmp_path, vocab, named):
+    with pytest.raises(UserError, match=named):
+        BertTokenizer.from_pretrained(write(tmp_path, vocab))
+
+
+def test_a_folder_without_a_vocabulary_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"vocab\.txt"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("start", "separator", "end"),
+    [(b"", b"\n", b"\n"), (b"", b"\n", b""), (b"", b"\r\n", b"\r\n"), (b"\xef\xbb\xbf", b"\n", b"\n")],
+    ids=["plain", "no newline at the end", "CRLF", "BOM"],
+)
+def test_a_vocabulary_may_be_written_in_these_ways(tmp_path, start, separator, end):
+    data = start + separator.join(token.encode() for token in VOCAB) + end
+    assert read_vocab(write(tmp_path, data) / "vocab.txt") == VOCAB
+
+
+def test_only_a_newline_ends_a_token(tmp_path):
+    vocab = [*VOCAB, "\u2028", "\x85", "a\u2029b", "\x0b", "\xa0"]
+    assert read_vocab(write(tmp_path, vocab) / "vocab.txt") == vocab
+
+
+@pytest.mark.parametrize("settings", ["{", "[]", '{"tokenize_chinese_chars": false}'])
+def test_settings_at_fault_are_named(tmp_path, settings):
+    with pytest.raises(UserError, match=r"tokenizer_config\.json"):
+        BertTokenizer.from_pretrained(write(tmp_path, VOCAB, settings))
+
+
+@pytest.mark.parametrize(
+    ("stored", "used"),
+    [("128", 128), ("1e30", 512), (str(int(1e30)), 512), ("null", 512), ("0", 512), ('"128"', 512)],
+)
+def test_a_stored_length_that_cannot_be_meant_is_ignored(tmp_path, stored, used):
+    folder = write(tmp_path, VOCAB, f'{{"model_max_length": {stored}}}')
+    assert BertTokenizer.from_pretrained(folder).max_length == used
