@@ -252,10 +252,13 @@ def read_table(examples, lines, bad, text_column, label_column, labels_required)
     header = [cell.strip() for cell in header]
     text = column(examples.path, header, text_column, TEXT_COLUMNS, "text")
     label = column(examples.path, header, label_column, LABEL_COLUMNS, "label", required=labels_required)
-    examples.columns = header[text] + ("" if label is None else f", {header[label]}")
-
     if label is not None and any(count > 1 for _, count, _, _ in rows):
         _, *rows = records(lines, bad, delimiter, joiner(lines, rows, delimiter, len(header), text, label))
+    if label is not None and not labels_required:
+        whole_rows = [fields for _, _, fields, reason in rows if not reason and len(fields) == len(header)]
+        if not any(fields[label].strip() for fields in whole_rows):
+            label = None  # a column kept empty, to be filled with predictions
+    examples.columns = header[text] + ("" if label is None else f", {header[label]}")
     for number, count, fields, reason in rows:
         if not reason and len(fields) != len(header):
             until = f" (up to line {number + count - 1})" if count > 1 else ""
@@ -277,7 +280,7 @@ def column(path, header, wanted, candidates, kind, required=True):
             )
         if same:
             return same[0]
-    if not required and not wanted:
+    if not required:
         return None
     asked = f"no column {wanted}" if wanted else f"no column that looks like the {kind}"
     raise UserError(f"{path}: {asked}; the columns are {', '.join(map(repr, header))}. Name it with --{kind}_column")

@@ -232,7 +232,13 @@ def test_columns_can_be_named(file):
     with pytest.raises(UserError, match=r"no column author; the columns are 'text', 'label', 'Title', 'Mood'\."):
         dataset.read(path, text_column="author")
     with pytest.raises(UserError, match=r"no column year.*--label_column"):
-        dataset.read(path, label_column="year", labels_required=False)
+        dataset.read(path, label_column="year")
+
+
+def test_a_test_file_may_lack_its_labels_or_keep_an_empty_column_for_them(file):
+    for content in ("text\nd\n", "text,year\nd,\n"):
+        examples = dataset.read(file(content, "test.csv"), label_column="year", labels_required=False)
+        assert (examples.texts, examples.labels, examples.problems) == (["d"], [], [])
 
 
 def test_two_columns_of_one_name_are_not_guessed_at(file):

@@ -52,7 +52,7 @@ def test_make_does_what_the_readme_says(target):
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python")])
 def test_command(command, place):
-    """Each python command of the README, on the first rows only, so that it takes seconds; in the order of the README."""
+    """Each python command of the README, in its order, on the first rows only, so that it takes seconds."""
     words = shlex.split(command)
     if "$SST" in command or "$CFIMDB" in command:
         if not SHARED.exists():
