@@ -9,7 +9,7 @@ BIN = .venv/bin
 .PHONY: train test lint clean
 
 train: .venv/ready
-	$(BIN)/python train_classifier.py $(ARGS)
+	$(BIN)/python train_classifier.py --pooling mean --epochs 4 $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest $(ARGS)

@@ -128,7 +128,7 @@ def parse(arguments):
     add("--epochs", type=natural, default=3, metavar="N", help="default: %(default)s")
     add(
         "--lr",
-        type=number(float, 1e-12, wanted="above 0"),
+        type=number(float, 1e-12, 10.0, "above 0 and below 10"),
         metavar="RATE",
         help=f"the highest learning rate; default: {rates['pretrain']} for pretrain, {rates['flexible']} for flexible",
     )
@@ -137,7 +137,13 @@ def parse(arguments):
     add("--warmup", type=amount, default=0.1, metavar="X", help="a share of the run, or steps; default: %(default)s")
     add("--schedule", choices=tuple(SCHEDULES), default="linear", help="after the warm-up; default: %(default)s")
     add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
-    add("--seed", type=number(int, 0, wanted="0 or more"), default=11711, metavar="N", help="default: %(default)s")
+    add(
+        "--seed",
+        type=number(int, 0, 2**32, "from 0 to 4294967295"),
+        default=11711,
+        metavar="N",
+        help="default: %(default)s",
+    )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: %(default)s")
     add("--use_gpu", action="store_true", help="the same as --device cuda")
     add("--eval_only", action="store_true", help="do not train: score --dev and --test with --model as it is")
@@ -149,12 +155,16 @@ def parse(arguments):
     add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
     args = parser.parse_args(arguments)
 
-    args.shipped = not (args.train or args.dev or args.test)
-    if args.shipped:
+    for name, value in vars(args).items():
+        if value == "":
+            raise UserError(f"--{name} is empty")
+    if args.eval_only and args.train:
+        raise UserError("--eval_only does not train: leave --train out")
+    if not (args.train or args.dev or args.test):
         args.train, args.dev, args.test = (str(SHIPPED / f"reviews-{part}.txt") for part in PARTS)
-    if args.eval_only:
-        args.train = None
-    elif not args.train:
+        args.labels = args.labels or (None if args.eval_only else SHIPPED_LABELS)
+        args.train = None if args.eval_only else args.train
+    elif not (args.train or args.eval_only):
         raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
     if args.use_gpu:
         args.device = "cuda"
@@ -166,12 +176,10 @@ def parse(arguments):
 def read_data(args):
     """The files named in args -> {part: Examples}, {part: the class of each row}, LabelSet."""
     files, ids, labels = {}, {}, None
-    if args.labels or (args.shipped and not args.eval_only):
-        labels = dataset.LabelSet.declare(args.labels or SHIPPED_LABELS)
+    if args.labels:
+        labels = dataset.LabelSet.declare(args.labels)
     elif args.eval_only:
-        config = Config.from_json(hub.find(args.model) / "config.json")
-        names = config.labels or tuple(str(id) for id in range(config.num_labels))
-        labels = dataset.LabelSet(names, names)
+        labels = stored_labels(hub.find(args.model))
     for part in PARTS:
         path = getattr(args, part)
         if not path:
@@ -192,6 +200,16 @@ def read_data(args):
         "  labels: " + ", ".join(name if name == str(id) else f"{id} = {name}" for id, name in enumerate(labels.names))
     )
     return files, ids, labels
+
+
+def stored_labels(directory):
+    """The classes of a trained folder: how its training files wrote them if it says so, or else their names alone."""
+    config = Config.from_json(directory / "config.json")
+    written = dataset.LabelSet.load(directory / "labels.txt")
+    if written and written.names == config.labels:
+        return written
+    names = config.labels or tuple(str(id) for id in range(config.num_labels))
+    return dataset.LabelSet(names, names)
 
 
 def load_model(args, labels):
@@ -267,14 +285,13 @@ def evaluate(args, part, model, examples, data, labels, device, folder):
 
 def main(arguments):
     args = parse(arguments)
-    logging.getLogger("minbert").setLevel(logging.ERROR)  # what was loaded is printed in its place
     device = training.pick_device(args.device)
     training.set_seed(args.seed)
     threads = f"{torch.get_num_threads()} threads"
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}\ndata")
     files, ids, labels = read_data(args)
     model, tokenizer = load_model(args, labels)
-    print("model", *report.describe_model(model), sep="\n  ")
+    print("model", *report.describe_model(model)[: 2 if args.eval_only else 3], sep="\n  ")
     option = model.config.option
     settings = training.Settings(
         epochs=args.epochs,
@@ -288,7 +305,7 @@ def main(arguments):
     )
     folder = Path(args.out or ("runs/eval" if args.eval_only else f"runs/{option}-{args.epochs}-{settings.lr}"))
     outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
-    report.prepare(folder, [examples.path for examples in files.values()], outputs)
+    report.prepare(folder, [*(file.path for file in files.values()), *hub.find(args.model).iterdir()], outputs)
 
     begin = time.perf_counter()
     longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
@@ -298,6 +315,15 @@ def main(arguments):
     history = [] if args.eval_only else train(args, model, data, settings, device)
     seconds["train"] = sum(figures["train_seconds"] for figures in history)
 
+    if history:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        labels.save(folder / "labels.txt")
+        if args.filepath:
+            save_course_checkpoint(model, args.filepath)
+        if args.plot:
+            plots.learning_curve(history, folder / "learning_curve.svg")
+
     begin = time.perf_counter()
     model.to(device)
     scores = {
@@ -306,15 +332,6 @@ def main(arguments):
         if part in data
     }
     seconds["evaluate"] = time.perf_counter() - begin + sum(figures.get("evaluate_seconds", 0) for figures in history)
-
-    if history:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in labels.names), encoding="utf-8")
-        if args.filepath:
-            save_course_checkpoint(model, args.filepath)
-        if args.plot:
-            plots.learning_curve(history, folder / "learning_curve.svg")
     report.write_run(
         folder / "run.json",
         {
@@ -345,7 +362,10 @@ def main(arguments):
 
 def run():
     """main, for the command line: mistakes as one line, and the exit status of the module's docstring."""
+    logger = logging.getLogger("minbert")
+    level = logger.level
     try:
+        logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
         main(sys.argv[1:])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -353,6 +373,8 @@ def run():
     except KeyboardInterrupt:
         print("\nstopped; no model was saved", file=sys.stderr)
         return 130
+    finally:
+        logger.setLevel(level)
     return 0
 
 

@@ -51,7 +51,7 @@ class Examples:
     def add(self, line, text, label=None):
         """Take a row as an example, or report it."""
         text = text.strip()
-        label = None if label is None else label.strip()
+        label = None if label is None else " ".join(label.split())
         if not text:
             self.problems.append((line, "empty text"))
         elif label == "":
@@ -75,6 +75,16 @@ class LabelSet:
 
     values: tuple
     names: tuple
+
+    @classmethod
+    def load(cls, path):
+        """What `save` wrote; None if there is no such file."""
+        return cls.declare(path.read_text(encoding="utf-8").splitlines()) if path.exists() else None
+
+    def save(self, path):
+        """A line for each class, as `declare` takes it: NAME, or VALUE=NAME."""
+        entries = (name if name == value else f"{value}={name}" for value, name in zip(self.values, self.names))
+        path.write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
 
     @classmethod
     def declare(cls, entries):
@@ -145,13 +155,13 @@ def read(path, format=None, text_column=None, label_column=None, labels_required
         raise UserError(f"no format {format}; known are {', '.join(FORMATS)}")
     path = Path(path)
     data = load(path)
-    examples = Examples(str(path), format or "", sha256=hashlib.sha256(data).hexdigest())
+    examples = Examples(str(path), format or "", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
     lines, bad = decode(data)
     if not any(line.strip() for line in lines):
         raise UserError(f"{path}: the file is empty")
-    examples.format = format or recognise(path, lines, text_column, label_column)
+    examples.format = format or recognise(path, lines, text_column, label_column, labels_required)
     if examples.format == "table":
         read_table(examples, lines, bad, text_column, label_column, labels_required)
     elif examples.format == "lines":
@@ -214,8 +224,8 @@ def decode(data):
     return lines, bad
 
 
-def recognise(path, lines, text_column=None, label_column=None):
-    """The format of a file, from its name and its first lines."""
+def recognise(path, lines, text_column=None, label_column=None, labels_required=True):
+    """The format of a file, from its name and its first lines. Where no labels are required, plain texts are lines."""
     if labels_path(path) and labels_path(path).exists():
         return "lines"
     some = [line for line in lines if line.strip()][:20]
@@ -231,6 +241,8 @@ def recognise(path, lines, text_column=None, label_column=None):
         return "table" if named else "label-last"  # a word above numbers is a column's name
     if path.name.removesuffix(".gz").endswith((".csv", ".tsv")):
         return "table"  # of columns that have to be named
+    if not labels_required:
+        return "lines"
     raise UserError(
         f"{path}: the format was not recognised; the first line is {header!r:.80}. Known are: label ||| text; "
         "CSV or TSV with a header (name its columns with --text_column and --label_column); text, a tab, label; "

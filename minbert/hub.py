@@ -124,7 +124,8 @@ def no_folder(name):
 
 
 def unknown(name):
-    close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.4)
+    folders = [path.parent.name for path in Path.cwd().glob("*/config.json")]
+    close = difflib.get_close_matches(name, [*folders, *KNOWN], n=1, cutoff=0.4)
     hint = f"did you mean {close[0]}? Known names are" if close else "known names are"
     return (
         f"there is no model {name}: no such folder, nothing in checkpoints/{name}; {hint} {', '.join(KNOWN)}. "

@@ -10,6 +10,8 @@ def pyplot():
     except ImportError:
         raise UserError("--plot needs matplotlib: pip install 'minbert[plot]', or pip install matplotlib") from None
     matplotlib.use("svg")
+    # A label is text, not a formula; and text stays text, in whatever script the reader's fonts can show.
+    matplotlib.rcParams |= {"text.parse_math": False, "svg.fonttype": "none"}
     import matplotlib.pyplot
 
     return matplotlib.pyplot

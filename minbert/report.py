@@ -13,6 +13,10 @@ from tqdm import tqdm
 import minbert
 from minbert.errors import UserError
 
+RUN_FILES = (
+    *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
+    *("dev_predictions.csv", "test_predictions.csv"),
+)
 MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
 
 
@@ -84,17 +88,28 @@ class Progress:
 
 
 def prepare(folder, inputs, outputs):
-    """Make the folder of the results before the work is done that shall go there; refuse to overwrite an input."""
-    inputs = {Path(path).resolve() for path in inputs}
-    for output in outputs:
-        if Path(output).resolve() in inputs:
-            raise UserError(f"{output} is one of the files to read: it would be overwritten")
-    try:
-        for place in [folder, *(Path(output).parent for output in outputs)]:
-            place.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").touch()
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror})") from None
+    """Make the folder of the results before the work is done that shall go there.
+
+    inputs   paths that must not be overwritten
+    outputs  paths outside the run's own names that will be written
+    Raises UserError if something could not be written, or would overwrite an input or another output.
+    """
+    taken = {Path(path).resolve() for path in inputs} | {(folder / name).resolve() for name in RUN_FILES}
+    for output in map(Path, outputs):
+        if output.resolve() in taken:
+            raise UserError(f"{output} would be overwritten: it is read here, or written by the run itself")
+        taken.add(output.resolve())
+    for place in [*map(Path, outputs), folder / "run.json"]:
+        if place.parent.exists() and not place.parent.is_dir():
+            raise UserError(f"{place.parent} is a file, not a folder")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            new = not place.exists()
+            place.open("ab").close()
+            if new:
+                place.unlink()  # nothing is left behind if the run comes to nothing
+        except OSError as error:
+            raise UserError(f"{place}: cannot be written ({error.strerror})") from None
 
 
 def write_predictions(path, examples, gold, probabilities, names):
@@ -104,7 +119,7 @@ def write_predictions(path, examples, gold, probabilities, names):
         writer.writerow(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
         for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
             known = "" if gold is None else names[gold[index]]
-            writer.writerow([text, known, names[row.argmax()], *(round(p, 6) for p in row.tolist())])
+            writer.writerow([text, known, names[row.argmax()], *(float(f"{p:.9g}") for p in row.tolist())])
 
 
 def write_course_predictions(path, examples, probabilities):

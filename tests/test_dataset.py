@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import random
 import re
@@ -168,10 +169,9 @@ def test_texts_longer_than_the_csv_modules_limit(file):
     assert dataset.read(path).texts == [text, text]
 
 
-def test_the_checksum_is_that_of_the_unpacked_content(file):
-    plain, packed = file("1 ||| good\n", "a.txt"), file(gzip.compress(b"1 ||| good\n"), "a.txt.gz")
-    assert dataset.read(plain).sha256 == dataset.read(packed).sha256
-    assert dataset.read(plain).sha256 != dataset.read(file("1 ||| good!\n", "b.txt")).sha256
+def test_the_checksum_is_that_of_the_file_as_it_lies_there(file):
+    packed = file(gzip.compress(b"1 ||| good\n"), "a.txt.gz")
+    assert dataset.read(packed).sha256 == hashlib.sha256(packed.read_bytes()).hexdigest()
 
 
 # Recognising
