@@ -53,44 +53,65 @@ def test_pooling_by_hand(golden):
     assert torch.allclose(build(golden, pooling="mean").pool(output), hidden.mean(1), atol=1e-6)
 
 
+def build_with_stand_in(config):
+    """A classifier whose encoder computes something short with its own weights: token vectors, dropout, the pooler."""
+    model = BertSentClassifier(config)
+    bert = model.bert
+
+    def forward(input_ids, attention_mask=None, token_type_ids=None):
+        x = bert.embeddings.dropout(bert.embeddings.token(input_ids))
+        return {"last_hidden_state": x, "pooler_output": torch.tanh(bert.pooler(x[:, 0]))}
+
+    bert.forward = forward
+    return model
+
+
 @pytest.fixture
 def step(golden):
-    """One real step of training with an option; returns the model and its weights before."""
+    """One step of training with an option; returns the names of the weights that moved, and those that did not."""
 
     def run(option):
-        torch.manual_seed(1)
-        model = BertSentClassifier(golden.config.change(option=option, hidden_dropout_prob=0.1, classifier_dropout=0.1))
+        config = golden.config.change(option=option, hidden_dropout_prob=0.1, classifier_dropout=0.1)
+        model = build_with_stand_in(config).train()
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        model.train()
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
         logits = model(golden.batch.input_ids, golden.batch.attention_mask, golden.batch.token_type_ids)
         torch.nn.functional.cross_entropy(logits, golden.batch.labels).backward()
         optimizer.step()
-        return model, before
+        moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+        return moved, set(before) - moved
 
     return run
 
 
 def test_pretrain_leaves_every_byte_of_the_encoder_alone(step):
-    model, before = step("pretrain")
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]) == name.startswith("bert."), name
+    moved, still = step("pretrain")
+    assert moved == {"classifier.weight", "classifier.bias"}
+    assert still and all(name.startswith("bert.") for name in still)
 
 
-def test_flexible_moves_everything_but_what_no_token_used(step):
-    model, before = step("flexible")
-    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved == set(before)
+def test_flexible_moves_the_encoder_too(step):
+    moved, _ = step("flexible")
+    encoder = {"bert.embeddings.token.weight", "bert.pooler.weight", "bert.pooler.bias"}  # what the stand-in uses
+    assert moved == encoder | {"classifier.weight", "classifier.bias"}
+
+
+def test_in_flexible_everything_may_learn_and_in_pretrain_only_the_head(golden):
+    for option, frozen in (("flexible", False), ("pretrain", True)):
+        model = BertSentClassifier(golden.config.change(option=option))
+        assert all(parameter.requires_grad != frozen for parameter in model.bert.parameters())
+        assert all(parameter.requires_grad for parameter in model.classifier.parameters())
 
 
 def test_pretrain_has_no_dropout_in_the_encoder_and_flexible_has(golden):
     ids = golden.batch.input_ids
     for option, same in (("pretrain", True), ("flexible", False)):
         config = golden.config.change(option=option, hidden_dropout_prob=0.5, classifier_dropout=0.5)
-        model = BertSentClassifier(config).train()
+        model = build_with_stand_in(config).train()
         first, second = (model.bert(ids)["last_hidden_state"] for _ in range(2))
         assert torch.equal(first, second) == same
         assert not torch.equal(model(ids), model(ids)), "the dropout before the linear layer is on in both"
+        assert not model.eval().bert.training
 
 
 def test_aliases_of_other_course_kits(golden):
