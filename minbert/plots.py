@@ -33,10 +33,10 @@ def learning_curve(history, path):
         lines += share.plot(
             epochs, [figures["macro_f1"] for figures in history], "^--", color="#d95f02", label="dev macro F1"
         )
-        share.set(ylabel="dev", ylim=(0, 1))
+        share.set(ylabel="dev", ylim=(0, 1.02))
     loss.legend(handles=lines, loc="lower left", frameon=False)
     loss.set_title("Learning curve")
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
 
 
@@ -44,7 +44,7 @@ def confusion_matrix(matrix, names, title, path):
     """matrix[gold][predicted] as a coloured grid; each row's shades are shares of its gold label."""
     plt = pyplot()
     size = 2.2 + 0.7 * len(names)
-    figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
+    figure, axes = plt.subplots(figsize=(size + 1.2, size), layout="constrained")
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for gold, row in enumerate(matrix):
@@ -60,5 +60,5 @@ def confusion_matrix(matrix, names, title, path):
         ha="right" if max(map(len, names)) > 4 else "center",
     )
     figure.colorbar(image, label="share of the gold label", fraction=0.046)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
