@@ -158,8 +158,8 @@ def parse(arguments):
     for name, value in vars(args).items():
         if value == "":
             raise UserError(f"--{name} is empty")
-    if args.eval_only and args.train:
-        raise UserError("--eval_only does not train: leave --train out")
+    if args.eval_only and (args.train or args.filepath):
+        raise UserError("--eval_only does not train: leave --train and --filepath out")
     if not (args.train or args.dev or args.test):
         args.train, args.dev, args.test = (str(SHIPPED / f"reviews-{part}.txt") for part in PARTS)
         args.labels = args.labels or (None if args.eval_only else SHIPPED_LABELS)
@@ -173,22 +173,26 @@ def parse(arguments):
     return args
 
 
-def read_data(args):
-    """The files named in args -> {part: Examples}, {part: the class of each row}, LabelSet."""
+def read_data(args, directory):
+    """The files named in args -> {part: Examples}, {part: the class of each row}, LabelSet. Prints a summary.
+
+    directory  the model's, which knows the classes if it is only to be evaluated
+    """
+    print("data")
     files, ids, labels = {}, {}, None
     if args.labels:
         labels = dataset.LabelSet.declare(args.labels)
     elif args.eval_only:
-        labels = stored_labels(hub.find(args.model))
+        labels = stored_labels(directory)
     for part in PARTS:
         path = getattr(args, part)
         if not path:
             continue
         needs_labels = part == "train" or (part == "dev" and not args.eval_only)
         examples = dataset.read(path, args.format, args.text_column, args.label_column, needs_labels)
+        labels = labels or dataset.LabelSet.collect(examples)
         if args.limit:
             examples.keep(range(min(args.limit, len(examples.texts))))
-        labels = labels or dataset.LabelSet.collect(examples)
         if examples.labelled:
             ids[part] = labels.ids(examples)
         listing = dataset.refuse_bad_rows(examples, args.skip_bad_rows)
@@ -212,17 +216,19 @@ def stored_labels(directory):
     return dataset.LabelSet(names, names)
 
 
-def load_model(args, labels):
-    """The classifier and the tokenizer of args.model."""
+def load_model(args, directory, labels):
+    """The classifier and the tokenizer of a model's directory. Prints a summary."""
     changes = {"labels": labels.names, "option": args.option, "pooling": args.pooling}
     if not args.eval_only:
         changes["classifier_dropout"] = args.hidden_dropout_prob
     changes = {name: value for name, value in changes.items() if value is not None}
-    model = BertSentClassifier.from_pretrained(args.model, **changes)
-    tokenizer = BertTokenizer.from_pretrained(args.model)
+    model = BertSentClassifier.from_pretrained(directory, **changes)
+    model.loaded.source = args.model
+    tokenizer = BertTokenizer.from_pretrained(directory)
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {model.config.vocab_size}"
         raise UserError(f"{args.model}: {sizes}")
+    print("model", *report.describe_model(model)[: 2 if args.eval_only else 3], sep="\n  ")
     return model, tokenizer
 
 
@@ -247,6 +253,8 @@ def warn_before_training(args, files, ids, labels, model, tokenizer, settings):
         if "classifier" in model.loaded.new:
             report.warn(f"{args.model} has no classifier for these labels: a random one gives the scores below")
         return
+    if "pooler" in model.loaded.new and args.option == "pretrain" and model.config.pooling == "pooler":
+        report.warn(f"{args.model} has no pooler: a random one is frozen between encoder and head. Use --pooling mean")
     texts = files["train"].texts
     if not tokenizer.lower_case and not any(text != text.lower() for text in texts):
         report.warn(f"{args.model} is cased, but the training texts have no capital letter: use an uncased model")
@@ -283,79 +291,67 @@ def evaluate(args, part, model, examples, data, labels, device, folder):
     return scores
 
 
-def main(arguments):
-    args = parse(arguments)
-    device = training.pick_device(args.device)
-    training.set_seed(args.seed)
-    threads = f"{torch.get_num_threads()} threads"
-    print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}\ndata")
-    files, ids, labels = read_data(args)
-    model, tokenizer = load_model(args, labels)
-    print("model", *report.describe_model(model)[: 2 if args.eval_only else 3], sep="\n  ")
-    option = model.config.option
-    settings = training.Settings(
+def choose_settings(args):
+    """How to train, from the flags and the defaults that depend on the option."""
+    return training.Settings(
         epochs=args.epochs,
         batch_size=args.batch_size,
-        lr=args.lr or training.LEARNING_RATES[option],
+        lr=args.lr or training.LEARNING_RATES[args.option],
         weight_decay=args.weight_decay,
         warmup=args.warmup,
         schedule=args.schedule,
         balanced=args.class_weights == "balanced",
         seed=args.seed,
     )
-    folder = Path(args.out or ("runs/eval" if args.eval_only else f"runs/{option}-{args.epochs}-{settings.lr}"))
+
+
+def save(args, folder, model, tokenizer, labels, history):
+    """What was learnt, so that --model FOLDER finds it."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    labels.save(folder / "labels.txt")
+    if args.filepath:
+        save_course_checkpoint(model, args.filepath)
+    if args.plot:
+        plots.learning_curve(history, folder / "learning_curve.svg")
+
+
+def main(arguments):
+    args = parse(arguments)
+    began = time.time()
+    settings = None if args.eval_only else choose_settings(args)
+    folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
+    device = training.pick_device(args.device)
+    training.set_seed(args.seed)
+    threads = f"{torch.get_num_threads()} threads"
+    print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}")
+    directory = hub.find(args.model)
+    files, ids, labels = read_data(args, directory)
+    model, tokenizer = load_model(args, directory, labels)
     outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
-    report.prepare(folder, [*(file.path for file in files.values()), *hub.find(args.model).iterdir()], outputs)
+    report.prepare(folder, [*(file.path for file in files.values()), *directory.iterdir()], outputs)
 
     begin = time.perf_counter()
     longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
     data = encode(tokenizer, files, ids, longest)
     seconds = {"tokenise": time.perf_counter() - begin}
     warn_before_training(args, files, ids, labels, model, tokenizer, settings)
-    history = [] if args.eval_only else train(args, model, data, settings, device)
+    history = train(args, model, data, settings, device) if settings else []
+    if history:
+        save(args, folder, model, tokenizer, labels, history)
     seconds["train"] = sum(figures["train_seconds"] for figures in history)
 
-    if history:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        labels.save(folder / "labels.txt")
-        if args.filepath:
-            save_course_checkpoint(model, args.filepath)
-        if args.plot:
-            plots.learning_curve(history, folder / "learning_curve.svg")
-
     begin = time.perf_counter()
-    model.to(device)
     scores = {
-        part: evaluate(args, part, model, files[part], data[part], labels, device, folder)
+        part: evaluate(args, part, model.to(device), files[part], data[part], labels, device, folder)
         for part in ("dev", "test")
         if part in data
     }
     seconds["evaluate"] = time.perf_counter() - begin + sum(figures.get("evaluate_seconds", 0) for figures in history)
-    report.write_run(
-        folder / "run.json",
-        {
-            "arguments": vars(args),
-            "settings": vars(settings),
-            "device": str(device),
-            "model": {"loaded": str(model.loaded), "parameters": report.count_parameters(model)},
-            "labels": dict(zip(labels.values, labels.names)),
-            "data": {
-                part: {
-                    "path": file.path,
-                    "sha256": file.sha256,
-                    "rows": len(file.texts),
-                    "bad_rows": len(file.problems),
-                }
-                for part, file in files.items()
-            },
-            "epochs": history,
-            "scores": {part: vars(figures) for part, figures in scores.items() if figures},
-            "seconds": seconds,
-        },
-    )
+    report.write_run(folder, args, settings, device, model, labels, files, history, scores, seconds)
     print("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
-    print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
+    written = sorted(file.name for file in folder.iterdir() if file.stat().st_mtime >= began - 1)
+    print(f"written to {report.short(folder)}: {', '.join(written)}")
     if history:
         print(f"use it: python train_classifier.py --eval_only --model {report.short(folder)} --test FILE")
 
@@ -364,14 +360,21 @@ def run():
     """main, for the command line: mistakes as one line, and the exit status of the module's docstring."""
     logger = logging.getLogger("minbert")
     level = logger.level
+    sys.stdout.reconfigure(errors="backslashreplace")  # an old terminal may lack the characters of a label
     try:
         logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
         main(sys.argv[1:])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except torch.OutOfMemoryError:
+        print("error: the GPU's memory is full; a smaller --batch_size or --max_length needs less", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, say
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("\nstopped; no model was saved", file=sys.stderr)
+        print("\nstopped", file=sys.stderr)
         return 130
     finally:
         logger.setLevel(level)

@@ -80,28 +80,28 @@ class Config:
 
     def __post_init__(self):
         object.__setattr__(self, "option", OPTION_ALIASES.get(str(self.option), self.option))
-        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "labels", tuple(map(str, self.labels or ())))
         for field in fields(self):
             check(field.name, getattr(self, field.name), field.type)
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} cannot be split into {self.num_attention_heads} attention heads"
             )
-        if self.labels and len(self.labels) != self.num_labels:
-            raise UserError(f"num_labels is {self.num_labels}, but {len(self.labels)} labels are named")
+        if self.labels and len(set(self.labels)) != self.num_labels:
+            raise UserError(f"num_labels is {self.num_labels}, but the labels are {', '.join(self.labels)}")
 
     @classmethod
     def of(cls, source):
         """A Config from a Config, a mapping or a namespace such as the course kits'.
 
         The kits' namespace names one dropout, hidden_dropout_prob, and means the one before the classifier: the
-        encoder keeps its own. So does this, unless the source names classifier_dropout itself.
+        encoder keeps its own. So does this, unless a namespace names classifier_dropout itself.
         """
         if isinstance(source, cls):
             return source
         values = dict(source) if isinstance(source, Mapping) else dict(vars(source))
-        if "hidden_dropout_prob" in values and "classifier_dropout" not in values:
-            values["classifier_dropout"] = values.pop("hidden_dropout_prob")
+        if not isinstance(source, Mapping) and "classifier_dropout" not in values:
+            values["classifier_dropout"] = values.pop("hidden_dropout_prob", None)
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 

@@ -16,7 +16,6 @@ class Embeddings(nn.Module):
         self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.sinusoidal = config.sinusoidal_positions
 
     def forward(self, input_ids, token_type_ids=None):
         """input_ids [B, T], token_type_ids [B, T] (None: all in segment 0) -> [B, T, D]

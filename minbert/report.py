@@ -5,6 +5,8 @@ import json
 import os
 import platform
 import sys
+import unicodedata
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -15,7 +17,8 @@ from minbert.errors import UserError
 
 RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
-    *("dev_predictions.csv", "test_predictions.csv"),
+    *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
+    *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )
 MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
 
@@ -91,10 +94,16 @@ def prepare(folder, inputs, outputs):
     """Make the folder of the results before the work is done that shall go there.
 
     inputs   paths that must not be overwritten
-    outputs  paths outside the run's own names that will be written
+    outputs  what will be written beside the run's own files
     Raises UserError if something could not be written, or would overwrite an input or another output.
     """
-    taken = {Path(path).resolve() for path in inputs} | {(folder / name).resolve() for name in RUN_FILES}
+    taken = {Path(path).resolve() for path in inputs}
+    for name in RUN_FILES:
+        if (folder / name).resolve() in taken:
+            raise UserError(
+                f"{folder / name} is read in this run and would be overwritten: give another folder with --out"
+            )
+        taken.add((folder / name).resolve())
     for output in map(Path, outputs):
         if output.resolve() in taken:
             raise UserError(f"{output} would be overwritten: it is read here, or written by the run itself")
@@ -107,7 +116,7 @@ def prepare(folder, inputs, outputs):
             new = not place.exists()
             place.open("ab").close()
             if new:
-                place.unlink()  # nothing is left behind if the run comes to nothing
+                place.unlink()  # no empty file is left if the run comes to nothing
         except OSError as error:
             raise UserError(f"{place}: cannot be written ({error.strerror})") from None
 
@@ -128,9 +137,25 @@ def write_course_predictions(path, examples, probabilities):
     Path(path).write_text("".join(lines), encoding="utf-8")
 
 
-def write_run(path, record):
-    """run.json: what was asked, on what, with what, and what came out."""
-    versions = {"minbert": minbert.__version__, "python": platform.python_version(), "torch": torch.__version__}
-    machine = {"platform": platform.platform(), "threads": torch.get_num_threads()}
-    text = json.dumps(record | {"versions": versions, "machine": machine}, indent=2, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+def write_run(folder, args, settings, device, model, labels, files, history, scores, seconds):
+    """run.json: what was asked, on what, with what, and what came out. settings is None if nothing was trained."""
+    record = {
+        "arguments": vars(args),
+        "settings": settings and vars(settings),
+        "device": str(device),
+        "model": {"loaded": str(model.loaded), "parameters": count_parameters(model)},
+        "labels": dict(zip(labels.values, labels.names)),
+        "data": {
+            part: {"path": file.path, "sha256": file.sha256, "rows": len(file.texts), "bad_rows": len(file.problems)}
+            for part, file in files.items()
+        },
+        "epochs": history,
+        "scores": {part: vars(figures) for part, figures in scores.items() if figures},
+        "seconds": seconds,
+        "versions": {"minbert": minbert.__version__, "python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "numpy", "regex", "scikit-learn", "safetensors")}
+        | {"unicode": unicodedata.unidata_version},
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    (folder / "run.json").write_text(text + "\n", encoding="utf-8")

@@ -132,6 +132,7 @@ class BertTokenizer:
     def save_pretrained(self, directory):
         """Write vocab.txt and tokenizer_config.json, in a form that Hugging Face reads too."""
         directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
         lines = "".join(self.tokens[id] + "\n" for id in range(len(self.tokens)))
         (directory / "vocab.txt").write_bytes(lines.encode())
         settings = {
@@ -292,15 +293,21 @@ class BertTokenizer:
         rows = [
             [self.pieces(text, return_offsets_mapping, allow_special) for text in row] for row in as_rows(texts, pairs)
         ]
+        specials = 1 + max(map(len, rows), default=0) if add_special_tokens else 0
+        if add_special_tokens and None in (self.cls_token_id, self.sep_token_id):
+            raise UserError("the vocabulary has no [CLS] or no [SEP]: pass add_special_tokens=False")
         if truncation:
-            specials = 1 + max(map(len, rows), default=0) if add_special_tokens else 0
-            cut = sum([shorten(row, max(limit - specials, 0)) for row in rows])
+            if limit < specials:
+                raise UserError(f"max_length is {limit}, but the special tokens alone are {specials}")
+            cut = sum([shorten(row, limit - specials) for row in rows])
             if cut:
                 warnings.warn(f"{cut} of {len(rows)} texts were longer than {limit} tokens and were cut", stacklevel=2)
         rows = [self.assemble(row, add_special_tokens) for row in rows]
 
         longest = max((len(row["input_ids"]) for row in rows), default=0)
         width = limit if padding == "max_length" else longest if padding else 0
+        if width and self.pad_token_id is None:
+            raise UserError("the vocabulary has no [PAD] to pad with")
         filler = {"input_ids": self.pad_token_id, "offset_mapping": (0, 0)}
         for row in rows:
             missing = width - len(row["input_ids"])
@@ -430,6 +437,8 @@ def read_settings(path, tokens):
     if settings.get("tokenize_chinese_chars") is False:
         raise UserError(f"{path}: tokenize_chinese_chars false is not supported")
     options = {"lower_case": settings.get("do_lower_case", True), "strip_accents": settings.get("strip_accents")}
+    if options["lower_case"] not in (True, False) or options["strip_accents"] not in (True, False, None):
+        raise UserError(f"{path}: do_lower_case and strip_accents can be true or false")
     length = settings.get("model_max_length")
     if isinstance(length, int) and 3 <= length <= 1_000_000:  # some checkpoints store 10**30 for "no limit"
         options["max_length"] = length

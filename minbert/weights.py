@@ -43,7 +43,7 @@ class Report:
 def from_pretrained(model_class, name, **changes):
     """Build model_class with the sizes of a checkpoint and fill it; the Report is left in model.loaded.
 
-    name     what minbert.hub.find takes
+    name     what minbert.hub.find takes; the Report calls the checkpoint so
     changes  fields of Config that shall differ from the checkpoint's
     Raises UserError for a checkpoint that does not fit, listing every tensor at fault.
     """
@@ -139,6 +139,12 @@ def fill(model, tensors, source="the checkpoint", keep_head=True):
             dropped.append(f"classifier of {len(stored_head[0])} classes")
     if has_head:
         found = {name if name in CLASSIFIER else f"bert.{name}": tensor for name, tensor in found.items()}
+
+    position = "bert.embeddings.position.weight" if has_head else "embeddings.position.weight"
+    if model.config.sinusoidal_positions and position in found:
+        if not torch.equal(found[position], target[position]):
+            dropped.append("learned positions")
+        found[position] = target[position]  # fixed by the config, not by the checkpoint
 
     may_be_new = ("classifier.", "bert.pooler.")  # what a classifier trains; anything else must be in the checkpoint
     missing = [name for name in target if name not in found]

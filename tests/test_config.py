@@ -199,7 +199,7 @@ def test_of_the_course_kits_namespace():
 
 
 def test_of_a_mapping_and_of_a_config():
-    assert Config.of({"hidden_dropout_prob": 0.3, "num_labels": 5}) == Config(classifier_dropout=0.3, num_labels=5)
+    assert Config.of({"hidden_dropout_prob": 0.3, "num_labels": 5}) == Config(hidden_dropout_prob=0.3, num_labels=5)
     both = {"hidden_dropout_prob": 0.3, "classifier_dropout": 0.2}
     assert Config.of(both) == Config(hidden_dropout_prob=0.3, classifier_dropout=0.2)
     assert both == {"hidden_dropout_prob": 0.3, "classifier_dropout": 0.2}
@@ -208,7 +208,7 @@ def test_of_a_mapping_and_of_a_config():
 
 
 def test_of_checks_too():
-    with pytest.raises(UserError, match="classifier_dropout is 2, but must be a number from"):
+    with pytest.raises(UserError, match="hidden_dropout_prob is 2, but must be a number from"):
         Config.of({"hidden_dropout_prob": 2})
 
 
@@ -225,7 +225,7 @@ def test_option_and_what_other_kits_call_it(option, meant):
 
 
 def test_labels_and_their_number_agree():
-    with pytest.raises(UserError, match="num_labels is 2, but 3 labels are named"):
+    with pytest.raises(UserError, match="num_labels is 2, but the labels are a, b, c"):
         Config(labels=("a", "b", "c"))
     assert Config(labels=["a", "b"]).labels == ("a", "b")
 

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from minbert import AdamW, BertModel, BertSentClassifier
+from minbert.embeddings import sinusoids
 from minbert.optimizer import parameter_groups
 from minbert.training import train_step
 from minbert.weights import fill
@@ -121,7 +122,8 @@ def test_without_a_mask_nothing_is_padding(golden):
 
 def test_sinusoidal_positions_are_fixed(golden):
     model = classifier(golden, sinusoidal_positions=True)
-    assert not model.bert.embeddings.position.weight.requires_grad
+    position = model.bert.embeddings.position.weight
+    assert torch.equal(position, sinusoids(*position.shape)) and not position.requires_grad
 
 
 def test_parameters_of_bert_base():

@@ -452,12 +452,20 @@ def test_of_a_pair_the_second_is_cut_where_it_is_the_longer(tokenizer):
     assert found == ids("[CLS] a bad [SEP] the film [SEP]")
 
 
-def test_special_tokens_stay_even_where_max_length_has_no_room_for_them(tokenizer):
-    with pytest.warns(UserWarning, match="longer than 1 tokens"):
-        assert tokenizer("good", truncation=True, max_length=1).input_ids == [CLS, SEP]
-    with pytest.warns(UserWarning, match="longer than 2 tokens"):
-        found = tokenizer("good", "bad", truncation=True, max_length=2, padding="max_length").input_ids
-    assert found == [CLS, SEP, SEP]
+def test_a_max_length_without_room_for_the_special_tokens_is_refused(tokenizer):
+    with pytest.raises(UserError, match="max_length is 1, but the special tokens alone are 2"):
+        tokenizer("good", truncation=True, max_length=1)
+    with pytest.raises(UserError, match="max_length is 2, but the special tokens alone are 3"):
+        tokenizer("good", "bad", truncation=True, max_length=2)
+
+
+def test_a_vocabulary_without_special_tokens_encodes_without_them():
+    tokenizer = BertTokenizer(["[UNK]", "a"])
+    assert tokenizer("a b", add_special_tokens=False).input_ids == [1, 0]
+    with pytest.raises(UserError, match=r"no \[CLS\] or no \[SEP\]"):
+        tokenizer("a")
+    with pytest.raises(UserError, match=r"no \[PAD\]"):
+        tokenizer(["a", "a a"], add_special_tokens=False, padding=True)
 
 
 def test_one_warning_says_how_many_texts_were_cut(tokenizer):

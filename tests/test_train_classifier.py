@@ -702,7 +702,7 @@ def test_ctrl_c_ends_the_run_in_one_line_without_a_model(run, monkeypatch):
     monkeypatch.setattr("minbert.training.train_step", interrupted)
     ran = run("--model", "tiny", "--train", "train.csv", "--out", "out")
     assert ran.status == 130
-    assert ran.err == "\nstopped; no model was saved\n"
+    assert ran.err == "\nstopped\n"
     assert not Path("out/model.safetensors").exists()
 
 
@@ -734,3 +734,7 @@ def test_plot_draws_the_confusion_matrices_and_the_learning_curve(train):
         text = Path(f"out/{name}.svg").read_text(encoding="utf-8")
         assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
         assert {word for word in words if word not in text} == set()
+
+
+def test_a_run_does_not_write_into_the_folder_that_it_reads(refused):
+    assert "is read in this run and would be overwritten: give another folder with --out" in refused("--out", "tiny")
