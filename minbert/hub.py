@@ -84,6 +84,8 @@ def find(name, tokenizer_only=False):
     known = KNOWN.get(name) or next((known for known in KNOWN.values() if known.repository == name), None)
     if known is None and "/" not in name:
         raise UserError(unknown(name))
+    if known is None and Path(name).parent.is_dir():  # a path of this machine, not OWNER/NAME
+        raise UserError(no_folder(name))
     known = known or on_the_hub(name)
     return installed(known, tokenizer_only) or cached(known, tokenizer_only) or download(name, known, tokenizer_only)
 
@@ -119,8 +121,11 @@ def listing(tokenizer_only):
 
 
 def no_folder(name):
-    names = ", ".join(KNOWN)
-    return f"there is no folder {name}; a model is a folder, one of {names}, or OWNER/NAME on the Hugging Face hub"
+    path, names = Path(name), ", ".join(KNOWN)
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, beside, n=1)
+    hint = f"did you mean {path.with_name(close[0])}? A" if close else "a"
+    return f"there is no folder {name}; {hint} model is a folder, one of {names}, or OWNER/NAME on the Hugging Face hub"
 
 
 def unknown(name):

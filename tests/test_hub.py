@@ -429,3 +429,11 @@ def test_a_misspelt_name_gets_a_suggestion_without_asking_the_hub(ask, server):
         assert "OWNER/NAME" in message
         assert (f"did you mean {meant}?" if meant else "; known names are bert-base-uncased, ") in message
     assert server.requests == []
+
+
+def test_a_misspelt_folder_gets_a_suggestion_and_no_request(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "flexible-3-5e-05").mkdir(parents=True)
+    monkeypatch.setattr(hub, "download", lambda *_: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError, match="no folder runs/flexible-3-5e-5; did you mean runs/flexible-3-5e-05"):
+        hub.find("runs/flexible-3-5e-5")

@@ -27,10 +27,10 @@ def place(tmp_path_factory, minilm):
     """An empty folder with the shipped data and a reader's own files."""
     place = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "data", place / "data")
-    rows = "".join(f'{number},"a {word} one, number {number}",{stance}\n' for number, (word, stance) in enumerate(
-        [("fine", "favor"), ("poor", "against"), ("plain", "none")] * 4))  # fmt: skip
+    stances = [("fine", "favor"), ("poor", "against"), ("plain", "none")] * 4
     for part in ("train", "dev", "test"):
-        (place / f"my-{part}.csv").write_text("id,tweet,stance\n" + rows.replace("one", part))
+        rows = [f'{number},"a {word} {part} text, {number}",{stance}' for number, (word, stance) in enumerate(stances)]
+        (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
     return place
 
 
@@ -45,7 +45,8 @@ def test_make_does_what_the_readme_says(target):
     if shutil.which("make") is None:
         pytest.skip("needs make")
     assert f"make {target}" in COMMANDS
-    planned = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "-n", "--no-print-directory", target]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     wanted = {"train": "python train_classifier.py", "test": "python -m pytest"}[target]
     assert planned.splitlines()[-1].strip().startswith(f".venv/bin/{wanted}")
 

@@ -213,7 +213,7 @@ def test_equal_texts_get_equal_probabilities(train):
     train("--test", "test.csv", "--hidden_dropout_prob", "0.5", "--lr", "0.03", "--epochs", "20")
     first, _, third = probabilities("test")
     assert NEVER_SEEN[0] == NEVER_SEEN[2]
-    assert torch.equal(first, third)
+    assert (first - third).abs().max() < 1e-6  # no dropout, whatever stands beside them in the batch
 
 
 def test_the_report_on_paper(train):
