@@ -85,7 +85,7 @@ class Encoding(dict):
 
     def to(self, device):
         """The same, with every tensor on this device."""
-        return Encoding({name: value.to(device) for name, value in self.items()})
+        return Encoding({name: value.to(device) if torch.is_tensor(value) else value for name, value in self.items()})
 
 
 class BertTokenizer:

@@ -1,6 +1,5 @@
 """Old notebooks still run: the cells of one, as they stand, on a checkpoint that this project trained."""
 
-import logging
 import re
 from types import SimpleNamespace
 
@@ -36,11 +35,9 @@ def trained(tiny, tmp_path, monkeypatch):
     BertTokenizer(VOCAB + WORDS).save_pretrained("checkpoints/bert-base-uncased")
     with open("train.txt", "w") as stream:
         stream.writelines(f"{label} ||| {text}\n" for label, text in TRAIN)
-    level = logging.getLogger("minbert").level
     files = ["--train", "train.txt", "--out", "out", "--filepath", "flexible-10-1e-05.pt"]
     settings = ["--option", "flexible", "--epochs", "30", "--lr", "0.03", "--hidden_dropout_prob", "0.1"]
     train_classifier.main(["--model", "bert-base-uncased", *files, *settings, "--device", "cpu"])
-    logging.getLogger("minbert").setLevel(level)  # which the program has raised
 
 
 @pytest.fixture

@@ -59,9 +59,5 @@ class Golden:
 
     def heads(self, name):
         """A stage [B, T, D] cut into heads: [B, H, T, K]."""
-        x = self.stage(name)
-        batch, length, size = x.shape
-        heads = self.config.num_attention_heads
-        return torch.stack([x[:, :, at : at + size // heads] for at in range(0, size, size // heads)], dim=1).view(
-            batch, heads, length, -1
-        )
+        x, size = self.stage(name), self.config.hidden_size // self.config.num_attention_heads
+        return torch.stack(x.split(size, dim=-1), dim=1)
