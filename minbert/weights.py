@@ -150,22 +150,32 @@ def fill(model, tensors, source="the checkpoint", keep_head=True):
     missing = [name for name in target if name not in found]
     half = {name.rpartition(".")[0] for name in found}  # modules of which at least one tensor is there
     new = [name for name in missing if name.startswith(may_be_new) and name.rpartition(".")[0] not in half]
-    problems = [f"  missing     {name}" for name in missing if name not in new]
-    problems += [f"  unexpected  {name}" for name in unexpected + [name for name in found if name not in target]]
-    for name, tensor in found.items():
-        if name in target and tensor.shape != target[name].shape:
-            wanted, got = list(target[name].shape), list(tensor.shape)
-            problems.append(f"  wrong shape {name}: {got}, but config.json makes it {wanted}")
-        elif not tensor.is_floating_point():
-            problems.append(f"  wrong type  {name}: {str(tensor.dtype).removeprefix('torch.')}")
-        elif not tensor.float().isfinite().all():  # as they will be used: float64 may hold more
-            problems.append(f"  NaN or Inf  {name}")
+    problems = faults(found, unexpected, target, may_be_missing=new)
     if problems:
         raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))
     model.load_state_dict(target | found)
     return Report(
         str(source), len(found), sorted({name.rsplit(".", 1)[0].removeprefix("bert.") for name in new}), dropped
     )
+
+
+def faults(found, unexpected, target, may_be_missing):
+    """A line for each tensor that keeps a checkpoint from fitting, under the names that checkpoints use."""
+    lines = [
+        f"  missing     {published_name(name)}" for name in target if name not in found and name not in may_be_missing
+    ]
+    lines += [f"  unexpected  {name}" for name in unexpected]
+    for name, tensor in found.items():
+        if name not in target:
+            lines.append(f"  unexpected  {published_name(name)}")
+        elif tensor.shape != target[name].shape:
+            wanted, got = list(target[name].shape), list(tensor.shape)
+            lines.append(f"  wrong shape {published_name(name)}: {got}, but config.json makes it {wanted}")
+        elif not tensor.is_floating_point():
+            lines.append(f"  wrong type  {published_name(name)}: {str(tensor.dtype).removeprefix('torch.')}")
+        elif not tensor.float().isfinite().all():  # as they will be used: float64 may hold more
+            lines.append(f"  NaN or Inf  {published_name(name)}")
+    return lines
 
 
 def published_name(our_name, family=bert):
