@@ -191,13 +191,14 @@ def read_data(args, directory):
         needs_labels = part == "train" or (part == "dev" and not args.eval_only)
         examples = dataset.read(path, args.format, args.text_column, args.label_column, needs_labels)
         labels = labels or dataset.LabelSet.collect(examples)
-        if args.limit:
-            examples.keep(range(min(args.limit, len(examples.texts))))
         if examples.labelled:
             ids[part] = labels.ids(examples)
         listing = dataset.refuse_bad_rows(examples, args.skip_bad_rows)
         if listing:
             report.warn(listing)
+        if args.limit:  # after the whole file was checked, so that the counts of rows are the file's
+            examples.keep(range(min(args.limit, len(examples.texts))))
+            ids |= {part: ids[part][: args.limit]} if part in ids else {}
         files[part] = examples
         print("  " + report.describe_data(part, examples, ids.get(part), labels))
     print(

@@ -99,11 +99,11 @@ def train_epoch(model, stream, optimizer, rates, weight=None, max_grad_norm=1.0,
     """One pass over the batches of stream, each with the next learning rate of rates.
 
     watch    called with each batch's loss and rate
-    returns  the mean loss of an example
+    returns  the mean loss of an example (with weight: of the batches' weighted means)
     """
     model.train()
     loss_sum, examples = 0.0, 0
-    for batch, rate in zip(stream, rates):
+    for batch, rate in zip(stream, rates):  # stream first: at its end no rate of the next epoch is lost
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss = train_step(model, batch, optimizer, weight, max_grad_norm)

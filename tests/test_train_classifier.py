@@ -738,3 +738,9 @@ def test_plot_draws_the_confusion_matrices_and_the_learning_curve(train):
 
 def test_a_run_does_not_write_into_the_folder_that_it_reads(refused):
     assert "is read in this run and would be overwritten: give another folder with --out" in refused("--out", "tiny")
+
+
+def test_a_quick_look_checks_and_counts_the_whole_file(refused, train):
+    write("train.csv", [*TRAIN, ("positive", "")])
+    assert "train.csv: 1 bad of 9 rows" in refused("--limit", "2")
+    assert "train.csv: 2 rows" in train("--limit", "2", "--skip_bad_rows").out
