@@ -13,8 +13,6 @@ predictions. Exit status: 0 done, 2 something you can put right, with the reason
 """
 
 import argparse
-import difflib
-import logging
 import sys
 import time
 import warnings
@@ -23,7 +21,8 @@ from pathlib import Path
 import torch
 
 import minbert
-from minbert import dataset, hub, plots, report, training
+from minbert import cli, dataset, hub, plots, report, training
+from minbert.cli import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
@@ -37,36 +36,6 @@ SHIPPED_LABELS = ("0=negative", "1=positive")
 PARTS = ("train", "dev", "test")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is answered by one line, and --batch-size is --batch_size."""
-
-    def parse_args(self, arguments):
-        def spell(argument):
-            flag, equals, value = argument.partition("=")
-            return "--" + flag[2:].replace("-", "_") + equals + value if flag.startswith("--") else argument
-
-        return super().parse_args([spell(argument) for argument in arguments])
-
-    def error(self, message):
-        flag = next((word for word in message.split() if word.startswith("--")), "")
-        close = difflib.get_close_matches(flag, self._option_string_actions, n=1)
-        hint = f"; did you mean {close[0]}?" if close and "unrecognized" in message else ""
-        raise UserError(f"{message}{hint} (--help lists all flags)")
-
-
-def number(kind, low, high=float("inf"), wanted=""):
-    """A parser of numbers for argparse: low <= number < high."""
-
-    def parse(text):
-        value = kind(text)
-        if not low <= value < high:
-            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
-        return value
-
-    parse.__name__ = "whole number" if kind is int else "number"  # argparse: "invalid whole number value: 'x'"
-    return parse
-
-
 def option(text):
     name = OPTION_ALIASES.get(text, text)
     if name not in BOUNDS["option"]:
@@ -76,15 +45,9 @@ def option(text):
 
 def parse(arguments):
     """Command line -> settings, checked as far as they can be before anything is read."""
-    natural = number(int, 1, wanted="1 or more")
     amount = number(float, 0.0, wanted="0 or more")
     rates = training.LEARNING_RATES
-    parser = Parser(
-        prog="train_classifier.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.Parser("train_classifier.py", __doc__)
     add = parser.add_argument_group("data").add_argument
     add("--train", metavar="FILE", help="default: the reviews in data/, with their dev and test files")
     add("--dev", metavar="FILE", help="scored after each epoch; the best epoch is kept")
@@ -155,9 +118,6 @@ def parse(arguments):
     add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
     args = parser.parse_args(arguments)
 
-    for name, value in vars(args).items():
-        if value == "":
-            raise UserError(f"--{name} is empty")
     if args.eval_only and (args.train or args.filepath):
         raise UserError("--eval_only does not train: leave --train and --filepath out")
     if not (args.train or args.dev or args.test):
@@ -358,28 +318,7 @@ def main(arguments):
 
 
 def run():
-    """main, for the command line: mistakes as one line, and the exit status of the module's docstring."""
-    logger = logging.getLogger("minbert")
-    level = logger.level
-    sys.stdout.reconfigure(errors="backslashreplace")  # an old terminal may lack the characters of a label
-    try:
-        logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except torch.OutOfMemoryError:
-        print("error: the GPU's memory is full; a smaller --batch_size or --max_length needs less", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, say
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
-    finally:
-        logger.setLevel(level)
-    return 0
+    return cli.run(main)
 
 
 if __name__ == "__main__":
