@@ -12,9 +12,18 @@ The letters in shape comments, everywhere:
 from minbert.bert import BertModel
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.heads import BertSentClassifier
+from minbert.heads import BertForMaskedLM, BertForPreTraining, BertSentClassifier
 from minbert.optimizer import AdamW
 from minbert.tokenizer import BertTokenizer
 
 __version__ = "0.1.0"
-__all__ = ["AdamW", "BertModel", "BertSentClassifier", "BertTokenizer", "Config", "UserError"]
+__all__ = [
+    "AdamW",
+    "BertForMaskedLM",
+    "BertForPreTraining",
+    "BertModel",
+    "BertSentClassifier",
+    "BertTokenizer",
+    "Config",
+    "UserError",
+]

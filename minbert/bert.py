@@ -49,25 +49,47 @@ NAMES = {
     ),
     "pooler": ("pooler.dense", "pooler_dense"),
 }
-# Read and left out on purpose: positions stored as 0, 1, 2, ... and the heads of pretraining.
-DROPPED = {
-    "embeddings.position_ids": "position ids",
-    "position_ids": "position ids",
-    "cls.predictions.bias": "masked-LM head",
-    "cls.predictions.transform.dense.weight": "masked-LM head",
-    "cls.predictions.transform.dense.bias": "masked-LM head",
-    "cls.predictions.transform.LayerNorm.weight": "masked-LM head",
-    "cls.predictions.transform.LayerNorm.bias": "masked-LM head",
-    "cls.predictions.transform.LayerNorm.gamma": "masked-LM head",  # as bert-base-uncased on the hub has them
-    "cls.predictions.transform.LayerNorm.beta": "masked-LM head",
-    "cls.predictions.decoder.weight": "masked-LM head",
-    "cls.predictions.decoder.bias": "masked-LM head",
-    "cls.seq_relationship.weight": "next-sentence head",
-    "cls.seq_relationship.bias": "next-sentence head",
+# Read and left out on purpose: positions stored as 0, 1, 2, ...
+DROPPED = {"embeddings.position_ids": "position ids", "position_ids": "position ids"}
+# The same for the heads. A head that the model does not have is left out too, and reported by what it is.
+HEADS = {
+    "predictions.dense": ("cls.predictions.transform.dense",),
+    "predictions.norm": ("cls.predictions.transform.LayerNorm",),
+    "predictions.decoder": ("cls.predictions.decoder",),
+    "predictions": ("cls.predictions",),  # its bias, which some checkpoints store a second time as the decoder's
+    "next_sentence": ("cls.seq_relationship",),
+    "classifier": ("classifier",),
 }
+HEAD_TITLES = {"predictions": "masked-LM head", "next_sentence": "next-sentence head", "classifier": "classifier"}
 
 
-class BertModel(nn.Module):
+class Pretrained(nn.Module):
+    """What BertModel and the models on top of it have in common: a folder of weights."""
+
+    architecture = "BertModel"  # Hugging Face's class that computes the same from the same weights
+
+    @classmethod
+    def from_pretrained(cls, name, new_head=True, **changes):
+        """A model with the weights of a directory, or of a model's name (see minbert.hub).
+
+        changes   go to its Config: num_labels, labels, option, pooling, ...
+        new_head  whether a head may be new where the checkpoint has none that fits; a warning says so
+        """
+        from minbert import weights  # weights know the model, the model knows no weights
+
+        return weights.from_pretrained(cls, name, new_head, **changes)
+
+    def save_pretrained(self, directory, dtype=None):
+        """Write model.safetensors and config.json, which from_pretrained and Hugging Face's class read back.
+
+        dtype  what to store the numbers as: torch.float16 halves the file; None: as they are
+        """
+        from minbert import weights
+
+        weights.save_pretrained(self, directory, dtype)
+
+
+class BertModel(Pretrained):
     """The encoder and its pooler. A new model has random weights; `from_pretrained` reads a checkpoint's.
 
     It starts in evaluation mode, so that the same text always gives the same numbers; call .train() for dropout.
@@ -84,19 +106,6 @@ class BertModel(nn.Module):
             position = self.embeddings.position.weight.requires_grad_(False)
             position.copy_(sinusoids(*position.shape))
         self.eval()
-
-    @classmethod
-    def from_pretrained(cls, name, **changes):
-        """A model with the weights of a directory, or of a model's name (see minbert.hub); changes go to its Config."""
-        from minbert import weights  # weights know the model, the model knows no weights
-
-        return weights.from_pretrained(cls, name, **changes)
-
-    def save_pretrained(self, directory):
-        """Write model.safetensors and config.json, which from_pretrained and Hugging Face's BertModel read back."""
-        from minbert import weights
-
-        weights.save_pretrained(self, directory)
 
     def forward(
         self,
@@ -143,5 +152,5 @@ def initialize(module, std):
     for part in module.modules():
         if isinstance(part, (nn.Linear, nn.Embedding)):
             nn.init.normal_(part.weight, std=std)
-        if isinstance(part, nn.Linear):
+        if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)

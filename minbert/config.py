@@ -24,6 +24,7 @@ BOUNDS = {
     "initializer_range": (0.0, 10.0),
     "hidden_act": ("gelu", "gelu_new", "relu"),
     "sinusoidal_positions": (False, True),
+    "tie_word_embeddings": (True, False),
     "pooling": ("pooler", "cls", "mean"),
     "option": ("pretrain", "flexible"),
 }
@@ -71,6 +72,7 @@ class Config:
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     sinusoidal_positions: bool = False  # True: the fixed positions of the Transformer paper, not learned ones
+    tie_word_embeddings: bool = True  # the masked-LM head's decoder is the embeddings of the tokens
     # The classifier on top
     num_labels: int = 2
     classifier_dropout: float | None = None  # None: the same as hidden_dropout_prob

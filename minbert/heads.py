@@ -1,13 +1,15 @@
-"""What stands on top of the encoder: a classifier of texts."""
+"""What stands on top of the encoder: a classifier of texts, and the two heads that BERT is pretrained with."""
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from minbert.bert import BertModel, initialize
+from minbert.bert import BertModel, Pretrained, initialize
 from minbert.config import Config
+from minbert.encoder import ACTIVATIONS
 
 
-class BertSentClassifier(nn.Module):
+class BertSentClassifier(Pretrained):
     """A BERT, dropout, and one linear layer that gives each class a score.
 
     config  a Config, a mapping, or a namespace such as the course kits'; what it leaves out is bert-base-uncased's
@@ -17,8 +19,12 @@ class BertSentClassifier(nn.Module):
     config.pooling  what the linear layer reads: "pooler", the pooler's output; "cls", the first token's last vector;
                     "mean", the mean of all tokens' last vectors
 
-    The constructor builds and never downloads; `from_pretrained` reads weights. Starts in evaluation mode.
+    The constructor builds and never downloads; `from_pretrained` reads weights, and keeps a checkpoint's classifier if
+    it has one for the same classes. What `save_pretrained` writes is Hugging Face's BertForSequenceClassification,
+    equal in its logits if pooling is "pooler". Starts in evaluation mode.
     """
+
+    architecture = "BertForSequenceClassification"
 
     def __init__(self, config):
         super().__init__()
@@ -31,24 +37,6 @@ class BertSentClassifier(nn.Module):
         if config.option == "pretrain":
             self.bert.requires_grad_(False)
         self.eval()
-
-    @classmethod
-    def from_pretrained(cls, name, **changes):
-        """A classifier on the encoder of a directory, or of a model's name (see minbert.hub).
-
-        changes go to its Config: num_labels, labels, option, pooling, ... The checkpoint's own classifier is kept if
-        it has one for as many classes; otherwise the classifier is new, and a warning says so.
-        """
-        from minbert import weights
-
-        return weights.from_pretrained(cls, name, **changes)
-
-    def save_pretrained(self, directory):
-        """Write model.safetensors and config.json, which from_pretrained reads back; so does Hugging Face's
-        BertForSequenceClassification, equal in its logits if pooling is "pooler"."""
-        from minbert import weights
-
-        weights.save_pretrained(self, directory)
 
     def train(self, mode=True):
         """As in any module, but a frozen encoder stays in evaluation mode: what does not learn needs no dropout."""
@@ -82,3 +70,94 @@ class BertSentClassifier(nn.Module):
         probabilities = self(input_ids, attention_mask, token_type_ids).softmax(dim=-1)
         self.train(was_training)
         return probabilities
+
+
+class MaskedLMHead(nn.Module):
+    """A token's vector -> a score for each token of the vocabulary (Devlin et al. 2019, section 3.1, task 1).
+
+    One more layer, then how well the result meets each token's embedding, plus a bias for each token. The embeddings
+    are the encoder's own ("tied"), unless config.tie_word_embeddings is False.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        tied = config.tie_word_embeddings
+        self.decoder = None if tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    def forward(self, x, token_embeddings):
+        """x [..., D], token_embeddings [V, D] -> logits [..., V]"""
+        x = self.norm(self.activation(self.dense(x)))
+        return F.linear(x, self.decoder.weight if self.decoder else token_embeddings, self.bias)
+
+
+class BertForMaskedLM(Pretrained):
+    """A BERT that says which token stands at each place; with causal=True, which comes next.
+
+    `from_pretrained` refuses a checkpoint without a masked-LM head, unless new_head=True. Starts in evaluation mode.
+    """
+
+    architecture = "BertForMaskedLM"
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config = Config.of(config)
+        self.bert = BertModel(config)
+        self.predictions = MaskedLMHead(config)
+        initialize(self.predictions, config.initializer_range)
+        self.eval()
+
+    @classmethod
+    def from_pretrained(cls, name, new_head=False, **changes):
+        return super().from_pretrained(name, new_head, **changes)
+
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, causal=False):
+        """input_ids, attention_mask, token_type_ids, causal  as in BertModel
+
+        labels   [B, T], the id that should stand there, or -100 where nobody asks; None: no loss
+        returns  logits, loss. Without labels: [B, T, V] and None. With labels only the N places that have one are
+                 computed: [N, V], in the order of rows and places, and the mean cross-entropy in nats, a scalar (0 if
+                 N is 0)
+        """
+        x = self.bert(input_ids, attention_mask, token_type_ids, causal)["last_hidden_state"]  # [B, T, D]
+        return self.predict(x, labels)
+
+    def predict(self, x, labels=None):
+        """The last hidden states [B, T, D], and labels as in `forward` -> logits, loss"""
+        embeddings = self.bert.embeddings.token.weight
+        if labels is None:
+            return self.predictions(x, embeddings), None
+        asked = labels != -100  # [B, T]
+        logits = self.predictions(x[asked], embeddings)  # [N, V]
+        loss = F.cross_entropy(logits.float(), labels[asked], reduction="sum") / max(1, len(logits))
+        return logits, loss
+
+
+class BertForPreTraining(BertForMaskedLM):
+    """The same, with the second head that BERT was pretrained with: does text B follow text A (task 2)?"""
+
+    architecture = "BertForPreTraining"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.next_sentence = nn.Linear(self.config.hidden_size, 2)
+        initialize(self.next_sentence, self.config.initializer_range)
+
+    def forward(
+        self, input_ids, attention_mask=None, token_type_ids=None, labels=None, next_sentence_label=None, causal=False
+    ):
+        """As in BertForMaskedLM, and
+
+        next_sentence_label  [B], 0: B follows A, 1: it comes from elsewhere; None: only the masked-LM loss
+        returns              logits as there, next-sentence logits [B, 2], loss: the sum of the two losses, or None
+        """
+        output = self.bert(input_ids, attention_mask, token_type_ids, causal)
+        logits, loss = self.predict(output["last_hidden_state"], labels)
+        follows = self.next_sentence(output["pooler_output"])  # [B, 2]
+        if next_sentence_label is not None:
+            order_loss = F.cross_entropy(follows.float(), next_sentence_label)
+            loss = order_loss if loss is None else loss + order_loss
+        return logits, follows, loss

@@ -19,7 +19,6 @@ from minbert.config import Config
 from minbert.errors import UserError
 
 FAMILIES = {"bert": bert}  # config.json's model_type: the module that knows this family's names
-CLASSIFIER = {"classifier.weight": "classifier.weight", "classifier.bias": "classifier.bias"}
 LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
 
 log = logging.getLogger("minbert")
@@ -40,12 +39,13 @@ class Report:
         return f"{self.source}: {self.loaded} tensors loaded{new}{dropped}"
 
 
-def from_pretrained(model_class, name, **changes):
+def from_pretrained(model_class, name, new_head=True, **changes):
     """Build model_class with the sizes of a checkpoint and fill it; the Report is left in model.loaded.
 
-    name     what minbert.hub.find takes; the Report calls the checkpoint so
-    changes  fields of Config that shall differ from the checkpoint's
-    Raises UserError for a checkpoint that does not fit, listing every tensor at fault.
+    name      what minbert.hub.find takes; the Report calls the checkpoint so
+    new_head  whether a head of the model may be new where the checkpoint has none that fits
+    changes   fields of Config that shall differ from the checkpoint's
+    Raises UserError for a checkpoint that does not fit, listing every tensor at fault, or the head that it lacks.
     """
     directory = hub.find(name)
     stored = Config.from_json(directory / "config.json")
@@ -54,8 +54,7 @@ def from_pretrained(model_class, name, **changes):
     elif changes.get("num_labels", stored.num_labels) != stored.num_labels:
         changes["labels"] = ()
     model = model_class(stored.change(**changes))
-    keep_head = same_classes(stored, model.config)
-    model.loaded = fill(model, read(directory), name, keep_head)
+    model.loaded = fill(model, read(directory), name, new_head, same_classes(stored, model.config))
     log.log(logging.WARNING if model.loaded.new else logging.INFO, "%s", model.loaded)
     return model
 
@@ -89,17 +88,19 @@ def read(directory):
 
 
 def names(family):
-    """A family's table, spelt out for each tensor.
+    """A family's tables, spelt out for each tensor.
 
     {"encoder.layer.{}.output.LayerNorm.gamma": "encoder.layers.{}.feed_forward_norm.weight", ...}
     """
     table = {}
-    for ours, theirs in family.NAMES.items():
+    for ours, theirs in (family.NAMES | family.HEADS).items():
         leaves = {"weight": "weight", "bias": "bias"}
         if ours.endswith("norm"):  # TensorFlow's names, in checkpoints converted long ago
             leaves |= {"gamma": "weight", "beta": "bias"}
         if ours in ("embeddings.token", "embeddings.position", "embeddings.segment"):
             leaves = {"weight": "weight"}
+        if ours == "predictions":
+            leaves = {"bias": "bias"}
         for module in theirs:
             table |= {f"{module}.{leaf}": f"{ours}.{our_leaf}" for leaf, our_leaf in leaves.items()}
     return table
@@ -110,7 +111,7 @@ def translate(tensors, family=bert):
 
     Raises UserError if two tensors of the checkpoint claim the same place.
     """
-    table = names(family) | CLASSIFIER
+    table = names(family)
     ours, unexpected, dropped, origin = {}, [], set(), {}
     for name, tensor in tensors.items():
         plain = name.removeprefix("bert.")
@@ -128,35 +129,85 @@ def translate(tensors, family=bert):
     return ours, unexpected, sorted(dropped)
 
 
-def fill(model, tensors, source="the checkpoint", keep_head=True):
-    """Put a checkpoint's tensors into a model and return the Report; the model is untouched if they do not fit."""
-    found, unexpected, dropped = translate(tensors, FAMILIES["bert"])
-    target = model.state_dict()
-    has_head = "classifier.weight" in target
-    if not (has_head and keep_head):
-        stored_head = [found.pop(name) for name in CLASSIFIER if name in found]
-        if stored_head:
-            dropped.append(f"classifier of {len(stored_head[0])} classes")
-    if has_head:
-        found = {name if name in CLASSIFIER else f"bert.{name}": tensor for name, tensor in found.items()}
+def unit(name, family=bert):
+    """What is there as a whole or not at all: 'predictions.dense.weight' -> 'predictions'; None for the encoder's."""
+    first = name.removeprefix("bert.").partition(".")[0]
+    return first if first == "pooler" or first in family.HEAD_TITLES else None
 
-    position = "bert.embeddings.position.weight" if has_head else "embeddings.position.weight"
+
+def fill(model, tensors, source="the checkpoint", new_head=True, keep_classifier=True):
+    """Put a checkpoint's tensors into a model and return the Report; the model is untouched if they do not fit."""
+    found, unexpected, dropped = translate(tensors)
+    target = model.state_dict()
+    heads = {unit(name) for name in target} - (set() if keep_classifier else {"classifier"})
+    dropped += leave_out_heads(found, heads)
+    dropped += settle_decoder(found, model.config, source)
+    prefix = "" if isinstance(model, bert.BertModel) else "bert."
+    found = {name if unit(name) in bert.HEAD_TITLES else prefix + name: tensor for name, tensor in found.items()}
+
+    position = f"{prefix}embeddings.position.weight"
     if model.config.sinusoidal_positions and position in found:
         if not torch.equal(found[position], target[position]):
             dropped.append("learned positions")
         found[position] = target[position]  # fixed by the config, not by the checkpoint
 
-    may_be_new = ("classifier.", "bert.pooler.")  # what a classifier trains; anything else must be in the checkpoint
-    missing = [name for name in target if name not in found]
-    half = {name.rpartition(".")[0] for name in found}  # modules of which at least one tensor is there
-    new = [name for name in missing if name.startswith(may_be_new) and name.rpartition(".")[0] not in half]
-    problems = faults(found, unexpected, target, may_be_missing=new)
+    new = {unit(name) for name in target} - {unit(name) for name in found} - {None}
+    problems = faults(found, unexpected, target, may_be_missing=[name for name in target if unit(name) in new])
     if problems:
         raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))
+    if not new_head and new - {"pooler"}:
+        raise UserError(no_head(source, new - {"pooler"}))
     model.load_state_dict(target | found)
-    return Report(
-        str(source), len(found), sorted({name.rsplit(".", 1)[0].removeprefix("bert.") for name in new}), dropped
+    titles = sorted(bert.HEAD_TITLES.get(name, name) for name in new)
+    return Report(str(source), len(found), titles, sorted(dropped))
+
+
+def leave_out_heads(found, wanted):
+    """Take the heads that are not wanted out of found, {our name: tensor}; returns what they are."""
+    dropped = []
+    for head, title in bert.HEAD_TITLES.items():
+        stored = [found.pop(name) for name in list(found) if unit(name) == head and head not in wanted]
+        if stored:
+            dropped.append(f"{title} of {len(stored[0])} classes" if head == "classifier" else title)
+    return dropped
+
+
+def settle_decoder(found, config, source):
+    """Bring the ways to store a masked-LM head to one: one bias, and a decoder only if it is not the embeddings.
+
+    Changes found, {our name: tensor}; returns what was left out.
+    """
+    second = found.pop("predictions.decoder.bias", None)
+    if second is not None and not alike(found.setdefault("predictions.bias", second), second):
+        raise UserError(f"{source}: cls.predictions.bias and cls.predictions.decoder.bias are one bias, but differ")
+    if not config.tie_word_embeddings or "predictions.decoder.weight" not in found:
+        return []
+    # An error, because nobody can tell which was meant: transformers 5.23 takes the stored decoder, against the config
+    # and with a warning only.
+    if not alike(found.pop("predictions.decoder.weight"), found.get("embeddings.token.weight")):
+        raise UserError(
+            f"{source}: cls.predictions.decoder.weight should be the token embeddings, but differs; "
+            "with tie_word_embeddings=False it is a matrix of its own"
+        )
+    return ["decoder, equal to the token embeddings"]
+
+
+def alike(first, second):
+    """Whether two tensors hold the same numbers, of whatever type; nothing is like None."""
+    return second is not None and first.shape == second.shape and torch.equal(first.double(), second.double())
+
+
+def no_head(source, heads):
+    """'all-MiniLM-L6-v2 has no masked-LM head (cls.predictions.*): ...', in one line"""
+    lacking = " and no ".join(
+        f"{title} for these classes" if head == "classifier" else f"{title} ({bert.HEADS[head][0]}.*)"
+        for head, title in bert.HEAD_TITLES.items()
+        if head in heads
     )
+    remedy = "train a new one: new_head=True"
+    if "classifier" not in heads:
+        remedy = f"use bert-base-uncased, or {remedy}"
+    return f"{source} has no {lacking}: its predictions would be random; {remedy}"
 
 
 def faults(found, unexpected, target, may_be_missing):
@@ -182,19 +233,28 @@ def published_name(our_name, family=bert):
     """'bert.encoder.layers.3.feed_forward_norm.weight' -> 'bert.encoder.layer.3.output.LayerNorm.weight'"""
     prefix = "bert." if our_name.startswith("bert.") else ""
     module, leaf = our_name.removeprefix(prefix).rsplit(".", 1)
-    theirs = family.NAMES.get(LAYER.sub("{}", module))
+    theirs = (family.NAMES | family.HEADS).get(LAYER.sub("{}", module))
     return f"{prefix}{theirs[0].format(*LAYER.findall(module))}.{leaf}" if theirs else our_name
 
 
-def save_pretrained(model, directory):
-    """Write model.safetensors under Hugging Face's names, and config.json. Creates the directory."""
+def save_pretrained(model, directory, dtype=None):
+    """Write model.safetensors under Hugging Face's names, and config.json. Creates the directory.
+
+    dtype  what to store the numbers as: torch.float16 halves the file; None: as they are. Read back they are float32.
+    Raises UserError if the files cannot be written, or a number is too large for dtype.
+    """
     directory = Path(directory)
-    architecture = "BertModel" if isinstance(model, bert.BertModel) else "BertForSequenceClassification"
-    tensors = {published_name(name): value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {published_name(name): value.detach().cpu() for name, value in model.state_dict().items()}
+    tensors = {name: value.to(dtype or value.dtype).contiguous() for name, value in tensors.items()}
+    if "cls.predictions.decoder.weight" in tensors:  # an untied decoder has a bias of its own in Hugging Face's class
+        tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"].clone()
+    if spoilt := [name for name, value in tensors.items() if not value.isfinite().all()]:
+        stored_as = f" as {str(dtype).removeprefix('torch.')}" if dtype else ""
+        raise UserError(f"{directory}: not written, for these would hold NaN or Inf{stored_as}: {', '.join(spoilt)}")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-        model.config.to_json(directory / "config.json", architecture)
+        model.config.to_json(directory / "config.json", model.architecture)
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{directory}: the model could not be written ({error})") from None
 

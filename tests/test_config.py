@@ -30,6 +30,7 @@ OTHER = Config(  # no field as it is by default
     layer_norm_eps=1e-6,
     initializer_range=0.125,
     sinusoidal_positions=True,
+    tie_word_embeddings=False,
     num_labels=3,
     classifier_dropout=0.75,
     pooling="mean",
