@@ -175,21 +175,25 @@ def leave_out_heads(found, wanted):
 def settle_decoder(found, config, source):
     """Bring the ways to store a masked-LM head to one: one bias, and a decoder only if it is not the embeddings.
 
-    Changes found, {our name: tensor}; returns what was left out.
+    Changes found, {our name: tensor}; returns what was left out. Raises UserError where two tensors that the config
+    ties differ: nobody can tell which was meant. (transformers 5.23 takes the decoder's, against the config.)
     """
-    second = found.pop("predictions.decoder.bias", None)
-    if second is not None and not alike(found.setdefault("predictions.bias", second), second):
-        raise UserError(f"{source}: cls.predictions.bias and cls.predictions.decoder.bias are one bias, but differ")
-    if not config.tie_word_embeddings or "predictions.decoder.weight" not in found:
-        return []
-    # An error, because nobody can tell which was meant: transformers 5.23 takes the stored decoder, against the config
-    # and with a warning only.
-    if not alike(found.pop("predictions.decoder.weight"), found.get("embeddings.token.weight")):
-        raise UserError(
-            f"{source}: cls.predictions.decoder.weight should be the token embeddings, but differs; "
-            "with tie_word_embeddings=False it is a matrix of its own"
-        )
-    return ["decoder, equal to the token embeddings"]
+    dropped, tied = [], config.tie_word_embeddings
+    if "predictions.decoder.bias" in found:
+        second = found.pop("predictions.decoder.bias")
+        if not alike(found.get("predictions.bias", second), second):
+            if tied:
+                raise UserError(f"{source}: cls.predictions.bias and cls.predictions.decoder.bias should not differ")
+            dropped.append("cls.predictions.bias, which an untied decoder does not use")
+        found["predictions.bias"] = second
+    if tied and "predictions.decoder.weight" in found:
+        if not alike(found.pop("predictions.decoder.weight"), found.get("embeddings.token.weight")):
+            raise UserError(
+                f"{source}: cls.predictions.decoder.weight should be the token embeddings, but differs; "
+                "with tie_word_embeddings=False it is a matrix of its own"
+            )
+        dropped.append("decoder, equal to the token embeddings")
+    return dropped
 
 
 def alike(first, second):

@@ -107,6 +107,7 @@ def test_nothing_in_config_json_can_choose_code(read):
         ("option", ["freeze"], "option is ['freeze'], but can be"),
         ("option", {}, "option is {}, but can be"),
         ("sinusoidal_positions", 1, "sinusoidal_positions is 1, but can be: False, True"),
+        ("tie_word_embeddings", 0, "tie_word_embeddings is 0, but can be: True, False"),
         ("num_attention_heads", 7, "hidden_size 768 cannot be split into 7 attention heads"),
         ("hidden_size", 768.0, "hidden_size is 768.0, but must be a whole number from 1 to 65536"),
         ("hidden_size", 10**9, "hidden_size is 1000000000, but must be a whole number from 1 to 65536"),

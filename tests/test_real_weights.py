@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from minbert import BertModel, BertSentClassifier, BertTokenizer
+from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer, UserError
 from tests.conftest import ROOT
 from tests.diagnosis import check
 
@@ -51,6 +51,15 @@ def test_minilm_equals_hugging_face_side_by_side(minilm, reviews):
         check("pooler", got["pooler_output"], expected.pooler_output, tolerance=1e-4)
 
 
+def test_minilm_has_no_head_that_predicts_tokens(minilm):
+    with pytest.raises(UserError) as error:
+        BertForMaskedLM.from_pretrained(minilm)
+    assert str(error.value) == (
+        f"{minilm} has no masked-LM head (cls.predictions.*): its predictions would be random; "
+        "use bert-base-uncased, or train a new one: new_head=True"
+    )
+
+
 @pytest.mark.weights
 def test_bert_base_equals_the_course_kits_golden_tensors(bert_base, shared):
     """Two sentences, the second padded: real tokens only, and the pooler."""
@@ -71,6 +80,19 @@ def test_bert_base_has_the_published_sizes(bert_base):
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (12, 768, 12)
     assert sum(p.numel() for p in model.parameters()) == 109_483_778
     assert "masked-LM head" in str(model.loaded) and "next-sentence head" in str(model.loaded)
+
+
+@pytest.mark.weights
+def test_bert_base_has_both_heads_of_pretraining(bert_base):
+    """110,106,428 parameters: 590,592 + 1,536 + 30,522 in the masked-LM head, 1,538 in the next-sentence head."""
+    model, tokenizer = BertForPreTraining.from_pretrained(bert_base), BertTokenizer.from_pretrained(bert_base)
+    assert model.loaded.new == []
+    assert sum(p.numel() for p in model.parameters()) == 110_106_428
+    batch = tokenizer(["Rome is the [MASK] of Italy."], allow_special=True, return_tensors="pt")
+    labels = batch.input_ids.masked_fill(batch.input_ids != tokenizer.mask_token_id, -100)
+    with torch.no_grad():
+        logits, _, _ = model(**batch, labels=labels)
+    assert tokenizer.convert_ids_to_tokens(logits.argmax(-1).tolist()) == ["capital"]
 
 
 @pytest.mark.weights

