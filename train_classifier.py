@@ -28,7 +28,6 @@ from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
 from minbert.metrics import score
 from minbert.optimizer import SCHEDULES
-from minbert.tokenizer import BertTokenizer
 from minbert.weights import save_course_checkpoint
 
 SHIPPED = Path(__file__).parent / "data"
@@ -185,10 +184,7 @@ def load_model(args, directory, labels):
     changes = {name: value for name, value in changes.items() if value is not None}
     model = BertSentClassifier.from_pretrained(directory, **changes)
     model.loaded.source = args.model
-    tokenizer = BertTokenizer.from_pretrained(directory)
-    if len(tokenizer) > model.config.vocab_size:
-        sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {model.config.vocab_size}"
-        raise UserError(f"{args.model}: {sizes}")
+    tokenizer = cli.load_tokenizer(args.model, directory, model.config)
     print("model", *report.describe_model(model)[: 2 if args.eval_only else 3], sep="\n  ")
     return model, tokenizer
 

@@ -3,11 +3,13 @@
 import argparse
 import difflib
 import logging
+import os
 import sys
 
 import torch
 
 from minbert.errors import UserError
+from minbert.tokenizer import BertTokenizer
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
         args = super().parse_args([spell(argument) for argument in arguments])
         for name, value in vars(args).items():
-            if value == "":
+            if value == "" or (isinstance(value, list) and "" in value):
                 raise UserError(f"--{name} is empty")
         return args
 
@@ -56,6 +58,26 @@ def number(kind, low, high=float("inf"), wanted=""):
 natural = number(int, 1, wanted="1 or more")
 
 
+def load_tokenizer(name, directory, config):
+    """The tokenizer of the model called name. Raises UserError if it has tokens for which the model has no vectors."""
+    tokenizer = BertTokenizer.from_pretrained(directory)
+    if len(tokenizer) > config.vocab_size:
+        sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
+        raise UserError(f"{name}: {sizes}")
+    return tokenizer
+
+
+def write_whole(path, text):
+    """Write a file under another name first, so that it is never found half-written."""
+    new = path.with_name(path.name + ".new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 def run(main):
     """Call main with the command line's words. Returns the exit status: 0 done, 2 something the user can put right.
 
@@ -67,6 +89,9 @@ def run(main):
     try:
         logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
         main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

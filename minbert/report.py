@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import platform
+import re
 import sys
 import unicodedata
 from importlib.metadata import version
@@ -20,6 +21,7 @@ RUN_FILES = (
     *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )
+NUMBER = re.compile(r"-?(\d[\d.e+-]*|inf)?")  # or nothing
 MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
 
 
@@ -31,6 +33,25 @@ def short(path):
     """A path as a person would type it here."""
     path = Path(path)
     return os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+
+
+def table(header, rows, width=100):
+    """Print cells in columns, numbers to the right; too wide a table in blocks that repeat the first column."""
+    columns = []
+    for name, *cells in zip(header, *rows):
+        numbers = all(not isinstance(cell, str) or NUMBER.fullmatch(cell) for cell in cells)
+        cells = [
+            name,
+            *("" if cell is None else cell if isinstance(cell, str) else f"{cell:#.3g}".rstrip(".") for cell in cells),
+        ]
+        wide = max(map(len, cells))
+        columns.append([cell.rjust(wide) if numbers else cell.ljust(wide) for cell in cells])
+    first, *rest = columns
+    while rest:
+        block = [first, rest.pop(0)]
+        while rest and sum(len(column[0]) + 2 for column in [*block, rest[0]]) <= width:
+            block.append(rest.pop(0))
+        print(*("  " + "  ".join(line).rstrip() for line in zip(*block)), sep="\n", end="\n\n" if rest else "\n")
 
 
 def describe_data(part, examples, ids, labels):
@@ -88,6 +109,35 @@ class Progress:
         print(
             f"  epoch {figures['epoch']}  {figures['train_seconds']:.0f} s  loss {figures['loss']:.4f}{dev}", flush=True
         )
+
+
+class Meter:
+    """A tqdm bar over the budget of a pretraining run, with loss and tokens per second; none in a log file."""
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def __enter__(self):
+        self.bar = tqdm(total=100, unit="%", bar_format="{percentage:3.0f}% |{bar}| {postfix}", leave=False, disable=None)
+        return self
+
+    def __exit__(self, *error):
+        self.bar.close()
+
+    def watch(self, progress, parts, rate):
+        spent, seconds = self.settings.spent(progress), progress["seconds"]
+        left = seconds / spent - seconds
+        self.bar.n = min(100.0, 100 * spent)
+        self.bar.set_postfix_str(
+            f"{progress['tokens'] / seconds:,.0f} tokens/s, loss {parts['loss']:.3f}, lr {rate:.1e}, {left / 60:.0f} min left"
+        )
+
+
+def versions():
+    """Of what a run's result depends on."""
+    names = ("torch", "numpy", "regex", "scikit-learn", "safetensors")
+    own = {"minbert": minbert.__version__, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    return own | {name: version(name) for name in names}
 
 
 def prepare(folder, inputs, outputs):
@@ -152,9 +202,7 @@ def write_run(folder, args, settings, device, model, labels, files, history, sco
         "epochs": history,
         "scores": {part: vars(figures) for part, figures in scores.items() if figures},
         "seconds": seconds,
-        "versions": {"minbert": minbert.__version__, "python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "numpy", "regex", "scikit-learn", "safetensors")}
-        | {"unicode": unicodedata.unidata_version},
+        "versions": versions(),
         "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
