@@ -459,36 +459,36 @@ def test_heads_that_a_model_does_not_have_are_left_out_by_name(pretrained):
 
 
 @pytest.mark.parametrize(
-    "model_class, kept, lacking",
+    "model_class, kept, lacking, loaded",
     [
-        (BertForMaskedLM, [], "masked-LM head (cls.predictions.*)"),
-        (BertForMaskedLM, NEXT_SENTENCE, "masked-LM head (cls.predictions.*)"),
-        (BertForPreTraining, MASKED_LM, "next-sentence head (cls.seq_relationship.*)"),
+        (BertForMaskedLM, [], ["masked-LM head (cls.predictions.*)"], 39),
+        (BertForMaskedLM, NEXT_SENTENCE, ["masked-LM head (cls.predictions.*)"], 39),
+        (BertForPreTraining, MASKED_LM, ["next-sentence head (cls.seq_relationship.*)"], 44),
         (
             BertForPreTraining,
             [],
-            "masked-LM head (cls.predictions.*) and no next-sentence head (cls.seq_relationship.*)",
+            ["masked-LM head (cls.predictions.*)", "next-sentence head (cls.seq_relationship.*)"],
+            39,
         ),
     ],
 )
-def test_a_head_that_the_checkpoint_lacks(pretrained, caplog, model_class, kept, lacking):
+def test_a_head_that_the_checkpoint_lacks(pretrained, caplog, model_class, kept, lacking, loaded):
     """An error in one line that names it, or a new one that is announced: never random in silence."""
     model, folder = pretrained
-    tensors = {name: t for name, t in stored(folder).items() if name in kept or name not in MASKED_LM + NEXT_SENTENCE}
-    store(folder, tensors)
+    heads = set(MASKED_LM + NEXT_SENTENCE) - set(kept)
+    store(folder, {name: tensor for name, tensor in stored(folder).items() if name not in heads})
     with pytest.raises(UserError) as error:
         model_class.from_pretrained(folder)
     assert str(error.value) == (
-        f"{folder} has no {lacking}: its predictions would be random; "
+        f"{folder} has no {' and no '.join(lacking)}: its predictions would be random; "
         "use bert-base-uncased, or train a new one: new_head=True"
     )
     caplog.clear()
     new = model_class.from_pretrained(folder, new_head=True)
     assert same(new.bert.state_dict(), model.bert.state_dict())
-    titles = [re.sub(r" \(.*", "", title) for title in lacking.split(" and no ")]
-    assert new.loaded.new == titles and new.loaded.loaded == len(set(tensors) - set(NEXT_SENTENCE)) + (
-        2 if model_class is BertForPreTraining and kept == NEXT_SENTENCE else 0
-    )
+    titles = ", ".join(head.partition(" (")[0] for head in lacking)
+    message = f"{folder}: {loaded} tensors loaded; new, with random weights: {titles}"
+    assert str(new.loaded).removesuffix("; left out: next-sentence head") == message
     assert caplog.record_tuples == [("minbert", logging.WARNING, str(new.loaded))]
 
 
@@ -704,44 +704,9 @@ def test_the_course_kits_checkpoint_needs_no_pickled_class(tmp_path, original):
 # Hugging Face's own classes, and real weights
 
 
-def test_hugging_face_reads_what_was_written_bit_for_bit(tiny_folder, tmp_path, original):
-    transformers = pytest.importorskip("transformers")
-    original.bert.save_pretrained(tmp_path / "encoder")
-    for name, folder in (("BertModel", tmp_path / "encoder"), ("BertForSequenceClassification", tiny_folder)):
-        theirs, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
-        assert not any(info.values()), info
-        assert same(theirs.state_dict(), stored(folder))
-    assert theirs.config.id2label == {0: "negative", 1: "positive"}
-    assert theirs.config.num_attention_heads == 3 and theirs.config.layer_norm_eps == original.config.layer_norm_eps
-
-
-def test_what_hugging_face_writes_is_read(tiny, tmp_path):
-    transformers = pytest.importorskip("transformers")
-    sizes = {name: getattr(tiny, name) for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
-    sizes |= {"num_attention_heads": 3, "intermediate_size": 23, "max_position_embeddings": 40, "num_labels": 3}
-    theirs = transformers.BertForSequenceClassification(transformers.BertConfig(**sizes)).eval()
-    theirs.save_pretrained(tmp_path)
-    ours = BertSentClassifier.from_pretrained(tmp_path)
-    assert str(ours.loaded) == f"{tmp_path}: 41 tensors loaded"
-    assert torch.equal(ours.classifier.weight, theirs.classifier.weight) and len(ours.classifier.weight) == 3
-    ids = torch.tensor([[2, 5, 6, 3]])
-    torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=0, atol=1e-6)
-
-
 def sizes_of(config):
     """As transformers.BertConfig takes them."""
     return {name: getattr(config, name) for name in SIZES} | {"initializer_range": 0.5}
-
-
-@each_layout
-def test_hugging_face_computes_the_same_from_what_was_written(tiny, tmp_path, model_class, tied, theirs, head):
-    transformers = pytest.importorskip("transformers")
-    model = shake(model_class(tiny.change(tie_word_embeddings=tied, initializer_range=0.5)))
-    model.save_pretrained(tmp_path)
-    theirs, info = getattr(transformers, theirs).from_pretrained(tmp_path, output_loading_info=True)
-    pooler = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"} if model_class is BertForMaskedLM else set()
-    assert set(info.pop("unexpected_keys")) == pooler and not any(info.values()), info
-    compare(model, theirs.eval())
 
 
 def compare(ours, theirs):
@@ -755,6 +720,40 @@ def compare(ours, theirs):
     for got, wanted in zip((tensor for tensor in output if tensor is not None), expected.to_tuple(), strict=True):
         real = mask.bool().view(2, 4, *[1] * (wanted.ndim - 2)) if wanted.ndim > 2 else True
         torch.testing.assert_close(got * real, wanted * real, rtol=0, atol=1e-5)
+
+
+def test_hugging_face_reads_what_was_written_bit_for_bit(tiny_folder, tmp_path, original):
+    transformers = pytest.importorskip("transformers")
+    original.bert.save_pretrained(tmp_path / "encoder")
+    for name, folder in (("BertModel", tmp_path / "encoder"), ("BertForSequenceClassification", tiny_folder)):
+        theirs, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+        assert not any(info.values()), info
+        assert same(theirs.state_dict(), stored(folder))
+    assert theirs.config.id2label == {0: "negative", 1: "positive"}
+    assert theirs.config.num_attention_heads == 3 and theirs.config.layer_norm_eps == original.config.layer_norm_eps
+
+
+def test_what_hugging_face_writes_is_read(tiny, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(**sizes_of(tiny.change(num_labels=3)))
+    theirs = transformers.BertForSequenceClassification(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = BertSentClassifier.from_pretrained(tmp_path)
+    assert str(ours.loaded) == f"{tmp_path}: 41 tensors loaded"
+    assert torch.equal(ours.classifier.weight, theirs.classifier.weight) and len(ours.classifier.weight) == 3
+    compare(ours, theirs)
+
+
+@each_layout
+def test_hugging_face_computes_the_same_from_what_was_written(tiny, tmp_path, model_class, tied, theirs, head):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(2)
+    model = shake(model_class(tiny.change(tie_word_embeddings=tied, initializer_range=0.5)))
+    model.save_pretrained(tmp_path)
+    theirs, info = getattr(transformers, theirs).from_pretrained(tmp_path, output_loading_info=True)
+    pooler = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"} if model_class is BertForMaskedLM else set()
+    assert set(info.pop("unexpected_keys")) == pooler and not any(info.values()), info
+    compare(model, theirs.eval())
 
 
 @each_layout
@@ -771,7 +770,7 @@ def test_what_each_of_hugging_faces_classes_writes_is_read(tiny, tmp_path, model
     compare(ours, theirs)
 
 
-def test_what_hugging_face_makes_of_a_decoder_that_differs(pretrained, caplog):
+def test_what_hugging_face_makes_of_a_decoder_that_differs(pretrained):
     """It takes the stored one, though the config ties them; so do we when told, and else it is an error."""
     transformers = pytest.importorskip("transformers")
     _, folder = pretrained
