@@ -40,6 +40,26 @@ def learning_curve(history, path):
     plt.close(figure)
 
 
+def loss_curve(history, path):
+    """The masked-LM loss of a pretraining run over its tokens, on the text it learns from and on held-out text."""
+    plt = pyplot()
+    held = [figures for figures in history if "heldout_loss" in figures]
+    figure, loss = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    millions = [figures["tokens"] / 1e6 for figures in history]
+    lines = loss.plot(millions, [figures["loss"] for figures in history], color="#999999", label="training loss")
+    held_millions = [figures["tokens"] / 1e6 for figures in held]
+    lines += loss.plot(held_millions, [f["heldout_loss"] for f in held], "o-", color="#1f77b4", label="held-out loss")
+    share = loss.twinx()
+    held_accuracy = [figures["heldout_accuracy"] for figures in held]
+    lines += share.plot(held_millions, held_accuracy, "s--", color="#d95f02", label="held-out accuracy")
+    loss.set(xlabel="tokens read (millions)", ylabel="masked-LM loss (nats)")
+    share.set(ylabel="masked tokens guessed right", ylim=(0, 1))
+    loss.legend(handles=lines, loc="upper center", ncols=3, frameon=False, fontsize="small")
+    loss.set_title("Pretraining")
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
+
+
 def confusion_matrix(matrix, names, title, path):
     """matrix[gold][predicted] as a coloured grid; each row's shades are shares of its gold label."""
     plt = pyplot()
