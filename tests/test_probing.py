@@ -154,7 +154,7 @@ def by_definition(model, text, pieces, readout):
 @pytest.mark.parametrize("readout", READOUTS)
 def test_each_readout_with_its_prior(model, tokenizer, readout):
     """P, ratio and label; the same without the text; and P / prior with shares that sum to 1."""
-    words = {"good": ids_of("good"), "bad": ids_of("bad"), "wonderful": ids_of("wo ##nder ##ful")}
+    words = {"good": ids_of("good"), "wonderful": ids_of("wo ##nder ##ful"), "bad": ids_of("bad")}
     (row,) = probing.next_word(model, tokenizer, "Good plot!", list(words), PROMPT, [readout])
     p = {
         word: by_definition(model, ids_of("good plot ! the film was"), pieces, readout)
