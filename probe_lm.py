@@ -139,8 +139,8 @@ def conclude(rows, readout):
     """Count a readout's answers, as read and corrected, how many the correction changes, and of the battery also
 
     right, corrected_right  the right answers
-    pairs, in_order         of graded texts in one wording; of these, those whose better text has the higher ratio. Of two
-                            words the correction divides all ratios of a wording alike, which changes no order
+    pairs, in_order         of graded texts in one wording; of these, those whose better text has the higher ratio. With
+                            two words the correction divides all ratios of a wording alike, which changes no order
     """
     rows = [row for row in rows if row["readout"] == readout]
     labels, corrected = ([row[name] for row in rows] for name in ("label", "corrected_label"))
