@@ -16,6 +16,7 @@ from pathlib import Path
 import regex
 import torch
 
+from minbert.checkpoint import whole
 from minbert.errors import UserError
 
 MAX_WORD = 200  # a longer word becomes [UNK], as in the original (Hugging Face's Rust tokenizer: 100)
@@ -130,18 +131,18 @@ class BertTokenizer:
         return cls(tokens, **(read_settings(directory / "tokenizer_config.json", tokens) | options))
 
     def save_pretrained(self, directory):
-        """Write vocab.txt and tokenizer_config.json, in a form that Hugging Face reads too."""
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        """Write vocab.txt and tokenizer_config.json, whole or not at all, in a form that Hugging Face reads too."""
         lines = "".join(self.tokens[id] + "\n" for id in range(len(self.tokens)))
-        (directory / "vocab.txt").write_bytes(lines.encode())
         settings = {
             "tokenizer_class": "BertTokenizer",
             "do_lower_case": self.lower_case,
             "strip_accents": self.strip_accents,
             "model_max_length": self.max_length,
         }
-        (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        with whole(Path(directory, "tokenizer_config.json")) as config:
+            config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            with whole(Path(directory, "vocab.txt")) as vocab:
+                vocab.write_bytes(lines.encode())
 
     def __len__(self):
         return len(self.vocab)

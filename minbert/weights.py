@@ -10,11 +10,11 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 
 from minbert import bert, hub
+from minbert.checkpoint import whole
 from minbert.config import Config
 from minbert.errors import UserError
 
@@ -242,7 +242,7 @@ def published_name(our_name, family=bert):
 
 
 def save_pretrained(model, directory, dtype=None):
-    """Write model.safetensors under Hugging Face's names, and config.json. Creates the directory.
+    """Write model.safetensors under Hugging Face's names, and config.json, whole or not at all. Makes the directory.
 
     dtype  what to store the numbers as: torch.float16 halves the file; None: as they are. Read back they are float32.
     Raises UserError if the files cannot be written, or a number is too large for dtype.
@@ -255,12 +255,10 @@ def save_pretrained(model, directory, dtype=None):
     if spoilt := [name for name, value in tensors.items() if not value.isfinite().all()]:
         stored_as = f" as {str(dtype).removeprefix('torch.')}" if dtype else ""
         raise UserError(f"{directory}: not written, for these would hold NaN or Inf{stored_as}: {', '.join(spoilt)}")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-        model.config.to_json(directory / "config.json", model.architecture)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{directory}: the model could not be written ({error})") from None
+    with whole(directory / "config.json") as config:
+        model.config.to_json(config, model.architecture)
+        with whole(directory / "model.safetensors") as file:  # both are there before either gets its name
+            file.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))  # save_file's nobody else could read
 
 
 def save_course_checkpoint(model, path):
