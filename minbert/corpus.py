@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from minbert.checkpoint import whole
 from minbert.errors import UserError
 
 BREAK = re.compile(r"<br\s*/?>")  # a line's end in text taken from web pages
-REMEMBERED = 500_000  # words whose ids are kept while packing
+REMEMBERED = 500_000  # words whose ids, or numbers, are kept
 HELD_OUT = 20  # one text in so many is held out,
 MOST_HELD_OUT = 200_000  # until that many tokens are
 NGRAM = 13  # words in a row that two texts do not share by chance (Brown et al. 2020, appendix C)
@@ -36,7 +37,8 @@ def read_texts(paths):
 class Overlap:
     """Finds texts that repeat other texts, those of a test set say: NGRAM words in a row, or a shorter text as a whole.
 
-    Words are runs of letters and digits, in lower case. What is kept is 8 bytes for each word of the other texts.
+    Words are runs of letters and digits, in lower case; a text of fewer than NGRAM // 2 is not looked for, for it could
+    be anybody's. What is kept is 8 bytes for each word of the other texts.
     """
 
     def __init__(self, texts):
@@ -46,13 +48,15 @@ class Overlap:
             words = self.words(text)
             if len(words) >= NGRAM:
                 grams.append(ngrams(words, NGRAM))
-            elif len(words) >= NGRAM // 2:  # fewer words are anybody's
+            elif len(words) >= NGRAM // 2:
                 self.short.setdefault(len(words), set()).update(ngrams(words, len(words)).tolist())
         self.grams = np.unique(np.concatenate(grams)) if grams else np.empty(0, np.uint64)
 
     def words(self, text):
         """A number for each word, the same on every machine: uint64 [words]."""
-        words = re.findall(r"\w+", text.lower())
+        words = re.findall(r"\w+", BREAK.sub(" ", text).lower())  # as read_texts gives them
+        if len(self.codes) > REMEMBERED:
+            self.codes.clear()
         for word in words:
             if word not in self.codes:
                 self.codes[word] = zlib.crc32(word.encode()) << 32 | zlib.adler32(word.encode())
@@ -78,39 +82,40 @@ def ngrams(words, size):
 def pack(texts, tokenizer, train, heldout):
     """Write the ids of the texts as uint16, each text closed by [SEP]: most to the file train, one in 20 to heldout.
 
-    Returns the number of texts. Raises UserError if a file cannot be written; then neither is left.
+    Returns the number of texts. If anything goes wrong neither file is left; raises UserError if they cannot be
+    written, or the vocabulary is too large for uint16.
     """
+    if len(tokenizer) > 1 << 16:
+        raise UserError(f"the vocabulary has {len(tokenizer)} tokens, but packed text can hold {1 << 16} at most")
     ids_of, number, total = {}, -1, 0
-    try:
-        with open(train, "wb") as most, open(heldout, "wb") as some:
-            for number, text in enumerate(texts):
-                ids = []
-                for word in tokenizer.words(text):
-                    if word not in ids_of:
-                        if len(ids_of) == REMEMBERED:
-                            ids_of.clear()
-                        ids_of[word] = tokenizer.convert_tokens_to_ids(tokenizer.wordpiece(word))
-                    ids += ids_of[word]
-                ids.append(tokenizer.sep_token_id)
-                held = number % HELD_OUT == HELD_OUT - 1 and total < MOST_HELD_OUT
-                total += held * len(ids)
-                (some if held else most).write(np.array(ids, np.uint16).tobytes())
-    except OSError as error:
-        for path in (train, heldout):
-            Path(path).unlink(missing_ok=True)
-        raise UserError(f"{train}: cannot be written ({error.strerror})") from None
+    with (
+        whole(heldout) as new_heldout,
+        whole(train) as new_train,
+        open(new_train, "wb") as most,
+        open(new_heldout, "wb") as some,
+    ):
+        for number, text in enumerate(texts):
+            ids = []
+            for word in tokenizer.words(text):
+                if word not in ids_of:
+                    if len(ids_of) == REMEMBERED:
+                        ids_of.clear()
+                    ids_of[word] = tokenizer.convert_tokens_to_ids(tokenizer.wordpiece(word))
+                ids += ids_of[word]
+            ids.append(tokenizer.sep_token_id)
+            held = number % HELD_OUT == HELD_OUT - 1 and total < MOST_HELD_OUT
+            total += held * len(ids)
+            (some if held else most).write(np.array(ids, np.uint16).tobytes())
     return number + 1
 
 
 class Packed:
     """Packed ids as training reads them, mapped from their file: memory does not grow with the text.
 
-    Raises UserError if the file holds less than two rows of `length` ids, or the vocabulary is too large for uint16.
+    Raises UserError if the file holds less than two rows of `length` ids.
     """
 
     def __init__(self, path, tokenizer, length):
-        if len(tokenizer) > 1 << 16:
-            raise UserError(f"the vocabulary has {len(tokenizer)} tokens, but packed text can hold {1 << 16} at most")
         size = Path(path).stat().st_size // 2
         if size < 2 * length:
             part = "to train on" if "train" in Path(path).name else f"to measure by (one text in {HELD_OUT})"

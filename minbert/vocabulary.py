@@ -18,14 +18,13 @@ MOST_WORDS = 2_000_000  # counted at a time: some 300 MB
 def count_words(texts, tokenizer, most=MOST_WORDS):
     """How often each word occurs in the texts, as BertTokenizer.words cuts them; a Counter.
 
-    Its memory is bounded: whenever it holds more than `most` words, those seen least often so far are forgotten.
+    Its memory is bounded: whenever it holds more than `most` words, the half seen least often so far is forgotten.
     """
     counts = Counter()
     for text in texts:
         counts.update(tokenizer.words(text))
         if len(counts) > most:
-            floor = min(counts.values())
-            counts = Counter({word: count for word, count in counts.items() if count > floor})
+            counts = Counter(dict(counts.most_common(most // 2)))
     return counts
 
 
@@ -33,16 +32,18 @@ def learn_vocab(counts, size, min_count=2, watch=lambda tokens: None):
     """A vocabulary of `size` tokens: the special ones, then single characters, then pieces in the order of merging.
 
     counts     {word: how often}
-    min_count  characters, words and pairs seen less often are left out
+    size       more than the five special tokens
+    min_count  words seen less often are left out
     watch      called with the number of tokens after each merge
-    returns    the tokens in the order of their ids; the same for the same counts, in whatever order they came
+    returns    the tokens in the order of their ids; the same for the same counts, in whatever order they came. If the
+               text has more characters than half the room, the rarest of them come last, and only if there is room
     Raises UserError if the text does not support so many.
     """
     counts = {word: count for word, count in counts.items() if min_count <= count and len(word) <= MAX_WORD}
-    tokens = list(SPECIAL) + alphabet(counts, room=(size - len(SPECIAL)) // 2, min_count=min_count)
-    known = set(tokens)
-    words = [(spell(word), counts[word]) for word in sorted(counts)]
-    words = [(pieces, count) for pieces, count in words if known.issuperset(pieces)]
+    letters = alphabet(counts)
+    half = (size - len(SPECIAL)) // 2
+    tokens = [*SPECIAL, *sorted(letters[:half])]
+    words = [(spell(word), count) for word, count in counts.items()]
     pairs, places = Counter(), defaultdict(set)  # how often two pieces meet; in which words
     for number, (pieces, count) in enumerate(words):
         for pair in pairwise(pieces):
@@ -50,20 +51,13 @@ def learn_vocab(counts, size, min_count=2, watch=lambda tokens: None):
             places[pair].add(number)
     heap = [(-count, pair) for pair, count in pairs.items()]  # equal counts: in the order of the alphabet
     heapq.heapify(heap)
-    while len(tokens) < size:
-        count, pair = heapq.heappop(heap) if heap else (0, None)
-        if -count < min_count:
-            raise UserError(
-                f"the text supports a vocabulary of {len(tokens)} tokens, not of {size}: "
-                "ask for a smaller one, or give more text"
-            )
+    while heap and len(tokens) < size:
+        count, pair = heapq.heappop(heap)
         if pairs[pair] != -count:
             continue  # out of date: a newer entry is in the heap
-        token = pair[0] + pair[1].removeprefix("##")
-        if token not in known:
-            known.add(token)
-            tokens.append(token)
-            watch(len(tokens))
+        token = pair[0] + pair[1].removeprefix("##")  # a new one: a piece is put together everywhere in the same way
+        tokens.append(token)
+        watch(len(tokens))
         changed = Counter()
         for number in places.pop(pair):
             pieces, count = words[number]
@@ -77,19 +71,24 @@ def learn_vocab(counts, size, min_count=2, watch=lambda tokens: None):
         for other, difference in changed.items():
             if difference:
                 pairs[other] += difference
-                if pairs[other] >= min_count:
+                if pairs[other]:
                     heapq.heappush(heap, (-pairs[other], other))
+    tokens += letters[half : half + size - len(tokens)]
+    if len(tokens) < size:
+        raise UserError(
+            f"the text supports a vocabulary of {len(tokens)} tokens, not of {size}: "
+            "give more text, or ask for a smaller vocabulary"
+        )
     return tokens
 
 
-def alphabet(counts, room, min_count):
-    """Single characters, as the beginning of a word and ("##e") within one: the `room` most frequent, sorted."""
+def alphabet(counts):
+    """Single characters, as the beginning of a word and ("##e") within one, the most frequent first."""
     seen = Counter()
     for word, count in counts.items():
         for piece in spell(word):
             seen[piece] += count
-    frequent = sorted((piece for piece in seen if seen[piece] >= min_count), key=lambda piece: (-seen[piece], piece))
-    return sorted(frequent[:room])
+    return sorted(seen, key=lambda piece: (-seen[piece], piece))
 
 
 def spell(word):
