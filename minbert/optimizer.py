@@ -77,10 +77,13 @@ def parameter_groups(model, weight_decay):
 
 
 def linear(step, warmup, total):
-    """The share of the peak learning rate at step 0, 1, ...: up from 0 over the warm-up, then down to 0 at the end."""
+    """The share of the peak learning rate at step 0, 1, ...: up from 0 over the warm-up, then down to 0 at the end.
+
+    The three may be numbers of steps, or shares of the run, total being 1.
+    """
     if step < warmup:
         return step / warmup
-    return max(0.0, (total - step) / max(1, total - warmup))
+    return (total - step) / (total - warmup) if step < total else 0.0
 
 
 def constant(step, warmup, total):

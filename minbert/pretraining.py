@@ -6,7 +6,6 @@ corpus.pack -> corpus.Packed.rows -> mask_tokens -> Objective -> fit
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import safetensors.torch
@@ -15,6 +14,7 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
+from minbert.checkpoint import whole
 from minbert.errors import UserError
 from minbert.optimizer import AdamW, linear, parameter_groups
 from minbert.teacher import mean_of_words
@@ -102,7 +102,8 @@ class Objective(nn.Module):
             target, place = self.teacher.words(rows, packed, self.tokenizer)
             given = self.project(mean_of_words(x.float(), place, len(target))).float()
             distance = (1 - F.cosine_similarity(given, target))[target.any(dim=-1)]
-            loss, parts["distance"] = loss + TEACHING * distance.mean(), distance.mean().item()
+            distance = distance.sum() / max(1, len(distance))
+            loss, parts["distance"] = loss + TEACHING * distance, distance.item()
         return loss, parts
 
 
@@ -127,7 +128,8 @@ def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=N
     report   called with each new entry of the history: spent, steps, tokens, seconds, loss, accuracy (a mean since
              the last) and, at every fifth, heldout_loss and heldout_accuracy
     keep     called at every fifth with (optimizer, progress), to save them
-    Step n reads rows that depend on (seed, n) alone. Raises UserError if a loss is not finite, before a weight moves.
+    Step n reads rows that depend on (seed, n) alone. Raises UserError if the loss or its gradient is not finite,
+    before a weight moves.
     """
     objective.to(device).train()
     if objective.teacher:
@@ -147,11 +149,12 @@ def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=N
         rng = np.random.default_rng([settings.seed, progress["steps"]])
         with lower:
             loss, parts = objective(packed, rng, number, length)
-        if not loss.isfinite():
-            raise UserError(f"the loss is {loss.item()} at step {progress['steps']}: a lower --lr helps")
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(objective.parameters(), settings.max_grad_norm)
+        slope = torch.nn.utils.clip_grad_norm_(objective.parameters(), settings.max_grad_norm)
+        if not (loss.isfinite() and slope.isfinite()):
+            what = f"the loss is {loss.item():g}, its gradient is {slope.item():g} long"
+            raise UserError(f"{what}, at step {progress['steps']}: a lower --lr helps")
         optimizer.step()
         since.append(parts)
         progress["steps"] += 1
@@ -180,20 +183,15 @@ def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=N
 
 
 def save_state(path, objective, optimizer, progress):
-    """Write all that `fit` needs to go on, in one file, under another name first: it is whole or it is the old one."""
+    """Write all that `fit` needs to go on, in one file, which is whole or the one before."""
     tensors = {f"weight/{name}": value for name, value in objective.state_dict().items()}
     for name, parameter in objective.named_parameters():
         if state := optimizer.state.get(parameter):
             tensors |= {f"mean/{name}": state["mean"], f"square/{name}": state["square"]}
     tensors["random"] = torch.get_rng_state()  # dropout draws from it
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    new = Path(path).with_suffix(".new")
-    try:
+    with whole(path) as new:
         safetensors.torch.save_file(tensors, new, metadata={"progress": json.dumps(progress)})
-        new.replace(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        new.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error})") from None
 
 
 def load_state(path):

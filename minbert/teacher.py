@@ -79,7 +79,7 @@ class Teacher:
         if key not in self.ids:
             if len(self.ids) >= REMEMBERED:
                 self.ids.clear()
-            word = student.decode(key, clean_up=False)
+            word = student.decode(key, clean_up=False).removeprefix("##")  # a row may begin in the middle of a word
             self.ids[key] = self.tokenizer.encode(word, add_special_tokens=False)
         return self.ids[key]
 

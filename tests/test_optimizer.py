@@ -101,6 +101,7 @@ def test_biases_and_norms_do_not_decay_and_frozen_weights_are_left_out():
 def test_linear_schedule_by_hand():
     assert [linear(step, 2, 6) for step in range(8)] == [0, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]
     assert [linear(step, 0, 4) for step in range(4)] == [1, 0.75, 0.5, 0.25]
+    assert [linear(share, 0.5, 1.0) for share in (0, 0.25, 0.5, 0.75, 1)] == [0, 0.5, 1, 0.5, 0]
 
 
 def test_constant_schedule_by_hand():
