@@ -15,6 +15,7 @@ probe_lm.py. Exit status: 0 done, 2 something you can put right, with the reason
 import json
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from tqdm import tqdm
 import minbert
 from minbert import cli, corpus, dataset, hub, plots, pretraining, report, training, vocabulary
 from minbert.bert import BertModel
+from minbert.checkpoint import whole
 from minbert.config import Config
 from minbert.errors import UserError
 from minbert.heads import BertForMaskedLM, BertForPreTraining
@@ -44,14 +46,15 @@ def parse(arguments):
     add("--exclude", nargs="+", metavar="FILE", default=[], help="leave out texts that repeat these: a test set's, say")
     add(
         "--vocab_size",
-        type=cli.number(int, 1000, 32_001, "from 1000 to 32000"),
+        type=cli.number(int, 10, 32_001, "from 10 to 32000"),
         metavar="N",
         help=f"WordPiece tokens to learn; default: {SIZES['vocab_size']}",
     )
     add("--cased", action="store_true", help="keep capital letters and accents")
     add = parser.add_argument_group("model").add_argument
     for name, text in (("layers", "encoder layers"), ("hidden", "hidden size"), ("heads", "attention heads")):
-        add(f"--{name}", type=cli.natural, metavar="N", help=f"{text}; default: {SIZES[name] or 'hidden size / 64'}")
+        usual = SIZES[name] or "hidden size / 64, or what divides it"
+        add(f"--{name}", type=cli.natural, metavar="N", help=f"{text}; default: {usual}")
     add(
         "--max_length",
         type=cli.number(int, 8, wanted="8 or more"),
@@ -63,7 +66,7 @@ def parse(arguments):
     add("--model", metavar="NAME", help="go on with this model, its sizes and its vocabulary, instead of a new one")
     add("--teacher", metavar="NAME", help="a bigger encoder to learn from as well")
     add = parser.add_argument_group("training").add_argument
-    add("--minutes", type=cli.number(float, 0.01, wanted="above 0"), metavar="M", help="default: 30")
+    add("--minutes", type=cli.number(float, 0.01, wanted="0.01 or more"), metavar="M", help="default: 30")
     add("--steps", type=cli.natural, metavar="N", help="instead of --minutes: the same result on every run")
     add(
         "--mask",
@@ -105,11 +108,15 @@ def parse(arguments):
     )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: %(default)s")
     add = parser.add_argument_group("output").add_argument
-    add("--out", metavar="FOLDER", help="default: runs/pretrained")
+    add("--out", metavar="FOLDER", help="new, or empty; default: runs/pretrained")
     add("--half", action="store_true", help="store the weights as float16: half the size")
-    add("--resume", metavar="FOLDER", help="go on with the run that was writing to FOLDER; no other flag is needed")
+    add("--resume", metavar="FOLDER", help="go on with the run that was stopped in FOLDER; with no other flag")
     args = parser.parse_args(arguments)
     if args.resume:
+        given = [f"--{name}" for name, value in vars(args).items() if value != parser.get_default(name)]
+        if len(given) > 1:
+            given.remove("--resume")
+            raise UserError(f"--resume goes on as the run began: leave out {', '.join(given)}")
         return resumed(args)
     if not args.text:
         raise UserError("--text is missing: name a file of texts, one a line")
@@ -127,18 +134,61 @@ def parse(arguments):
 
 def resumed(args):
     """The arguments with which the run began whose folder is to be resumed."""
-    path = Path(args.resume) / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{args.resume} holds no {RECORD}: no run of pretrain_lm.py began there") from None
-    if record.get("finished"):
-        raise UserError(f"the run in {args.resume} is done; go on with --model {args.resume} --text FILE")
-    if not (Path(args.resume) / STATE).exists():
-        raise UserError(f"the run in {args.resume} was stopped before it first saved its state: begin again")
+    folder = Path(args.resume)
+    record = read_record(folder)
+    if record is None:
+        raise UserError(f"{folder} holds no {RECORD}: no run of pretrain_lm.py began there")
+    if record["finished"]:
+        raise UserError(f"the run in {folder} is done; go on with --model {folder} --text FILE")
+    missing = [name for name in (STATE, *PACKED) if not (folder / name).exists()]
+    if STATE in missing:
+        raise UserError(f"the run in {folder} was stopped before it first saved its state: begin again")
+    if missing:
+        raise UserError(f"{folder} has lost {' and '.join(missing)}: begin again in another folder")
     for name, value in record["arguments"].items():
         setattr(args, name, value)
+    args.out = args.resume  # wherever it was when the run began
     return args
+
+
+def check(args, folder):
+    """Raise UserError for what a new run would fail of after the text has been read."""
+    for path in [*args.text, *args.exclude]:
+        if not Path(path).is_file():
+            raise UserError(f"{path}: there is no such file")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder")
+    record = read_record(folder)
+    if record and not record["finished"]:
+        if (folder / STATE).exists():
+            raise UserError(f"{folder} holds a stopped run: go on with --resume {folder}, or delete it to begin again")
+    elif folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty, and would be written over: name another folder with --out")
+    for name in filter(None, (args.model, args.teacher)):
+        directory = hub.find(name)
+        config = Config.from_json(directory / "config.json")
+        cli.load_tokenizer(name, directory, config)
+        if name == args.model and args.max_length > config.max_position_embeddings:
+            positions = f"{name} has {config.max_position_embeddings} positions"
+            raise UserError(f"--max_length is {args.max_length}, but {positions}")
+    if not args.model:
+        new_config(args)
+
+
+def new_config(args):
+    """The sizes of a new model."""
+    hidden = args.hidden or SIZES["hidden"]
+    return Config(
+        vocab_size=args.vocab_size or SIZES["vocab_size"],
+        hidden_size=hidden,
+        num_hidden_layers=args.layers or SIZES["layers"],
+        num_attention_heads=args.heads or next(n for n in range(max(1, hidden // 64), 0, -1) if hidden % n == 0),
+        intermediate_size=4 * hidden,
+        max_position_embeddings=args.max_length,
+        pooling="pooler" if args.next_sentence else "mean",  # a pooler is trained by its task alone
+        hidden_dropout_prob=args.dropout,
+        attention_probs_dropout_prob=args.dropout,
+    )
 
 
 def texts(args):
@@ -167,9 +217,12 @@ def prepare(args, folder):
         empty = BertTokenizer(SPECIAL, lower_case=not args.cased)
         counts = vocabulary.count_words(tqdm(stream(), desc="counting words", unit=" texts", disable=None), empty)
         if not counts:
-            raise UserError(f"{', '.join(args.text)}: no text in it")
+            but = " but what repeats --exclude" if left_out[0] else ""
+            raise UserError(f"{', '.join(args.text)}: no text in it{but}")
         left_out[0] = 0  # the texts are read twice
-        vocab = vocabulary.learn_vocab(counts, args.vocab_size or SIZES["vocab_size"])
+        size = args.vocab_size or SIZES["vocab_size"]
+        with tqdm(total=size, desc="learning vocabulary", unit=" tokens", disable=None) as bar:
+            vocab = vocabulary.learn_vocab(counts, size, watch=lambda tokens: bar.update(tokens - bar.n))
         tokenizer = BertTokenizer(vocab, lower_case=not args.cased, max_length=args.max_length)
     tokenizer.save_pretrained(folder)
     packing = tqdm(stream(), desc="packing", unit=" texts", disable=None)
@@ -183,28 +236,12 @@ def prepare(args, folder):
 def build(args, tokenizer):
     """The model to train, and its teacher or None. Prints what they are."""
     model_class = BertForPreTraining if args.next_sentence else BertForMaskedLM
-    dropout = {"hidden_dropout_prob": args.dropout, "attention_probs_dropout_prob": args.dropout}
     if args.model:
+        dropout = {"hidden_dropout_prob": args.dropout, "attention_probs_dropout_prob": args.dropout}
         model = model_class.from_pretrained(args.model, new_head=True, **dropout)
         print(f"model  {model.loaded}")
-        if args.max_length > model.config.max_position_embeddings:
-            raise UserError(
-                f"--max_length is {args.max_length}, but {args.model} has "
-                f"{model.config.max_position_embeddings} positions"
-            )
     else:
-        hidden = args.hidden or SIZES["hidden"]
-        config = Config(
-            vocab_size=len(tokenizer),
-            hidden_size=hidden,
-            num_hidden_layers=args.layers or SIZES["layers"],
-            num_attention_heads=args.heads or max(1, hidden // 64),
-            intermediate_size=4 * hidden,
-            max_position_embeddings=args.max_length,
-            pooling="pooler" if args.next_sentence else "mean",  # a pooler is trained by its task alone
-            **dropout,
-        )
-        model = model_class(config)
+        model = model_class(new_config(args))
     teacher = None
     if args.teacher:
         encoder = BertModel.from_pretrained(args.teacher)
@@ -221,15 +258,17 @@ def build(args, tokenizer):
 def show(figures):
     """A line for people, at each measurement on held-out text."""
     if "heldout_loss" in figures:
-        print(
-            f"  {figures['spent']:4.0%}  {figures['seconds'] / 60:5.1f} min  {figures['steps']:,} steps  "
-            f"{figures['tokens'] / 1e6:.1f} M tokens  loss {figures['loss']:.3f}  held-out loss "
-            f"{figures['heldout_loss']:.3f}, accuracy {figures['heldout_accuracy']:.3f}",
-            flush=True,
-        )
+        with tqdm.external_write_mode():  # not into the bar
+            print(
+                f"  {figures['spent']:4.0%}  {figures['seconds'] / 60:5.1f} min  {figures['steps']:,} steps  "
+                f"{figures['tokens'] / 1e6:.1f} M tokens  loss {figures['loss']:.3f}  held-out loss "
+                f"{figures['heldout_loss']:.3f}, accuracy {figures['heldout_accuracy']:.3f}",
+                flush=True,
+            )
 
 
-def write_record(folder, args, text, history=(), finished=False):
+def write_record(folder, args, text=None, history=(), finished=False):
+    """pretraining.json: what was asked, on what, with what, and, once it is finished, what came out."""
     record = {
         "finished": finished,
         "arguments": {name: value for name, value in vars(args).items() if name != "resume"},
@@ -238,25 +277,55 @@ def write_record(folder, args, text, history=(), finished=False):
         "versions": report.versions(),
         "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
     }
-    cli.write_whole(folder / RECORD, json.dumps(record, indent=1) + "\n")
+    with whole(folder / RECORD) as new:
+        new.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(folder):
+    """What write_record wrote there; None if it did not."""
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {"finished": record["finished"], "arguments": dict(record["arguments"]), "text": record["text"]}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path}: is not the record of a run of pretrain_lm.py") from None
+
+
+def clear(folder):
+    """Remove what a run has left that came to nothing; the folder too, if nothing else is in it."""
+    if folder.is_dir():
+        for name in (RECORD, *PACKED, "vocab.txt", "tokenizer_config.json", "config.json", "model.safetensors"):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def main(arguments):
     args = parse(arguments)
     folder, device = Path(args.out), training.pick_device(args.device)
-    for path in [*(args.text if not args.resume else ()), *args.exclude]:
-        if not Path(path).is_file():
-            raise UserError(f"{path}: there is no such file")
+    if not args.resume:
+        check(args, folder)
     training.set_seed(args.seed)
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads")
+    try:
+        model, text, history = train(args, folder, device)
+    except BaseException:
+        if not (folder / STATE).exists():
+            clear(folder)
+        raise
+    finish(folder, args, model, text, history)
+
+
+def train(args, folder, device):
+    """Everything from the text to a model; returns it, what the record says of the text, and the history."""
     if args.resume:
-        text = json.loads((folder / RECORD).read_text(encoding="utf-8"))["text"]
-        tokenizer = BertTokenizer.from_pretrained(folder)
+        tokenizer, text = BertTokenizer.from_pretrained(folder), read_record(folder)["text"]
     else:
-        for name in (args.model, args.teacher):
-            if name:
-                hub.find(name)  # better to fail now than after the text is read
-        folder.mkdir(parents=True, exist_ok=True)
+        write_record(folder, args)
         tokenizer, text = prepare(args, folder)
     settings = pretraining.Settings(
         **{name: getattr(args, name) for name in pretraining.Settings.__dataclass_fields__ if hasattr(args, name)}
@@ -280,22 +349,21 @@ def main(arguments):
             show,
             lambda optimizer, progress: pretraining.save_state(folder / STATE, objective, optimizer, progress),
         )
-    finish(folder, args, model, text, history)
+    return model, text, history
 
 
 def finish(folder, args, model, text, history):
     """Leave a model, its record and the loss curve, and none of what only the run needed."""
-    model.config = model.config.change(
-        hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1
-    )  # BERT's to learn more
+    dropout = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}  # BERT's, to learn more with
+    model.config = model.config.change(**dropout)
     model.cpu().save_pretrained(folder, dtype=torch.float16 if args.half else None)
     write_record(folder, args, text, history, finished=True)
+    for name in (*PACKED, STATE):
+        (folder / name).unlink(missing_ok=True)
     try:
         plots.loss_curve(history, folder / "loss.svg")
     except UserError as error:
         report.warn(f"no loss curve: {error}")
-    for name in (*PACKED, STATE):
-        (folder / name).unlink(missing_ok=True)
     print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
     print(f"use it: python train_classifier.py --model {report.short(folder)} --train FILE --dev FILE")
     print(f'        python probe_lm.py --model {report.short(folder)} --fill "The film was [MASK]."')

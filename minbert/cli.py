@@ -67,17 +67,6 @@ def load_tokenizer(name, directory, config):
     return tokenizer
 
 
-def write_whole(path, text):
-    """Write a file under another name first, so that it is never found half-written."""
-    new = path.with_name(path.name + ".new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-
-
 def run(main):
     """Call main with the command line's words. Returns the exit status: 0 done, 2 something the user can put right.
 

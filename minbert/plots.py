@@ -1,5 +1,6 @@
 """Pictures of a run as SVG. Needs matplotlib, which the extra `plot` installs."""
 
+from minbert.checkpoint import whole
 from minbert.errors import UserError
 
 
@@ -56,7 +57,8 @@ def loss_curve(history, path):
     share.set(ylabel="masked tokens guessed right", ylim=(0, 1))
     loss.legend(handles=lines, loc="upper center", ncols=3, frameon=False, fontsize="small")
     loss.set_title("Pretraining")
-    figure.savefig(path, bbox_inches="tight")
+    with whole(path) as new:
+        figure.savefig(new, format="svg", bbox_inches="tight")
     plt.close(figure)
 
 

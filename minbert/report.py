@@ -118,7 +118,7 @@ class Meter:
         self.settings = settings
 
     def __enter__(self):
-        self.bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {postfix}", leave=False, disable=None)
+        self.bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {desc}", leave=False, disable=None)
         return self
 
     def __exit__(self, *error):
@@ -126,9 +126,10 @@ class Meter:
 
     def watch(self, progress, parts, rate):
         spent, seconds = self.settings.spent(progress), progress["seconds"]
-        self.bar.n = min(100.0, 100 * spent)
         speed, left = progress["tokens"] / seconds, (seconds / spent - seconds) / 60
-        self.bar.set_postfix_str(f"{speed:,.0f} tokens/s, loss {parts['loss']:.3f}, lr {rate:.1e}, {left:.0f} min left")
+        text = f"{speed:,.0f} tokens/s, loss {parts['loss']:.3f}, lr {rate:.1e}, {left:.0f} min left"
+        self.bar.set_description_str(text, refresh=False)
+        self.bar.update(min(100.0, 100 * spent) - self.bar.n)
 
 
 def versions():
