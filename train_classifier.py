@@ -5,7 +5,7 @@
     python train_classifier.py --train my-train.csv --dev my-dev.csv --test my-test.csv \\
            --text_column tweet --label_column stance        your own texts, in any format of minbert/dataset.py
     python train_classifier.py --model bert-base-uncased    another encoder: a folder, or a name (minbert/hub.py)
-    python train_classifier.py --eval_only --model runs/flexible-3-5e-05 --test new.txt
+    python train_classifier.py --eval_only --model runs/flexible-3-0.0001 --test new.txt
                                                             what an earlier run has learnt, on other texts
 
 Everything goes into one folder (--out): model.safetensors, config.json, vocab.txt, labels.txt, run.json and the
@@ -254,12 +254,12 @@ def evaluate(args, part, model, examples, data, labels, device, folder):
     return scores
 
 
-def choose_settings(args):
+def choose_settings(args, directory):
     """How to train, from the flags and the defaults that depend on the option."""
     return training.Settings(
         epochs=args.epochs,
         batch_size=args.batch_size,
-        lr=args.lr or training.LEARNING_RATES[args.option],
+        lr=args.lr or training.default_rate(Config.from_json(directory / "config.json").change(option=args.option)),
         weight_decay=args.weight_decay,
         warmup=args.warmup,
         schedule=args.schedule,
@@ -283,13 +283,12 @@ def save(args, folder, model, tokenizer, labels, history):
 def main(arguments):
     args = parse(arguments)
     began = time.time()
-    settings = None if args.eval_only else choose_settings(args)
+    device, directory = training.pick_device(args.device), hub.find(args.model)
+    settings = None if args.eval_only else choose_settings(args, directory)
     folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
-    device = training.pick_device(args.device)
     training.set_seed(args.seed)
     threads = f"{torch.get_num_threads()} threads"
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}")
-    directory = hub.find(args.model)
     files, ids, labels = read_data(args, directory)
     model, tokenizer = load_model(args, directory, labels)
     outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]

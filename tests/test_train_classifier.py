@@ -252,7 +252,7 @@ def test_a_clean_run_says_nothing_on_stderr(train):
 def test_without_data_the_reviews_of_the_project_are_used(run):
     ran = run("--model", "tiny", "--limit", "12", "--epochs", "1")
     assert ran.status == 0, ran.err
-    folder = "runs/flexible-1-5e-05"
+    folder = "runs/flexible-1-0.0001"
     assert Path(folder, "labels.txt").read_text() == "0=negative\n1=positive\n"
     assert {part: data["rows"] for part, data in record(folder)["data"].items()} == {"train": 12, "dev": 12, "test": 12}
 
@@ -314,9 +314,9 @@ def test_flexible_moves_the_encoder_and_the_classifier(train):
         ("pretrain", "pretrain", 1e-3),
         ("freeze", "pretrain", 1e-3),
         ("last-linear-layer", "pretrain", 1e-3),
-        ("flexible", "flexible", 5e-5),
-        ("finetune", "flexible", 5e-5),
-        ("full-model", "flexible", 5e-5),
+        ("flexible", "flexible", 1e-4),
+        ("finetune", "flexible", 1e-4),
+        ("full-model", "flexible", 1e-4),
     ],
 )
 def test_the_names_of_the_options_and_their_learning_rates(train, word, option, rate):

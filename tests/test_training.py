@@ -6,10 +6,10 @@ import warnings
 import pytest
 import torch
 
-from minbert import BertSentClassifier, UserError, training
+from minbert import BertSentClassifier, Config, UserError, training
 from minbert.batch import Batch
 from minbert.metrics import score
-from minbert.training import Data, Settings, class_weights, fit, pick_device, predict, train_step
+from minbert.training import Data, Settings, class_weights, default_rate, fit, pick_device, predict, train_step
 from tests.diagnosis import check
 
 
@@ -233,3 +233,27 @@ def test_scores_by_hand():
 def test_a_batch_moves_without_labels_too():
     ids = torch.ones(1, 2)
     assert Batch(ids, ids, ids, None).to("cpu").labels is None
+
+
+@pytest.mark.parametrize(
+    "option, size, rate",
+    [("flexible", 768, 5e-5), ("flexible", 384, 5e-5), ("flexible", 256, 1e-4), ("pretrain", 256, 1e-3)],
+)
+def test_the_default_learning_rate(option, size, rate):
+    assert default_rate(Config(option=option, hidden_size=size, num_attention_heads=4)) == rate
+
+
+@pytest.mark.parametrize("precision, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_precision_is_what_matrices_are_multiplied_in(golden, precision, dtype):
+    """The weights stay float32, and so do the logits that leave predict and the gradients."""
+    model = BertSentClassifier(golden.config)
+    seen = []
+    model.bert.pooler.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    loss = train_step(model, golden.batch, torch.optim.SGD(model.parameters(), lr=0.0), precision=precision)
+    rows = {name: getattr(golden.batch, name).tolist() for name in ("input_ids", "attention_mask", "token_type_ids")}
+    logits = predict(model, Data(rows, None), 2, precision=precision)
+    assert seen[0] == dtype and seen[-1] == dtype
+    assert logits.dtype == torch.float32
+    assert {p.dtype for p in model.parameters()} | {p.grad.dtype for p in model.parameters()} == {torch.float32}
+    exact = train_step(model, golden.batch, torch.optim.SGD(model.parameters(), lr=0.0))
+    assert (loss == exact) == (precision == "fp32") and loss == pytest.approx(exact, rel=0.05)
