@@ -210,7 +210,7 @@ def no_head(source, heads):
     )
     remedy = "train a new one: new_head=True"
     if "classifier" not in heads:
-        remedy = f"use tiny or bert-base-uncased, or {remedy}"
+        remedy = "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, new_head=True)"
     return f"{source} has no {lacking}: its predictions would be random; {remedy}"
 
 

@@ -481,7 +481,7 @@ def test_a_head_that_the_checkpoint_lacks(pretrained, caplog, model_class, kept,
         model_class.from_pretrained(folder)
     assert str(error.value) == (
         f"{folder} has no {' and no '.join(lacking)}: its predictions would be random; "
-        "use tiny or bert-base-uncased, or train a new one: new_head=True"
+        "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, new_head=True)"
     )
     caplog.clear()
     new = model_class.from_pretrained(folder, new_head=True)
