@@ -82,7 +82,8 @@ def parse(arguments):
         type=cli.number(float, 0.0, 1.01, "from 0 to 1"),
         default=default.short,
         metavar="P",
-        help="the share of the run with rows a quarter as long, which cost less; default: %(default)s",
+        help="the share of the run with rows a quarter as long: cheaper, but what is left must do to learn the later "
+        "places; default: %(default)s",
     )
     add("--batch_tokens", type=cli.natural, default=default.batch_tokens, metavar="N", help="default: %(default)s")
     add(

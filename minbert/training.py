@@ -16,7 +16,9 @@ from minbert.metrics import score
 from minbert.optimizer import SCHEDULES, AdamW, parameter_groups
 
 LEARNING_RATES = {"pretrain": 1e-3, "flexible": 5e-5}  # a new linear layer alone, or all of BERT
-NARROW = 384  # a model of a smaller hidden size learns best in steps twice as large (measured on checkpoints/tiny)
+NARROW = (
+    384  # below this hidden size, twice as much: checkpoints/tiny does better on SST-2's dev set with 1e-4 than 3e-4
+)
 
 
 @dataclass(frozen=True)
