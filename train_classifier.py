@@ -240,7 +240,7 @@ def train(args, model, data, settings, device):
 
 def evaluate(args, part, model, examples, data, labels, device, folder):
     """Predict one file, write the predictions, and print and return its scores (None without gold labels)."""
-    probabilities = training.predict(model, data, args.batch_size, device, args.precision).softmax(-1)
+    probabilities = training.predict(model, data, device, args.precision).softmax(-1)
     report.write_predictions(folder / f"{part}_predictions.csv", examples, data.labels, probabilities, labels.names)
     course_file = getattr(args, f"{part}_out") or folder / f"{part}_out.txt"
     report.write_course_predictions(course_file, examples, probabilities)

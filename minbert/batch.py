@@ -23,6 +23,23 @@ def epoch_order(size, seed, epoch):
     return np.random.default_rng([seed, epoch]).permutation(size)
 
 
+def by_length(lengths, tokens):
+    """Rows of about the same length together, the longest first: lists of row numbers, for one batch each.
+
+    lengths  of each row, in tokens
+    tokens   the most that a batch may hold; a longer row is a batch of its own
+    """
+    rows, room = [], tokens
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if rows and lengths[row] > room:
+            yield rows
+            rows, room = [], tokens
+        rows.append(row)
+        room -= lengths[row]
+    if rows:
+        yield rows
+
+
 def batches(encoding, labels, order, batch_size, pad_token_id=0):
     """Batches of the examples in this order; the last may be smaller.
 
@@ -30,13 +47,17 @@ def batches(encoding, labels, order, batch_size, pad_token_id=0):
     labels    their classes, or None
     """
     for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        yield Batch(
-            pad([encoding["input_ids"][row] for row in rows], pad_token_id),
-            pad([encoding["attention_mask"][row] for row in rows], 0),
-            pad([encoding["token_type_ids"][row] for row in rows], 0),
-            None if labels is None else torch.tensor([labels[row] for row in rows]),
-        )
+        yield make_batch(encoding, labels, order[start : start + batch_size], pad_token_id)
+
+
+def make_batch(encoding, labels, rows, pad_token_id=0):
+    """The Batch of these examples, as in `batches`."""
+    return Batch(
+        pad([encoding["input_ids"][row] for row in rows], pad_token_id),
+        pad([encoding["attention_mask"][row] for row in rows], 0),
+        pad([encoding["token_type_ids"][row] for row in rows], 0),
+        None if labels is None else torch.tensor([labels[row] for row in rows]),
+    )
 
 
 def pad(rows, filler):

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from minbert import fast
 from minbert.attention import causal_mask, padding_mask
 from minbert.config import Config
 from minbert.embeddings import Embeddings, sinusoids
@@ -100,7 +101,7 @@ class BertModel(Pretrained):
         self.config = config = Config.of(config)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
-        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.pooler = fast.Linear(config.hidden_size, config.hidden_size)
         initialize(self, config.initializer_range)
         if config.sinusoidal_positions:
             position = self.embeddings.position.weight.requires_grad_(False)
@@ -115,29 +116,37 @@ class BertModel(Pretrained):
         causal=False,
         output_hidden_states=False,
         output_attentions=False,
+        unpad=False,
     ):
         """Vectors for each token and one for the whole text.
 
         input_ids       [B, T]
-        attention_mask  [B, T], 1 token, 0 padding; None: no padding
+        attention_mask  [B, T], 1 token, 0 padding: nobody looks at it; None: no padding
         token_type_ids  [B, T], 0 first text, 1 second; None: all first
         causal          True: no token looks at those after it
+        unpad           True: the vectors of padding are 0, and cost nothing (otherwise they are of no use, but there)
         returns         {"last_hidden_state": [B, T, D], "pooler_output": [B, D]} and, on request,
                         "hidden_states": L + 1 times [B, T, D], the embeddings first;
                         "attentions": L times [B, H, T, T], before dropout
         """
         if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        mask = padding_mask(attention_mask)  # [B, 1, 1, T]
-        if causal:
-            mask = mask & causal_mask(input_ids.size(1), input_ids.device)  # [B, 1, T, T]
-        x = self.embeddings(input_ids, token_type_ids)  # [B, T, D]
-        hidden_states = [x] if output_hidden_states else None
+            attention_mask, unpad = torch.ones_like(input_ids), True
+        hidden_states = [] if output_hidden_states else None
         attentions = [] if output_attentions else None
-        x = self.encoder(x, mask, hidden_states, attentions)
+        if causal or output_attentions or not unpad:
+            mask = padding_mask(attention_mask)  # [B, 1, 1, T]
+            if causal:
+                mask = mask & causal_mask(input_ids.size(1), input_ids.device)  # [B, 1, T, T]
+            pad = nn.Identity()
+            embedded = self.embeddings(input_ids, token_type_ids)  # [B, T, D]
+        else:
+            mask = fast.Unpadded(attention_mask)
+            pad = mask.pad
+            embedded = self.embeddings(input_ids, token_type_ids, mask)  # [N, D]
+        x = pad(self.encoder(embedded, mask, hidden_states, attentions))  # [B, T, D]
         output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
         if output_hidden_states:
-            output["hidden_states"] = tuple(hidden_states)
+            output["hidden_states"] = tuple(map(pad, [embedded, *hidden_states]))
         if output_attentions:
             output["attentions"] = tuple(attentions)
         return output

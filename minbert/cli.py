@@ -8,6 +8,7 @@ import sys
 
 import torch
 
+from minbert import fast
 from minbert.errors import UserError
 from minbert.tokenizer import BertTokenizer
 
@@ -74,6 +75,7 @@ def run(main):
     """
     logger = logging.getLogger("minbert")
     level = logger.level
+    fast.keep_memory()
     sys.stdout.reconfigure(errors="backslashreplace")  # an old terminal may lack the characters of a label
     try:
         logger.setLevel(logging.ERROR)  # what was loaded is printed in its place

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from minbert import fast
 from minbert.errors import UserError
 
 
@@ -15,10 +16,10 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = fast.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids, token_type_ids=None):
-        """input_ids [B, T], token_type_ids [B, T] (None: all in segment 0) -> [B, T, D]
+    def forward(self, input_ids, token_type_ids=None, unpadded=None):
+        """input_ids [B, T], token_type_ids [B, T] (None: all in segment 0) -> [B, T, D], or with fast.Unpadded [N, D]
 
         Raises UserError for a text longer than the model has positions.
         """
@@ -30,6 +31,9 @@ class Embeddings(nn.Module):
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         positions = torch.arange(length, device=input_ids.device)  # [T]
+        if unpadded:
+            positions = unpadded.unpad(positions.expand_as(input_ids))  # [N]
+            input_ids, token_type_ids = unpadded.unpad(input_ids), unpadded.unpad(token_type_ids)
         x = self.token(input_ids) + self.position(positions) + self.segment(token_type_ids)  # [B, T, D]
         return self.dropout(self.norm(x))
 

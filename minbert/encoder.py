@@ -1,10 +1,13 @@
 """The stack: attention and feed-forward in turn, each added to what came in and normalised after (post-norm)."""
 
+import functools
 import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from minbert import fast
 from minbert.attention import MultiHeadAttention
 
 
@@ -18,7 +21,8 @@ def gelu_tanh(x):
     return x * 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
-ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "relu": torch.relu}
+# torch's own compute the same in one pass over memory
+ACTIVATIONS = {"gelu": F.gelu, "gelu_new": functools.partial(F.gelu, approximate="tanh"), "relu": torch.relu}
 
 
 class FeedForward(nn.Module):
@@ -26,8 +30,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.expand = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.contract = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.expand = fast.Linear(config.hidden_size, config.intermediate_size)
+        self.contract = fast.Linear(config.intermediate_size, config.hidden_size)
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, x):
@@ -44,7 +48,7 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = fast.Dropout(config.hidden_dropout_prob)
 
     def forward(self, x, mask):
         """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]"""

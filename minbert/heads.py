@@ -47,8 +47,11 @@ class BertSentClassifier(Pretrained):
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None):
         """input_ids, attention_mask, token_type_ids [B, T], as in BertModel -> logits [B, C], before any softmax"""
-        output = self.bert(input_ids, attention_mask, token_type_ids)
-        return self.classifier(self.dropout(self.pool(output, attention_mask)))
+        return self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))
+
+    def features(self, input_ids, attention_mask=None, token_type_ids=None):
+        """The same -> what the linear layer reads, before dropout: one vector for each text, [B, D]"""
+        return self.pool(self.bert(input_ids, attention_mask, token_type_ids, unpad=True), attention_mask)
 
     def pool(self, output, attention_mask=None):
         """What BertModel returns -> one vector for each text, [B, D]"""

@@ -67,6 +67,20 @@ def update(weight, grad, step, mean, square, group):
         weight.addcdiv_(mean, denominator, value=-lr / correction1)
 
 
+def fused_adamw(groups, lr):
+    """AdamW as above, by torch's kernel, which reads and writes each number once instead of seven times."""
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
+
+
+def clip(parameters, most):
+    """Scale the gradients down together if they are longer than most. Returns how long they were, a tensor."""
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(grads)
+    if norm > most:  # else torch's clip_grad_norm_ multiplies all by 1
+        torch._foreach_mul_(grads, most / norm)
+    return norm
+
+
 def parameter_groups(model, weight_decay):
     """What learns, in two groups for AdamW: matrices decay, biases and norms do not (google-research/bert)."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

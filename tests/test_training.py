@@ -136,7 +136,7 @@ def train(tiny, lessons, dev=None, **changes):
 def test_it_learns_by_heart(tiny, lessons):
     model, history = train(tiny, lessons)
     assert history[0]["loss"] > 0.4 and history[-1]["loss"] < 0.02
-    assert predict(model, lessons, 3).argmax(-1).tolist() == lessons.labels
+    assert predict(model, lessons).argmax(-1).tolist() == lessons.labels
 
 
 def test_a_frozen_encoder_lets_only_the_head_learn(tiny, lessons):
@@ -200,12 +200,16 @@ def test_steps_of_a_run():
     assert Settings(epochs=3, batch_size=16, lr=1, warmup=500).steps(100) == (7, 21, 500)
 
 
-def test_predictions_come_in_the_order_of_the_texts_whatever_the_batch(tiny, lessons):
+def test_predictions_come_in_the_order_of_the_texts_whatever_the_batch(tiny, tokenizer, monkeypatch):
     torch.manual_seed(0)
     model = BertSentClassifier(tiny.change(initializer_range=0.5)).train()
-    one_by_one, all_at_once = predict(model, lessons, 1), predict(model, lessons, 8)
-    assert torch.allclose(one_by_one, all_at_once, atol=1e-5)
-    assert len(one_by_one.unique(dim=0)) == 8
+    texts = ["the film " * size for size in (2, 1, 7, 3, 1, 12, 5)]
+    texts[4] = "a plot"
+    alone = torch.cat([predict(model, Data(tokenizer([text]), None)) for text in texts])
+    assert len(alone.unique(dim=0)) == 7
+    for tokens in (1, 20, 1000):
+        monkeypatch.setitem(training.TOKENS, "cpu", tokens)
+        assert torch.allclose(predict(model, Data(tokenizer(texts), None)), alone, atol=1e-5)
 
 
 def test_a_device_that_is_not_there_is_refused_and_auto_finds_one():
@@ -251,7 +255,7 @@ def test_precision_is_what_matrices_are_multiplied_in(golden, precision, dtype):
     model.bert.pooler.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     loss = train_step(model, golden.batch, torch.optim.SGD(model.parameters(), lr=0.0), precision=precision)
     rows = {name: getattr(golden.batch, name).tolist() for name in ("input_ids", "attention_mask", "token_type_ids")}
-    logits = predict(model, Data(rows, None), 2, precision=precision)
+    logits = predict(model, Data(rows, None), precision=precision)
     assert seen[0] == dtype and seen[-1] == dtype
     assert logits.dtype == torch.float32
     assert {p.dtype for p in model.parameters()} | {p.grad.dtype for p in model.parameters()} == {torch.float32}

@@ -3,13 +3,13 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from minbert import Config
+from minbert.batch import Batch
 from minbert.weights import translate
 
 
@@ -52,8 +52,7 @@ class Golden:
 
     @cached_property
     def batch(self):
-        names = ("input_ids", "attention_mask", "token_type_ids", "labels")
-        return SimpleNamespace(**{name: self.tensors[f"input/{name}"] for name in names})
+        return Batch(*(self.tensors[f"input/{name}"] for name in Batch._fields))
 
     @property
     def real(self):
