@@ -183,10 +183,11 @@ class Linear(nn.Linear):
 
     def forward(self, x):
         """[..., D] -> [..., E]"""
-        plain = x.dtype != torch.float32 or self.weight.dtype != torch.float32 or self.bias is None or x.numel() == 0
-        if not ONEDNN or plain or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        single = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if not (ONEDNN and single and x.device.type == "cpu" and self.bias is not None and x.numel()):
             return super().forward(x)
-        return OneDNN.apply(x.flatten(0, -2), self.weight, self.bias).unflatten(0, x.shape[:-1])
+        rows = OneDNN.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
+        return rows.view(*x.shape[:-1], self.out_features)
 
 
 class Dropout(nn.Dropout):

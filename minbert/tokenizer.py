@@ -75,6 +75,44 @@ def unaccent(char):
 CLEAN, STRIP_ACCENT, UNACCENT, SPLIT_OFF = Table(clean), Table(strip_accent), Table(unaccent), Table(split_off)
 
 
+def clean_up(text):
+    """text.translate(CLEAN); most texts need none."""
+    return text if text.isascii() and text.isprintable() else text.translate(CLEAN)
+
+
+class Cache(dict):
+    """A piece of text -> its ids; the rule is asked the first time. Of a long text few pieces are new.
+
+    Bounded: long pieces are not kept, and all are forgotten when there are too many.
+    """
+
+    MOST, LONGEST = 2**17, 50
+
+    def __init__(self, rule):
+        super().__init__()
+        self.rule = rule
+
+    def __missing__(self, piece):
+        ids = self.rule(piece)
+        if len(piece) <= self.LONGEST:
+            if len(self) >= self.MOST:
+                self.clear()
+            self[piece] = ids
+        return ids
+
+
+class Pieces(dict):
+    """Pieces of words -> their ids, and how long the longest is that begins with these two characters."""
+
+    def __init__(self, ids):
+        super().__init__(ids)
+        self.reach = {}
+        for piece in self:
+            start = piece[:2]
+            if len(piece) > self.reach.get(start, 1):
+                self.reach[start] = len(piece)
+
+
 class Encoding(dict):
     """What a tokenizer returns: a dict that also gives its entries as attributes and moves its tensors."""
 
@@ -113,6 +151,10 @@ class BertTokenizer:
         self.special = [token for token in SPECIAL if token in self.vocab]
         self.find_special = regex.compile("(" + "|".join(map(regex.escape, self.special)) + ")")
         self.longest = max(map(len, self.vocab))
+        self.begin = Pieces({token: id for token, id in self.vocab.items() if not token.startswith("##")})
+        self.inside = Pieces({token[2:]: id for token, id in self.vocab.items() if token.startswith("##")})
+        self.word_ids = Cache(self.wordpiece_ids)
+        self.chunk_ids = Cache(lambda chunk: [id for word in self.words(chunk) for id in self.word_ids[word]])
         for token in SPECIAL:  # self.pad_token = "[PAD]", self.pad_token_id = 0, ...
             name = token.strip("[]").lower() + "_token"
             setattr(self, name, token)
@@ -151,7 +193,7 @@ class BertTokenizer:
 
     def words(self, text):
         """'Hello, wörld!' -> ['hello', ',', 'world', '!']"""
-        text = text.translate(CLEAN)
+        text = clean_up(text)
         if self.lower_case:
             text = text.lower()  # the whole text at once: a sigma is final or not by what stands around it
         if self.strip_accents and not text.isascii():
@@ -179,6 +221,26 @@ class BertTokenizer:
             pieces.append(piece)
             start, prefix = end, "##"
         return pieces
+
+    def wordpiece_ids(self, word):
+        """The ids of wordpiece(word), looking up less: no piece longer than those with the same beginning."""
+        if len(word) > MAX_WORD:
+            return [self.unk_token_id]
+        ids, start, pieces = [], 0, self.begin
+        while start < len(word):
+            for end in range(min(len(word), start + pieces.reach.get(word[start : start + 2], 1)), start, -1):
+                id = pieces.get(word[start:end])
+                if id is not None:
+                    break
+            else:
+                return [self.unk_token_id]
+            ids.append(id)
+            start, pieces = end, self.inside
+        return ids
+
+    def text_ids(self, text):
+        """The ids of a text's pieces, from those of what stands between its spaces: no rule looks across a space."""
+        return list(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, clean_up(text).split())))
 
     def tokenize(self, text, keep_special=True):
         """A text's pieces. Control tokens written in the text, such as [SEP], stay whole unless keep_special=False."""
@@ -291,32 +353,47 @@ class BertTokenizer:
         check_choice("truncation", truncation, (False, True, "longest_first"))
         check_choice("return_tensors", return_tensors, (None, "pt"))
         limit = self.max_length if max_length is None else max_length
-        rows = [
-            [self.pieces(text, return_offsets_mapping, allow_special) for text in row] for row in as_rows(texts, pairs)
-        ]
-        specials = 1 + max(map(len, rows), default=0) if add_special_tokens else 0
-        if add_special_tokens and None in (self.cls_token_id, self.sep_token_id):
+        rows, spans = as_rows(texts, pairs), []
+        if return_offsets_mapping:
+            pieces = [[self.tokenize_with_offsets(text, allow_special) for text in row] for row in rows]
+            rows = [[[self.vocab[piece] for piece, _ in part] for part in row] for row in pieces]
+            spans = [[[span for _, span in part] for part in row] for row in pieces]
+        elif allow_special:
+            rows = [[self.convert_tokens_to_ids(self.tokenize(text)) for text in row] for row in rows]
+        else:
+            rows = [[self.text_ids(text) for text in row] for row in rows]
+
+        first, last = ([self.cls_token_id], [self.sep_token_id]) if add_special_tokens else ([], [])
+        if None in first + last:
             raise UserError("the vocabulary has no [CLS] or no [SEP]: pass add_special_tokens=False")
         if truncation:
+            specials = len(first) + len(last) * max(map(len, rows), default=0)
             if limit < specials:
                 raise UserError(f"max_length is {limit}, but the special tokens alone are {specials}")
             cut = sum([shorten(row, limit - specials) for row in rows])
+            for row in spans:
+                shorten(row, limit - specials)
             if cut:
                 warnings.warn(f"{cut} of {len(rows)} texts were longer than {limit} tokens and were cut", stacklevel=2)
-        rows = [self.assemble(row, add_special_tokens) for row in rows]
 
-        longest = max((len(row["input_ids"]) for row in rows), default=0)
-        width = limit if padding == "max_length" else longest if padding else 0
-        if width and self.pad_token_id is None:
-            raise UserError("the vocabulary has no [PAD] to pad with")
-        filler = {"input_ids": self.pad_token_id, "offset_mapping": (0, 0)}
-        for row in rows:
-            missing = width - len(row["input_ids"])
-            for name in row:
-                row[name] += [filler.get(name, 0)] * missing
-        encoding = Encoding({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
-        if not return_offsets_mapping:
-            encoding.pop("offset_mapping", None)
+        input_ids = [[*first, *row[0], *last] for row in rows]
+        segments = [[0] * len(ids) for ids in input_ids]
+        if rows and len(rows[0]) == 2:
+            input_ids = [[*ids, *row[1], *last] for ids, row in zip(input_ids, rows)]
+            segments = [zeros + [1] * (len(ids) - len(zeros)) for zeros, ids in zip(segments, input_ids)]
+        encoding = {"input_ids": input_ids, "token_type_ids": segments}
+        encoding["attention_mask"] = [[1] * len(ids) for ids in input_ids]
+        if return_offsets_mapping:
+            nowhere = [(0, 0)] * len(first)
+            encoding["offset_mapping"] = [sum([part + nowhere for part in row], nowhere) for row in spans]
+        if padding:
+            width = limit if padding == "max_length" else max(map(len, input_ids), default=0)
+            if self.pad_token_id is None:
+                raise UserError("the vocabulary has no [PAD] to pad with")
+            fillers = {"input_ids": self.pad_token_id, "offset_mapping": (0, 0)}
+            for name, values in encoding.items():
+                encoding[name] = [row + [fillers.get(name, 0)] * (width - len(row)) for row in values]
+        encoding = Encoding(encoding if rows else {})
         if return_tensors == "pt":
             try:
                 return Encoding({name: torch.tensor(values, dtype=torch.int64) for name, values in encoding.items()})
@@ -327,27 +404,6 @@ class BertTokenizer:
     def encode(self, text, pair=None, **options):
         """The ids alone."""
         return self(text, pair, **options)["input_ids"]
-
-    def pieces(self, text, offsets, allow_special):
-        """[(id, (start, end)), ...]; without offsets every (start, end) is (0, 0)."""
-        if offsets:
-            return [(self.vocab[piece], span) for piece, span in self.tokenize_with_offsets(text, allow_special)]
-        return [(self.vocab[piece], (0, 0)) for piece in self.tokenize(text, allow_special)]
-
-    def assemble(self, row, add_special_tokens):
-        """One or two lists of (id, span) -> the entries of one row, with [CLS] and [SEP] in place."""
-        first = [(self.cls_token_id, (0, 0))] if add_special_tokens else []
-        last = [(self.sep_token_id, (0, 0))] if add_special_tokens else []
-        tokens, segments = first, [0] * len(first)
-        for segment, pieces in enumerate(row):
-            tokens = tokens + pieces + last
-            segments += [segment] * len(pieces + last)
-        return {
-            "input_ids": [id for id, _ in tokens],
-            "token_type_ids": segments,
-            "attention_mask": [1] * len(tokens),
-            "offset_mapping": [span for _, span in tokens],
-        }
 
 
 def check_choice(name, value, legal):
@@ -383,9 +439,12 @@ def shorten(row: Sequence[list], room):
     run_classifier.py).
     """
     excess = sum(map(len, row)) - room
-    for _ in range(excess):
-        longest = row[-1] if len(row[-1]) >= len(row[0]) else row[0]
-        longest.pop()
+    if len(row) == 1:
+        del row[0][room:]
+    else:
+        for _ in range(excess):
+            longest = row[1] if len(row[1]) >= len(row[0]) else row[0]
+            longest.pop()
     return excess > 0
 
 

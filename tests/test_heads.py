@@ -24,7 +24,7 @@ class GoldenBert(torch.nn.Module):
             "pooler_output": golden.stage("pooler"),
         }
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None):
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None, **options):
         return self.output
 
 
@@ -62,7 +62,7 @@ def build_with_stand_in(config):
     model = BertSentClassifier(config)
     bert = model.bert
 
-    def forward(input_ids, attention_mask=None, token_type_ids=None):
+    def forward(input_ids, attention_mask=None, token_type_ids=None, **options):
         x = bert.embeddings.dropout(bert.embeddings.token(input_ids))
         return {"last_hidden_state": x, "pooler_output": torch.tanh(bert.pooler(x[:, 0]))}
 
