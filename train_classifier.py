@@ -26,6 +26,7 @@ from minbert.cli import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
+from minbert.int8 import quantize
 from minbert.metrics import score
 from minbert.optimizer import SCHEDULES
 from minbert.weights import save_course_checkpoint
@@ -108,9 +109,10 @@ def parse(arguments):
     )
     add(
         "--precision",
-        choices=("fp32", "bf16"),
+        choices=("fp32", "bf16", "int8"),
         default="fp32",
-        help="bf16 is faster on GPUs and on processors that multiply it; default: %(default)s",
+        help="bf16 is faster on GPUs and on processors that multiply it; int8 is for --eval_only on a CPU; "
+        "default: %(default)s",
     )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: %(default)s")
     add("--use_gpu", action="store_true", help="the same as --device cuda")
@@ -133,6 +135,10 @@ def parse(arguments):
         raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
     if args.use_gpu:
         args.device = "cuda"
+    if args.precision == "int8":
+        if not args.eval_only or args.device not in ("auto", "cpu"):
+            raise UserError("--precision int8 predicts, on a CPU: it goes with --eval_only and no GPU")
+        args.device = "cpu"
     if args.plot:
         plots.pyplot()  # better to fail now than after the training
     return args
@@ -291,6 +297,8 @@ def main(arguments):
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}")
     files, ids, labels = read_data(args, directory)
     model, tokenizer = load_model(args, directory, labels)
+    if args.precision == "int8":
+        quantize(model)
     outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
     report.prepare(folder, [*(file.path for file in files.values()), *directory.iterdir()], outputs)
 
