@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from sklearn import metrics
-
 
 @dataclass
 class Scores:
@@ -22,6 +20,8 @@ def score(gold, predicted, names):
 
     The macro mean runs over all named classes; one that never occurs counts with F1 0.
     """
+    from sklearn import metrics  # here: it takes as long to import as torch, and who only predicts needs none of it
+
     ids = range(len(names))
     options = {"labels": list(ids), "target_names": list(names), "zero_division": 0}
     table = metrics.classification_report(gold, predicted, output_dict=True, **options)

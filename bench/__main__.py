@@ -1,0 +1,278 @@
+"""Ours and the peers, side by side: the same texts, weights and threads, one run of each in turn, medians.
+
+    python -m bench                        everything but scale and gpu, then one table
+    python -m bench tokenize predict       some of it; the table is made from all results there are
+    python -m bench scale                  time and memory against length, batch, rows and size of the model
+    python -m bench gpu                    training and prediction of a bert-base shape on a GPU
+    python -m bench table                  the table alone
+
+Weights are those of all-MiniLM-L6-v2, data SST and CFIMDB as the CMU course kit lays them out, in --data; where there
+are none, the reviews in data/ stand in for both. A token is a real one: padding counts against who computes it. "Of the
+peak" is what the real tokens cost, divided by what the machine's faster library for multiplying matrices reaches in the
+same run. Writes bench/results/NAME.json, and the table into README.md between its two marks.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from bench import gpu, scale, systems
+from bench.measure import RESULTS, System, race, rounded, save, table
+from minbert import BertSentClassifier, BertTokenizer, dataset, hub, training
+
+ROOT = Path(__file__).parent.parent
+MODEL = "all-MiniLM-L6-v2"
+MARKS = "<!-- made by python -m bench: -->", "<!-- until here -->"
+
+
+def find_data(folder):
+    """{sst-train: path, ...}; the shipped reviews where the folder has no SST or CFIMDB."""
+    parts = {}
+    for name in ("sst", "cfimdb"):
+        for part in ("train", "dev"):
+            path = Path(folder, name, f"{name}-{part}.txt")
+            parts[f"{name}-{part}"] = str(path if path.exists() else ROOT / "data" / f"reviews-{part}.txt")
+    return parts
+
+
+def prepare(folder, classes):
+    """all-MiniLM-L6-v2 with a classifier, in a form that all systems read."""
+    directory = hub.find(MODEL)
+    torch.manual_seed(0)
+    BertSentClassifier.from_pretrained(directory, num_labels=classes).save_pretrained(folder)
+    BertTokenizer.from_pretrained(directory).save_pretrained(folder)
+    shutil.copy(directory / "tokenizer.json", folder)
+    return folder
+
+
+def rows(found, ours, unit="tokens"):
+    """[{work, system, per second, MB, ratio to the first system's}, ...]; the systems whose names begin with ours."""
+    speeds = {name: system.runs[-1][unit] / system.median() for name, system in found.items() if name != "peak"}
+    peers = {name: speed for name, speed in speeds.items() if not name.startswith(ours)}
+    first = next(iter(peers.values()))
+    return [
+        {"system": name, f"{unit}_per_second": speed, "ratio": speed / first, "peak_mb": found[name].peak_mb}
+        for name, speed in speeds.items()
+    ]
+
+
+def tokenize(folder, data, runs):
+    """Texts per second, as bytes, of SST's training texts and CFIMDB's."""
+    paths = [data["sst-train"], data["cfimdb-train"]]
+    found = race(
+        {
+            "tokenizers, 1 thread": System("hf_tokenize", folder=folder, paths=paths, threads=1),
+            "tokenizers, 2 threads": System("hf_tokenize", folder=folder, paths=paths),
+            "minbert, cold": System("tokenize", folder=folder, paths=paths, warm=False),
+            "minbert, warm": System("tokenize", folder=folder, paths=paths),
+        },
+        runs,
+    )
+    run = found["tokenizers, 1 thread"].runs[0]
+    save(
+        "tokenize",
+        [row | {"work": "tokenize"} for row in rows(found, "minbert", "bytes")],
+        equal=run["equal"],
+        texts=run["rows"],
+    )
+
+
+def raced(work, folder, path, runs, contest, is_training=False):
+    """Race, and what share of the machine's peak each system reaches."""
+    found = race({"peak": System("peak")} | contest, runs)
+    peaks = {precision: found["peak"].median(precision) for precision in ("fp32", "bf16")}
+    cost = systems.flops(folder, path, training=is_training) / 1e9
+    lines = rows(found, "minbert")
+    for line in lines:
+        line |= {"work": work}
+        if "int8" not in line["system"]:
+            line["of_peak"] = line["tokens_per_second"] * cost / peaks["bf16" if "bf16" in line["system"] else "fp32"]
+    return lines, peaks, found
+
+
+def predict(folder, data, runs):
+    """Real tokens per second of prediction, ids prepared."""
+    lines, peaks = [], {}
+    for name, size in (("sst", 32), ("cfimdb", 8)):
+        path = data[f"{name}-dev"]
+        options = {"folder": folder, "path": path}
+        contest = {
+            f"transformers, batches of {size}": System("hf_predict", batch_size=size, **options),
+            "sentence-transformers, sorted": System("st_encode", **options),
+            "onnxruntime fp32, sorted": System("onnx_predict", **options),
+            "onnxruntime int8, sorted": System("onnx_predict", int8=True, **options),
+            "minbert": System("predict", **options),
+            "minbert, int8": System("predict", precision="int8", **options),
+            "minbert, bf16": System("predict", precision="bf16", **options),
+        }
+        more, peaks[name], _ = raced(f"predict {name}", folder, path, runs, contest)
+        lines += more
+    save("predict", lines, peak_gflops=peaks, int8=int8_accuracy(data))
+
+
+def int8_accuracy(data):
+    """Accuracy on SST's dev set of a frozen encoder and a trained head, in fp32 and int8."""
+    parts = [dataset.read(data[f"sst-{part}"]) for part in ("train", "dev")]
+    labels, tokenizer = dataset.LabelSet.collect(parts[0]), BertTokenizer.from_pretrained(MODEL)
+    train, dev = (training.Data(tokenizer(part.texts, truncation=True), labels.ids(part)) for part in parts)
+    changes = {"num_labels": len(labels.names), "option": "pretrain", "pooling": "mean"}
+    model = BertSentClassifier.from_pretrained(MODEL, **changes)
+    training.fit(model, train, None, training.Settings(epochs=10, batch_size=32, lr=1e-2))
+    found = {}
+    for precision in ("fp32", "int8"):
+        model = systems.quantize(model) if precision == "int8" else model
+        right = training.predict(model, dev).argmax(-1) == torch.tensor(dev.labels)
+        found[precision] = right.double().mean().item()
+    return found
+
+
+def train(folder, data, runs):
+    """Real tokens per second of flexible training, the same batches, and the losses."""
+    lines, peaks, losses = [], {}, {}
+    for name, size, steps in (("sst", 8, 40), ("sst", 32, 20), ("cfimdb", 8, 10)):
+        work, path = f"train {name}, batch {size}", data[f"{name}-train"]
+        options = {"folder": folder, "path": path, "batch_size": size, "steps": steps}
+        contest = {
+            "transformers, Trainer": System("hf_train", **options),
+            "minbert": System("train", **options),
+            "minbert, bf16": System("train", precision="bf16", **options),
+        }
+        more, peaks[work], found = raced(work, folder, path, runs, contest, is_training=True)
+        lines += more
+        half = steps // 2
+        losses[work] = {  # of the first run, from the same weights
+            name: sum(system.warm["losses"][half:]) / (steps - half) for name, system in found.items() if name != "peak"
+        }
+    save("train", lines, peak_gflops=peaks, mean_loss_of_the_second_half=losses)
+
+
+def frozen(folder, data, runs):
+    """Ten epochs with the encoder frozen, 1,000 texts of SST."""
+    options = {"folder": folder, "path": data["sst-train"]}
+    contest = {
+        "transformers, run again in each epoch": System("hf_train_frozen", **options),
+        "minbert": System("train_frozen", **options),
+    }
+    found = race(contest, min(runs, 3))
+    save("frozen", [row | {"work": "train frozen, 10 epochs"} for row in rows(found, "minbert")])
+
+
+PIPELINE = """import sys
+from transformers import pipeline
+lines = open(sys.argv[2]).read().splitlines()
+classify = pipeline("text-classification", model=sys.argv[1], device="cpu")
+print(len(classify(lines, batch_size=32)))
+"""
+
+
+def first(folder, data, runs):
+    """From nothing to 100 predictions: the whole process."""
+    with tempfile.TemporaryDirectory() as place:
+        texts = Path(place, "texts.txt")
+        texts.write_text("".join(line.replace("\n", " ") + "\n" for line in systems.texts(data["sst-dev"], 100)))
+        command = [sys.executable, "train_classifier.py", "--eval_only", "--model", folder, "--test", str(texts)]
+        commands = {
+            "transformers, pipeline": [sys.executable, "-c", PIPELINE, folder, str(texts)],
+            "minbert": [*command, "--format", "lines", "--out", str(Path(place, "out"))],
+        }
+        found = {name: [] for name in commands}
+        for _ in range(runs + 1):
+            for name, words in commands.items():
+                found[name].append(whole_process(words))
+    lines = []
+    for name, seen in found.items():
+        seconds, peak_mb = map(statistics.median, zip(*seen[1:]))
+        lines.append({"work": "100 sentences, whole process", "system": name, "seconds": seconds, "peak_mb": peak_mb})
+    for line in lines:
+        line["ratio"] = lines[0]["seconds"] / line["seconds"]
+    save("first", lines)
+
+
+def whole_process(command):
+    """Seconds and peak memory in MB of a command."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(errors.decode())
+    return time.perf_counter() - begin, usage.ru_maxrss / 1024
+
+
+BENCHES = {"tokenize": tokenize, "predict": predict, "train": train, "frozen": frozen, "first": first}
+
+
+def show():
+    """The table of all results there are, printed and written into README.md."""
+    lines, notes = [], []
+    for name in BENCHES:
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        last = None
+        for row in record["rows"]:
+            lines.append(cells(row, row["work"] != last))
+            last = row["work"]
+        what = record["machine"]
+        notes.append(f"{what['processor']}, {what['threads']} threads, torch {what['versions']['torch']}")
+    text = table(["work", "system", "per second", "ratio", "of the peak", "MB at most"], lines)
+    text += "\n\n" + "; ".join(dict.fromkeys(notes)) + "."
+    print(text)
+    readme = ROOT / "README.md"
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    if begin:
+        after = rest.partition(MARKS[1])[2]
+        readme.write_text(f"{before}{begin}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def cells(row, new):
+    """A result as a row of the table."""
+    if "bytes_per_second" in row:
+        speed = f"{row['bytes_per_second'] / 1e6:.1f} MB"
+    elif "tokens_per_second" in row:
+        speed = f"{rounded(row['tokens_per_second'])} tokens"
+    else:
+        speed = f"{row['seconds']:.1f} s in all"
+    share = f"{100 * row['of_peak']:.0f} %" if "of_peak" in row else ""
+    return row["work"] if new else "", row["system"], speed, f"{row['ratio']:.1f}", share, rounded(row["peak_mb"])
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = (*BENCHES, "scale", "gpu", "table")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
+    default = Path(os.environ.get("MINBERT_REFERENCE", ROOT.parent / "shared"), "data")
+    parser.add_argument("--data", default=str(default), metavar="FOLDER", help="with sst/ and cfimdb/")
+    parser.add_argument("--runs", type=int, default=5, help="of each system; default: %(default)s")
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(names):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}")
+    data = find_data(args.data)
+    with tempfile.TemporaryDirectory() as folder:
+        if set(args.names) - {"table", "gpu"} or not args.names:
+            prepare(folder, len(dataset.LabelSet.collect(dataset.read(data["sst-train"])).names))
+        for name in args.names or BENCHES:
+            print(f"{name} ...", file=sys.stderr)
+            if name in BENCHES:
+                BENCHES[name](folder, data, args.runs)
+            elif name == "scale":
+                scale.main()
+            elif name == "gpu":
+                gpu.main(args.runs)
+    show()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""The work that is measured, ours and the peers'. A function sets it up and returns one that does it once.
+
+    python -m bench.systems NAME OPTIONS    what bench.measure starts: does the work once for each line "run"
+
+What a run returns: seconds, and what it did in them.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from minbert import BertSentClassifier, BertTokenizer, dataset, fast, training
+from minbert.batch import batches, epoch_order
+from minbert.heads import BertModel
+from minbert.int8 import quantize
+from minbert.optimizer import fused_adamw, linear, parameter_groups
+
+LENGTH = 512
+
+
+def texts(path, limit=None):
+    return dataset.read(path).texts[:limit]
+
+
+def encoding(folder, path, limit=None):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # texts that are cut
+        return BertTokenizer.from_pretrained(folder)(texts(path, limit), truncation=True, max_length=LENGTH)
+
+
+def count(rows):
+    return sum(map(len, rows["input_ids"]))
+
+
+def by_length(rows, size):
+    """Row numbers in batches, the longest first: what sentence-transformers does, for the other peers."""
+    order = sorted(range(len(rows["input_ids"])), key=lambda row: -len(rows["input_ids"][row]))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def timed(work):
+    """The seconds that work takes."""
+    begin = time.perf_counter()
+    work()
+    return {"seconds": time.perf_counter() - begin}
+
+
+# The machine itself
+
+
+def peak(**options):
+    """The most multiplications that it does, in GFLOP/s, by either of torch's libraries."""
+    size = 2048
+
+    def run():
+        found = {}
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+            x = torch.randn(size, size).to(dtype)
+            ways = [lambda x=x: x @ x]
+            if dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+                ways.append(lambda x=x: fast.multiply(x, x))
+            seconds = [timed(way)["seconds"] for way in ways for _ in range(5)]
+            found[name] = 2 * size**3 / min(seconds) / 1e9
+        return {"seconds": 0.0, **found}
+
+    return run
+
+
+# Tokenizing
+
+
+def tokenize(folder, paths, warm=True, **options):
+    rows = [text for path in paths for text in texts(path)]
+    size, tokenizer = sum(len(text.encode()) for text in rows), BertTokenizer.from_pretrained(folder)
+
+    def run():
+        if not warm:
+            tokenizer.word_ids.clear()
+            tokenizer.chunk_ids.clear()
+        return timed(lambda: tokenizer(rows)) | {"bytes": size}
+
+    return run
+
+
+def hf_tokenize(folder, paths, **options):
+    from tokenizers import Tokenizer
+
+    rows = [text for path in paths for text in texts(path)]
+    size, tokenizer = sum(len(text.encode()) for text in rows), Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    ours = BertTokenizer.from_pretrained(folder)(rows)["input_ids"]
+    equal = sum(row == found.ids for row, found in zip(ours, tokenizer.encode_batch_fast(rows)))
+
+    def run():
+        found = timed(lambda: tokenizer.encode_batch_fast(rows))
+        return found | {"bytes": size, "equal": equal, "rows": len(rows)}
+
+    return run
+
+
+# Prediction, of ids prepared beforehand
+
+
+def predict(folder, path, precision="fp32", limit=None, **options):
+    rows = encoding(folder, path, limit)
+    model = BertSentClassifier.from_pretrained(folder)
+    if precision == "int8":
+        quantize(model)
+
+    def run():
+        return timed(
+            lambda: training.predict(model, training.Data(rows, None), precision=precision) is None or None
+        ) | {"tokens": count(rows)}
+
+    return run
+
+
+def hf_model(folder):
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification.from_pretrained(folder, attn_implementation="sdpa")
+
+
+def hf_predict(folder, path, batch_size, limit=None, **options):
+    """In the order of the file, as most loops do."""
+    rows, model = encoding(folder, path, limit), hf_model(folder).eval()
+    ours = training.predict(BertSentClassifier.from_pretrained(folder), training.Data(rows, None))
+    logits = []
+
+    @torch.inference_mode()
+    def work():
+        order = range(len(rows["input_ids"]))
+        logits[:] = [model(*batch[:3]).logits for batch in batches(rows, None, order, batch_size)]
+
+    def run():
+        figures = timed(work)
+        assert torch.allclose(torch.cat(logits), ours, atol=1e-4), "not the same logits as ours"
+        return figures | {"tokens": count(rows)}
+
+    return run
+
+
+def st_encode(folder, path, **options):
+    """sentence-transformers, which tokenizes too and sorts by length."""
+    from sentence_transformers import SentenceTransformer, models
+
+    rows, lines = encoding(folder, path), texts(path)
+    transformer = models.Transformer(folder, max_seq_length=LENGTH)
+    model = SentenceTransformer(modules=[transformer, models.Pooling(transformer.get_embedding_dimension())])
+
+    def run():
+        figures = timed(lambda: model.encode(lines, batch_size=32, show_progress_bar=False))
+        return figures | {"tokens": count(rows)}
+
+    return run
+
+
+def onnx_predict(folder, path, int8=False, limit=None, **options):
+    """onnxruntime, batches of 32 sorted by length."""
+    import onnxruntime
+
+    rows, file = encoding(folder, path, limit), Path(folder, f"{'int8' if int8 else 'fp32'}.onnx")
+    if not file.exists():
+        export(folder, int8)
+    session = onnxruntime.InferenceSession(str(file), onnx_options())
+    order = by_length(rows, 32)
+
+    def work():
+        for chosen in order:
+            batch = next(batches(rows, None, chosen, len(chosen)))
+            names = ("input_ids", "attention_mask", "token_type_ids")
+            session.run(None, {name: part.numpy() for name, part in zip(names, batch)})
+
+    def run():
+        return timed(work) | {"tokens": count(rows)}
+
+    return run
+
+
+def onnx_options():
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    return settings
+
+
+def export(folder, int8):
+    """Write fp32.onnx, and from it int8.onnx, into the folder."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    names, ids = ("input_ids", "attention_mask", "token_type_ids"), torch.ones(2, 5, dtype=torch.int64)
+    path = Path(folder, "fp32.onnx")
+    if not path.exists():
+        axes = {name: {0: "batch", 1: "length"} for name in names}
+        torch.onnx.export(
+            hf_model(folder).eval(),
+            (ids, ids, ids),
+            str(path),
+            input_names=list(names),
+            output_names=["logits"],
+            dynamic_axes=axes,
+            dynamo=False,
+            opset_version=17,
+        )
+    if int8:
+        quantize_dynamic(str(path), str(Path(folder, "int8.onnx")), weight_type=QuantType.QInt8)
+
+
+# Training
+
+
+def train(folder, path, batch_size, steps, precision="fp32", **options):
+    """Steps of flexible training on the first batches of an epoch; losses of the first run are kept."""
+    rows = encoding(folder, path)
+    labels = dataset.LabelSet.collect(examples := dataset.read(path)).ids(examples)
+    order = epoch_order(len(labels), 0, 1)[: steps * batch_size]
+    model = BertSentClassifier.from_pretrained(folder)
+    data = list(batches(rows, labels, order, batch_size))
+    torch.manual_seed(0)
+
+    def run():
+        optimizer = fused_adamw(parameter_groups(model, 0.0), 5e-5)
+        rates, losses = (5e-5 * linear(step, 0, steps) for step in range(steps)), []
+        options = {"precision": precision, "watch": lambda loss, rate: losses.append(loss)}
+        figures = timed(lambda: training.train_epoch(model, data, optimizer, rates, **options))
+        return figures | {"tokens": sum(int(batch.attention_mask.sum()) for batch in data), "losses": losses}
+
+    return run
+
+
+def hf_train(folder, path, batch_size, steps, **options):
+    """The same batches through transformers' Trainer with its default settings."""
+    from torch.utils.data import SequentialSampler
+    from transformers import BertTokenizerFast as Fast
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+
+    rows = encoding(folder, path)
+    labels = dataset.LabelSet.collect(examples := dataset.read(path)).ids(examples)
+    order = epoch_order(len(labels), 0, 1)[: steps * batch_size].tolist()
+    data = [{**{name: values[row] for name, values in rows.items()}, "labels": labels[row]} for row in order]
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, dataset=None):
+            return SequentialSampler(data)
+
+    model = hf_model(folder)
+    settings = TrainingArguments(
+        output_dir=str(Path(folder, "trainer")),
+        max_steps=steps,
+        per_device_train_batch_size=batch_size,
+        learning_rate=5e-5,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+        seed=0,
+    )
+
+    def run():
+        trainer = InOrder(model, settings, data_collator=DataCollatorWithPadding(Fast.from_pretrained(folder)))
+        trainer.train_dataset = data
+        figures = timed(lambda: trainer.train())
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        return figures | {"tokens": sum(len(row["input_ids"]) for row in data), "losses": losses}
+
+    return run
+
+
+FROZEN = {"epochs": 10, "batch_size": 32, "limit": 1000}
+
+
+def train_frozen(folder, path, **options):
+    """--option pretrain: the encoder reads each text once."""
+    rows, labels = encoding(folder, path, FROZEN["limit"]), dataset.read(path)
+    labels = dataset.LabelSet.collect(labels).ids(labels)[: FROZEN["limit"]]
+    settings = training.Settings(epochs=FROZEN["epochs"], batch_size=FROZEN["batch_size"], lr=1e-3)
+
+    def run():
+        model = BertSentClassifier.from_pretrained(folder, option="pretrain")
+        figures = timed(lambda: training.fit(model, training.Data(rows, labels), None, settings))
+        return figures | {"tokens": count(rows) * FROZEN["epochs"]}
+
+    return run
+
+
+def hf_train_frozen(folder, path, **options):
+    """A loop over transformers' model, its encoder frozen and in evaluation mode, run again in each epoch."""
+    rows, labels = encoding(folder, path, FROZEN["limit"]), dataset.read(path)
+    labels = dataset.LabelSet.collect(labels).ids(labels)[: FROZEN["limit"]]
+
+    def work():
+        model = hf_model(folder)
+        model.bert.requires_grad_(False)
+        optimizer = torch.optim.AdamW(model.classifier.parameters(), lr=1e-3)
+        for epoch in range(FROZEN["epochs"]):
+            order = epoch_order(len(labels), 0, epoch)
+            for batch in batches(rows, labels, order, FROZEN["batch_size"]):
+                loss = F.cross_entropy(model(*batch[:3]).logits, batch.labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def run():
+        return timed(work) | {"tokens": count(rows) * FROZEN["epochs"]}
+
+    return run
+
+
+# Cost against size, on random ids
+
+
+def shaped(model, length, batch_size=32, texts=256, task="predict", precision="fp32", **options):
+    """Texts of one length through a known model, or one of random weights and the sizes in model."""
+    changes = {"num_labels": 2, "option": "pretrain" if task == "frozen" else "flexible"}
+    if isinstance(model, str):
+        model = BertSentClassifier.from_pretrained(model, **changes)
+    else:
+        model = BertSentClassifier(model | changes)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(5, model.config.vocab_size, (texts, length)).tolist()
+    rows = {"input_ids": ids, "token_type_ids": [[0] * length] * texts, "attention_mask": [[1] * length] * texts}
+    data = training.Data(rows, (rng.random(texts) < 0.5).astype(int).tolist())
+    settings = training.Settings(epochs=1, batch_size=batch_size, lr=1e-5, precision=precision)
+
+    def work():
+        if task == "predict":
+            training.predict(model, data, precision=precision)
+        else:
+            training.fit(model, data, None, settings)
+
+    return lambda: timed(work) | {"tokens": texts * length}
+
+
+def flops(folder, path, limit=None, training=False):
+    """Of the encoder on a file's real tokens: two for each weight of a matrix, and attention's."""
+    config = BertModel.from_pretrained(folder).config
+    size, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    lengths = np.array([len(row) for row in encoding(folder, path, limit)["input_ids"]])
+    forward = layers * (lengths * 2 * (4 * size * size + 2 * size * wide) + 4 * lengths**2 * size).sum()
+    return float(forward) * (3 if training else 1) / lengths.sum()  # for a token
+
+
+def serve(name, options):
+    """Set the work up, then do it for each line of stdin."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(figures):
+        assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
+        out.write(json.dumps(figures) + "\n")
+        out.flush()
+
+    warnings.simplefilter("ignore")
+    if not name.startswith(("hf_", "st_", "onnx_")):
+        fast.keep_memory()  # as our scripts do
+    run = globals()[name](**options)
+    answer({})
+    for line in sys.stdin:
+        if line.strip() == "end":
+            with open("/proc/self/status") as status:
+                peak_kb = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+            answer({"peak_mb": peak_kb / 1024})
+            return
+        answer(run())
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,0 +1,70 @@
+"""What the benchmarks compute from what they measure; the speeds themselves are in bench/results, not here."""
+
+import json
+
+import pytest
+
+from bench import gpu, measure, systems
+from bench.__main__ import MARKS, ROOT, cells, find_data
+from minbert import BertTokenizer, hub
+
+
+def test_the_cost_of_a_token_by_hand(monkeypatch, tmp_path):
+    """tiny has 4 layers of hidden size 256, and twice 4 * 256^2 + 2 * 256 * 1024 weights in each; attention comes on
+    top: 4 * 256 for each pair of tokens."""
+    path = tmp_path / "texts.txt"
+    path.write_text("0 ||| a film\n1 ||| a good film\n")
+    tiny = str(hub.find("tiny"))
+    first, second = (len(row) for row in BertTokenizer.from_pretrained(tiny)(["a film", "a good film"])["input_ids"])
+    weights, pairs = 4 * 256 * 256 + 2 * 256 * 1024, (first**2 + second**2) / (first + second)
+    assert systems.flops(tiny, str(path)) == pytest.approx(4 * (2 * weights + 4 * 256 * pairs))
+    assert systems.flops(tiny, str(path), training=True) == pytest.approx(3 * systems.flops(tiny, str(path)))
+
+
+def test_a_system_runs_in_a_process_of_its_own_and_tells_its_peak(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("0 ||| a film\n1 ||| a good film\n")
+    system = measure.System("predict", folder=str(hub.find("tiny")), path=str(path))
+    measure.race({"minbert": system}, 2)
+    assert len(system.runs) == 2 and system.median() > 0
+    assert system.runs[0]["tokens"] == 9 and 50 < system.peak_mb < 5000
+    assert system.process.returncode == 0
+
+
+def test_a_system_that_fails_ends_the_bench(tmp_path):
+    with pytest.raises(SystemExit, match="exit status 1"):
+        measure.System("predict", folder=str(tmp_path), path="nowhere.txt")
+
+
+@pytest.mark.parametrize("value, text", [(12345.6, "12,300"), (0.01234, "0.01"), (3.456, "3.46"), (45.67, "45.7")])
+def test_three_digits(value, text):
+    assert measure.rounded(value) == text
+
+
+def test_a_line_of_the_table():
+    row = {"work": "predict", "system": "ours", "tokens_per_second": 12345.6, "ratio": 2.04, "of_peak": 0.678}
+    assert cells(row | {"peak_mb": 512.3}, True) == ("predict", "ours", "12,300 tokens", "2.0", "68 %", "512")
+
+
+def test_without_sst_the_shipped_reviews_stand_in(tmp_path):
+    assert {path.rsplit("/", 1)[1] for path in find_data(tmp_path).values()} == {"reviews-train.txt", "reviews-dev.txt"}
+
+
+def test_the_readme_has_a_place_for_the_table():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count(MARKS[0]) == text.count(MARKS[1]) == 1 and text.index(MARKS[0]) < text.index(MARKS[1])
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_gpu_bench_runs_on_a_cpu_in_small(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 32, "max_position_embeddings": 20}
+    gpu.main(1, "cpu", sizes, number=8, batch_size=4, size=32)
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    assert [(row["work"], row["system"]) for row in record["rows"]][:2] == [
+        ("predict", "transformers"),
+        ("predict", "minbert"),
+    ]
+    assert "| train | minbert |" in capsys.readouterr().out
