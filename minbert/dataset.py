@@ -15,6 +15,7 @@ import hashlib
 import re
 import zlib
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,8 @@ FORMATS = ("pipes", "table", "label-last", "lines")
 TEXT_COLUMNS = ("text", "sentence", "review", "tweet", "comment", "content", "message", "document", "headline")
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "stance", "emotion", "rating", "target")
 MOST_CLASSES = 200  # more different labels than this, and the wrong column was named
+
+GZIP, BOM, UTF16 = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")  # how such files begin
 
 UNBALANCED = 'unbalanced quote (in a table, a text with quotes is written "a ""quoted"" word")'
 
@@ -156,7 +159,7 @@ def read(path, format=None, text_column=None, label_column=None, labels_required
     path = Path(path)
     data = load(path)
     examples = Examples(str(path), format or "", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if data[:2] in UTF16:
         raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
     lines, bad = decode(data)
     if not any(line.strip() for line in lines):
@@ -185,9 +188,16 @@ def read(path, format=None, text_column=None, label_column=None, labels_required
 
 def load(path):
     """The bytes of a file, unpacked if it is gzipped."""
-    try:
+    with reading(path):
         data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return gzip.decompress(data) if data[:2] == GZIP else data
+
+
+@contextmanager
+def reading(path):
+    """Turn what can go wrong with a file into a UserError."""
+    try:
+        yield
     except IsADirectoryError:
         raise UserError(f"{path} is a folder, not a file of examples") from None
     except FileNotFoundError:
@@ -206,22 +216,30 @@ def decode(data):
     A bad line keeps its place and its quotes, which may be part of a longer row; what is wrong in it becomes U+FFFD.
     Only \\n ends a line (\\r in a file from an old Mac): tweets hold characters at which str.splitlines would cut.
     """
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(BOM)
     if data.count(b"\r") > 2 * data.count(b"\n"):
         data = data.replace(b"\r", b"\n")
     lines, bad = [], {}
     for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=1):
-        raw = raw.removesuffix(b"\r")
-        try:
-            line = raw.decode()
-        except UnicodeDecodeError as error:
-            column = len(raw[: error.start].decode()) + 1
-            bad[number] = f"not UTF-8 (byte 0x{raw[error.start]:02x} in column {column}); is the file Latin-1?"
-            line = raw.decode(errors="replace")
-        if "\0" in line:
-            bad[number] = f"NUL character in column {line.index(chr(0)) + 1}"
-        lines.append(line.replace("\0", "\ufffd"))
+        line, reason = decode_line(raw)
+        if reason:
+            bad[number] = reason
+        lines.append(line)
     return lines, bad
+
+
+def decode_line(raw):
+    """Bytes of a line -> the line without its end, and what is wrong with it, or None; as in `decode`."""
+    raw, reason = raw.removesuffix(b"\r"), None
+    try:
+        line = raw.decode()
+    except UnicodeDecodeError as error:
+        column = len(raw[: error.start].decode()) + 1
+        reason = f"not UTF-8 (byte 0x{raw[error.start]:02x} in column {column}); is the file Latin-1?"
+        line = raw.decode(errors="replace")
+    if "\0" in line:
+        reason = f"NUL character in column {line.index(chr(0)) + 1}"
+    return line.replace("\0", "\ufffd"), reason
 
 
 def recognise(path, lines, text_column=None, label_column=None, labels_required=True):
@@ -272,13 +290,19 @@ def read_table(examples, lines, bad, text_column, label_column, labels_required)
             label = None  # a column kept empty, to be filled with predictions
     examples.columns = header[text] + ("" if label is None else f", {header[label]}")
     for number, count, fields, reason in rows:
-        if not reason and len(fields) != len(header):
-            until = f" (up to line {number + count - 1})" if count > 1 else ""
-            reason = f"ragged row{until}: {len(fields)} fields, but the header has {len(header)}"
+        reason = reason or ragged(number, count, fields, header)
         if reason:
             examples.problems.append((number, reason))
         else:
             examples.add(number, fields[text], None if label is None else fields[label])
+
+
+def ragged(number, count, fields, header):
+    """What is wrong with a row, of count lines from this number, that has not a field for each column; or None."""
+    if len(fields) == len(header):
+        return None
+    until = f" (up to line {number + count - 1})" if count > 1 else ""
+    return f"ragged row{until}: {len(fields)} fields, but the header has {len(header)}"
 
 
 def column(path, header, wanted, candidates, kind, required=True):
@@ -342,12 +366,28 @@ def joiner(lines, rows, delimiter, width, text, label):
 
 def record(lines, at, delimiter):
     """The table row that begins in this line: fields, count of lines, None; or None, 1, reason."""
-    reader = csv.reader((lines[index] + "\n" for index in range(at, len(lines))), delimiter=delimiter, strict=True)
+    return first_record((lines[index] for index in range(at, len(lines))), delimiter)
+
+
+def first_record(lines, delimiter):
+    """The table row with which an iterator of lines begins, as in `record`; a count of 0 if there are no lines.
+
+    Where a quote is not closed, more lines than the count have been taken from the iterator.
+    """
+    quotes = 0
+
+    def counted():
+        nonlocal quotes
+        for line in lines:
+            quotes += line.count('"')
+            yield line + "\n"
+
+    reader = csv.reader(counted(), delimiter=delimiter, strict=True)
     try:
-        fields = next(reader)
+        fields = next(reader, None)
     except csv.Error as error:
         return None, 1, "line break outside quotes" if "new-line" in str(error) else UNBALANCED
-    if sum(line.count('"') for line in lines[at : at + reader.line_num]) % 2:
+    if quotes % 2:
         return None, 1, UNBALANCED
     return fields, reader.line_num, None
 

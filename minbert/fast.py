@@ -7,6 +7,7 @@ Dropout    nn.Dropout, with cheaper random numbers
 """
 
 import ctypes
+import gc
 import math
 import os
 import platform
@@ -205,6 +206,7 @@ def keep_memory():
     Without it much of a CPU's time goes into pages that are handed back to Linux and asked for again. Elsewhere than
     on Linux nothing happens. For programs: what imports minbert is not touched.
     """
+    gc.freeze()  # nor is what was imported searched for garbage again and again
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages if it reads this before it starts
     trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1  # names of malloc.h
     try:

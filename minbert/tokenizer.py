@@ -154,7 +154,7 @@ class BertTokenizer:
         self.begin = Pieces({token: id for token, id in self.vocab.items() if not token.startswith("##")})
         self.inside = Pieces({token[2:]: id for token, id in self.vocab.items() if token.startswith("##")})
         self.word_ids = Cache(self.wordpiece_ids)
-        self.chunk_ids = Cache(lambda chunk: [id for word in self.words(chunk) for id in self.word_ids[word]])
+        self.chunk_ids = Cache(self.words_ids)
         for token in SPECIAL:  # self.pad_token = "[PAD]", self.pad_token_id = 0, ...
             name = token.strip("[]").lower() + "_token"
             setattr(self, name, token)
@@ -237,6 +237,12 @@ class BertTokenizer:
             ids.append(id)
             start, pieces = end, self.inside
         return ids
+
+    def words_ids(self, text):
+        """The ids of a text's pieces, word by word."""
+        if text.isascii() and text.isalnum():  # one word, which only lower-casing changes
+            return self.word_ids[text.lower() if self.lower_case else text]
+        return [id for word in self.words(text) for id in self.word_ids[word]]
 
     def text_ids(self, text):
         """The ids of a text's pieces, from those of what stands between its spaces: no rule looks across a space."""
