@@ -7,6 +7,8 @@
     python train_classifier.py --model bert-base-uncased    another encoder: a folder, or a name (minbert/hub.py)
     python train_classifier.py --eval_only --model runs/flexible-3-0.0001 --test new.txt
                                                             what an earlier run has learnt, on other texts
+    torchrun --nproc_per_node=2 train_classifier.py         two processes, each with its share of every batch
+                                                            (minbert/parallel.py)
 
 Everything goes into one folder (--out): model.safetensors, config.json, vocab.txt, labels.txt, run.json and the
 predictions. Exit status: 0 done, 2 something you can put right, with the reason.
@@ -21,7 +23,7 @@ from pathlib import Path
 import torch
 
 import minbert
-from minbert import cli, dataset, hub, plots, report, training
+from minbert import cli, dataset, hub, parallel, plots, report, training
 from minbert.cli import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
@@ -247,6 +249,8 @@ def train(args, model, data, settings, device):
 def evaluate(args, part, model, examples, data, labels, device, folder):
     """Predict one file, write the predictions, and print and return its scores (None without gold labels)."""
     probabilities = training.predict(model, data, device, args.precision).softmax(-1)
+    if not parallel.writer():
+        return None
     report.write_predictions(folder / f"{part}_predictions.csv", examples, data.labels, probabilities, labels.names)
     course_file = getattr(args, f"{part}_out") or folder / f"{part}_out.txt"
     report.write_course_predictions(course_file, examples, probabilities)
@@ -290,17 +294,20 @@ def main(arguments):
     args = parse(arguments)
     began = time.time()
     device, directory = training.pick_device(args.device), hub.find(args.model)
+    parallel.take_device(device)
     settings = None if args.eval_only else choose_settings(args, directory)
     folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
     training.set_seed(args.seed)
     threads = f"{torch.get_num_threads()} threads"
+    threads += f" in each of {parallel.size()} processes" if parallel.size() > 1 else ""
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}, seed {args.seed}")
     files, ids, labels = read_data(args, directory)
     model, tokenizer = load_model(args, directory, labels)
     if args.precision == "int8":
         quantize(model)
     outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
-    report.prepare(folder, [*(file.path for file in files.values()), *directory.iterdir()], outputs)
+    if parallel.writer():
+        report.prepare(folder, [*(file.path for file in files.values()), *directory.iterdir()], outputs)
 
     begin = time.perf_counter()
     longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
@@ -308,7 +315,7 @@ def main(arguments):
     seconds = {"tokenise": time.perf_counter() - begin}
     warn_before_training(args, files, ids, labels, model, tokenizer, settings)
     history = train(args, model, data, settings, device) if settings else []
-    if history:
+    if history and parallel.writer():
         save(args, folder, model, tokenizer, labels, history)
     seconds["train"] = sum(figures["train_seconds"] for figures in history)
 
@@ -318,6 +325,8 @@ def main(arguments):
         for part in ("dev", "test")
         if part in data
     }
+    if not parallel.writer():
+        return
     seconds["evaluate"] = time.perf_counter() - begin + sum(figures.get("evaluate_seconds", 0) for figures in history)
     report.write_run(folder, args, settings, device, model, labels, files, history, scores, seconds)
     print("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
@@ -328,7 +337,7 @@ def main(arguments):
 
 
 def run():
-    return cli.run(main)
+    return parallel.together(lambda: cli.run(main))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 import minbert
+from minbert import parallel
 from minbert.errors import UserError
 
 RUN_FILES = (
@@ -202,7 +203,7 @@ def write_run(folder, args, settings, device, model, labels, files, history, sco
         "scores": {part: vars(figures) for part, figures in scores.items() if figures},
         "seconds": seconds,
         "versions": versions(),
-        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), "processes": parallel.size()},
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
     (folder / "run.json").write_text(text + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from minbert import parallel
 from minbert.batch import batches, by_length, epoch_order, make_batch
 from minbert.errors import UserError
 from minbert.metrics import score
@@ -96,23 +97,26 @@ def class_weights(labels, classes):
 def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0, precision="fp32"):
     """Forward, loss, backward, one step of the optimizer. Returns the loss, the mean over the batch.
 
-    batch    a Batch, or any tuple of what the model is called with and the labels
+    batch    a Batch, or any tuple of what the model is called with and the labels; of several processes all pass the
+             whole batch, and each reads its share
     Raises UserError before any weight moves if the loss is not finite.
     """
-    *inputs, labels = batch
+    rows, factor = parallel.share(batch[-1], weight)  # alone: all of them, and 1
+    *inputs, labels = (tensor[rows] for tensor in batch)
     with autocast(labels.device, precision):
         logits = model(*inputs)  # [B, C]
-    loss = F.cross_entropy(logits.float(), labels, weight=weight)
-    if not loss.isfinite():
+    loss = factor * F.cross_entropy(logits.float(), labels, weight=weight)
+    whole = parallel.mean(loss)
+    if not whole.isfinite():
         raise UserError(
-            f"the loss is {loss.item()}: training stopped before it could spoil the weights. A lower --lr helps"
+            f"the loss is {whole.item()}: training stopped before it could spoil the weights. A lower --lr helps"
         )
     optimizer.zero_grad()
     loss.backward()
     if max_grad_norm:
         clip(model.parameters(), max_grad_norm)
     optimizer.step()
-    return loss.item()
+    return whole.item()
 
 
 def train_epoch(
@@ -156,11 +160,12 @@ def read(model, function, data, device, precision, progress):
     model.eval()
     order, found = [], []
     lengths = [len(row) for row in data.encoding["input_ids"]]
-    for rows in progress(by_length(lengths, TOKENS[torch.device(device).type]), len(data)):
+    for rows in parallel.deal(progress(by_length(lengths, TOKENS[torch.device(device).type]), len(data))):
         with autocast(device, precision):
             *inputs, _ = make_batch(data.encoding, None, rows).to(device)
             found.append(function(*inputs).float().cpu())
         order += rows
+    order, found = parallel.gather(order), parallel.gather(found)
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 
@@ -192,6 +197,7 @@ def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch
     way = (Frozen if model.config.option == "pretrain" else Flexible)(model, train, dev, settings, device)
     learner = way.learner
     _, total, warmup = settings.steps(len(train))
+    student = parallel.wrap(learner, settings.seed)
     optimizer = fused_adamw(parameter_groups(learner, settings.weight_decay), settings.lr)
     rates = (settings.lr * SCHEDULES[settings.schedule](step, warmup, total) for step in range(total))
     classes = model.config.num_labels
@@ -201,7 +207,7 @@ def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch
         stream = way.batches(epoch_order(len(train), settings.seed, epoch))
         stream = (batch.to(device) for batch in progress(stream, epoch))
         limits = settings.max_grad_norm, settings.precision
-        loss = train_epoch(learner, stream, optimizer, rates, weight, *limits, watch)
+        loss = train_epoch(student, stream, optimizer, rates, weight, *limits, watch)
         figures = {"epoch": epoch, "loss": loss, "train_seconds": time.perf_counter() - begin, "best": True}
         begin = time.perf_counter()
         if dev is not None:

@@ -1,0 +1,143 @@
+"""Several processes train one model: each reads its share of every batch, and all take the same step.
+
+    torchrun --nproc_per_node=2 train_classifier.py ...     on a CPU, or with one GPU for each process
+
+The batch keeps its size, whatever the number of processes, and the result is that of one process but for rounding and
+for what dropout draws. Alone, a process is rank 0 of 1: `share` gives it everything, and nothing below does anything.
+A CPU's cores are shared out by hand: OMP_NUM_THREADS is the number of threads of each process, and torchrun sets it to
+1. If a process fails, torchrun stops the rest and adds a report of its own.
+
+Private network only: nothing that the processes send each other is encrypted, and who reaches their ports can join
+them and, since Python objects are sent as pickles, run code in them.
+"""
+
+import io
+import math
+import os
+import sys
+import time
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from itertools import islice
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from minbert.errors import UserError
+
+FIRST_WORD = 10  # seconds that rank 0 has to report a mistake that all processes make
+
+
+def size():
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def rank():
+    """Which of them this one is, from 0."""
+    return distributed.get_rank() if size() > 1 else 0
+
+
+def writer():
+    """Whether this is the one process that writes files."""
+    return rank() == 0
+
+
+def start():
+    """Join the processes that torchrun has started, as its environment variables say. Returns what all can read."""
+    store, rank, size = next(distributed.rendezvous("env://"))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    return store
+
+
+def together(program):
+    """program(), which returns an exit status, in each of the processes that torchrun has started. Only rank 0 prints.
+
+    Most mistakes are made by all processes, but not at the same time, and torchrun stops all of them when the first has
+    ended. So the others wait until rank 0 has reported its own, and report theirs if it has none.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return program()
+    store, reports = start(), io.StringIO()
+    with ExitStack() as silence:
+        if not writer():
+            silence.enter_context(redirect_stdout(silence.enter_context(open(os.devnull, "w"))))
+            silence.enter_context(redirect_stderr(reports))
+        try:
+            status = program()
+        except RuntimeError:  # another process is gone, perhaps, and has said why
+            if not store.check(["reported"]):
+                raise
+            status = 2
+    if status and not writer():
+        deadline = time.monotonic() + FIRST_WORD
+        while not store.check(["reported"]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not store.check(["reported"]):
+            print(reports.getvalue(), end="", file=sys.stderr, flush=True)
+    if status or writer():
+        store.set("reported", "")
+    distributed.destroy_process_group()
+    return status
+
+
+def take_device(device):
+    """Make the GPU with this process's number its own. Raises UserError if the machine has too few."""
+    number = int(os.environ.get("LOCAL_RANK", 0)) if size() > 1 else 0
+    there = {"cpu": math.inf, "cuda": torch.cuda.device_count()}.get(device.type, 1)
+    if number >= there:
+        raise UserError(f"each process needs a {device.type} device of its own, and there are {there}; or --device cpu")
+    if number and device.type == "cuda":
+        torch.cuda.set_device(number)
+
+
+def wrap(model, seed):
+    """model, to be called in training: its weights become rank 0's, its gradients the mean of all processes'.
+
+    seed  from which, and its rank, each process draws its own dropout
+    """
+    if size() == 1:
+        return model
+    torch.manual_seed(seed + rank())
+    return DistributedDataParallel(model, static_graph=True)  # static: a pooler that nobody reads has no gradient
+
+
+def share(labels, weight=None):
+    """The rows of a batch that this process reads, and the factor for its loss, the mean over these rows.
+
+    The factor makes the mean of the processes' losses, and of their gradients, that over the whole batch [B]: it is the
+    rows' part of the weight of the batch, times the number of processes. Where there are fewer rows than processes some
+    read the first with factor 0, as all have to take part.
+
+    weight  of each class
+    """
+    if size() == 1:
+        return slice(None), 1.0
+    weights = torch.ones(len(labels)) if weight is None else weight[labels]
+    rows = slice(rank(), None, size())
+    factor = size() * weights[rows].sum() / weights.sum()
+    return (rows if rank() < len(labels) else slice(1)), factor.to(labels.device)
+
+
+def mean(number):
+    """The mean of a number, a tensor, over the processes."""
+    if size() == 1:
+        return number
+    number = number.detach().clone()
+    distributed.all_reduce(number)
+    return number / size()
+
+
+def deal(stream):
+    """Those items of a stream that are this process's; together the processes have each one once."""
+    return islice(stream, rank(), None, size())
+
+
+def gather(rows):
+    """The lists of all processes as one."""
+    if size() == 1:
+        return rows
+    lists = [None] * size()
+    distributed.all_gather_object(lists, rows)
+    return [row for rows in lists for row in rows]
