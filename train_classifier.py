@@ -243,12 +243,14 @@ def train(args, model, data, settings, device):
         f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
     )
     show = report.Progress(args.epochs, steps)
-    return training.fit(model, data["train"], data.get("dev"), settings, device, show.bars, show.watch, show.line)
+    watching = show.bars, show.watch, show.line, report.reading
+    return training.fit(model, data["train"], data.get("dev"), settings, device, *watching)
 
 
 def evaluate(args, part, model, examples, data, labels, device, folder):
     """Predict one file, write the predictions, and print and return its scores (None without gold labels)."""
-    probabilities = training.predict(model, data, device, args.precision).softmax(-1)
+    logits = training.predict(model, data, device, args.precision, report.reading)
+    probabilities = logits.softmax(-1)
     if not parallel.writer():
         return None
     report.write_predictions(folder / f"{part}_predictions.csv", examples, data.labels, probabilities, labels.names)

@@ -112,6 +112,14 @@ class Progress:
         )
 
 
+def reading(stream, total):
+    """Batches of texts as they pass, with a tqdm bar of total texts."""
+    with tqdm(total=total, desc="reading", unit="text", leave=False, disable=None) as bar:
+        for rows in stream:
+            yield rows
+            bar.update(len(rows))
+
+
 class Meter:
     """A tqdm bar over the budget of a pretraining run, with loss and tokens per second; none in a log file."""
 

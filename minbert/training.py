@@ -139,7 +139,11 @@ def train_epoch(
     return loss_sum / examples
 
 
-def predict(model, data, device="cpu", precision="fp32", progress=lambda stream, total: stream):
+def unwatched(stream, total=None):
+    return stream
+
+
+def predict(model, data, device="cpu", precision="fp32", progress=unwatched):
     """Logits [N, C] of all examples, in their order, without dropout.
 
     Texts of about the same length are read together, so the memory needed depends on the longest text alone.
@@ -149,7 +153,7 @@ def predict(model, data, device="cpu", precision="fp32", progress=lambda stream,
     return read(model, model, data, device, precision, progress)
 
 
-def features(model, data, device="cpu", precision="fp32", progress=lambda stream, total: stream):
+def features(model, data, device="cpu", precision="fp32", progress=unwatched):
     """The same for what a classifier's last layer reads: [N, D]."""
     return read(model, model.features, data, device, precision, progress)
 
@@ -179,7 +183,17 @@ class FeatureBatch(NamedTuple):
         return FeatureBatch(*(tensor.to(device) for tensor in self))
 
 
-def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch: stream, watch=None, report=None):
+def fit(
+    model,
+    train,
+    dev,
+    settings,
+    device="cpu",
+    progress=lambda stream, epoch: stream,
+    watch=None,
+    report=None,
+    reading=unwatched,
+):
     """Train for settings.epochs; leave in the model the weights of the epoch best on dev, or without dev the last.
 
     A frozen encoder gives the same vectors in each epoch, so it reads each text once, and the head learns from them.
@@ -188,13 +202,14 @@ def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch
     progress    wraps the batches of an epoch, to show them pass
     watch       called with each batch's loss and learning rate
     report      called with each epoch's figures, a dict, as soon as they are known
+    reading     `progress` of `predict`, where texts are read that nothing is learnt from
     returns     the list of these: epoch, loss, train_seconds, best (the best so far), and with dev its accuracy,
                 macro_f1 and evaluate_seconds
     """
     watch, report = watch or (lambda loss, rate: None), report or (lambda figures: None)
     model.to(device)
     begin = time.perf_counter()
-    way = (Frozen if model.config.option == "pretrain" else Flexible)(model, train, dev, settings, device)
+    way = (Frozen if model.config.option == "pretrain" else Flexible)(model, train, dev, settings, device, reading)
     learner = way.learner
     _, total, warmup = settings.steps(len(train))
     student = parallel.wrap(learner, settings.seed)
@@ -230,8 +245,9 @@ def fit(model, train, dev, settings, device="cpu", progress=lambda stream, epoch
 class Flexible:
     """Everything learns: each batch goes through the whole model."""
 
-    def __init__(self, model, train, dev, settings, device):
-        self.learner, self.train, self.dev, self.settings, self.device = model, train, dev, settings, device
+    def __init__(self, model, train, dev, settings, device="cpu", reading=unwatched):
+        self.learner, self.train, self.dev, self.settings = model, train, dev, settings
+        self.how = device, settings.precision, reading
 
     def batches(self, order):
         """The training examples in this order, as batches."""
@@ -239,15 +255,16 @@ class Flexible:
 
     def predict(self):
         """Logits [N, C] of the dev examples."""
-        return predict(self.learner, self.dev, self.device, self.settings.precision)
+        return predict(self.learner, self.dev, *self.how)
 
 
 class Frozen:
     """The encoder does not learn: it reads each text once, and the layers after it learn from what it read."""
 
-    def __init__(self, model, train, dev, settings, device):
+    def __init__(self, model, train, dev, settings, device="cpu", reading=unwatched):
         self.learner = nn.Sequential(model.dropout, model.classifier)
-        self.vectors = [data and features(model, data, device, settings.precision) for data in (train, dev)]  # [N, D]
+        how = device, settings.precision, reading
+        self.vectors = [data and features(model, data, *how) for data in (train, dev)]  # [N, D]
         self.labels = torch.tensor(train.labels)
         self.settings, self.device = settings, device
 
