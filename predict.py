@@ -163,6 +163,8 @@ def label(args, rows, model, tokenizer, device, file):
                 writer.writerow([row.number, names[p.argmax()], *numbers, *[row.text] * args.with_text])
             done, cut, tokens = done + len(window), cut + more, tokens + sum(map(len, encoding["input_ids"]))
     seconds = time.perf_counter() - begin
+    if not done and args.shard[0] == 1:  # a later part of a short file may be empty
+        raise UserError(f"{bad}\nNo row is left." if bad.count else f"{args.text}: there are no rows to label")
     if cut:
         report.warn(f"{cut} of {done} texts were longer than {longest} tokens and were cut")
     if bad.count:

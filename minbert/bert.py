@@ -131,6 +131,7 @@ class BertModel(Pretrained):
         """
         if attention_mask is None:
             attention_mask, unpad = torch.ones_like(input_ids), True
+        attention_mask = attention_mask.expand_as(input_ids)  # fails for another shape
         hidden_states = [] if output_hidden_states else None
         attentions = [] if output_attentions else None
         if causal or output_attentions or not unpad:

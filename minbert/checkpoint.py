@@ -13,16 +13,20 @@ from minbert.errors import UserError
 def whole(path):
     """Another name to write a file under, in a folder that is made; it becomes path once all of it is on the disk.
 
-    If anything goes wrong, path is as it was. Raises UserError, naming path, if it cannot be written.
+    If anything goes wrong, path is as it was; of a link, what it leads to. What is no file, such as a pipe, is written
+    to as it is. Raises UserError, naming path, if it cannot be written.
     """
-    path = Path(path)
-    new = path.with_name(path.name + ".new")
+    final = Path(path).resolve()
+    if final.exists() and not final.is_file() and not final.is_dir():
+        yield final
+        return
+    new = final.with_name(final.name + ".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
         yield new
         with open(new, "r+b") as file:
             os.fsync(file.fileno())
-        new.replace(path)
+        new.replace(final)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 CACHE = 2**16  # scores of a head, B T T, that a group may have: with 12 heads 3 MB
@@ -91,9 +92,9 @@ def attend(query, key, value, heads, unpadded, dropout):
     dropout  a module, applied to the probabilities
     """
     rate = dropout.p if dropout.training else 0.0
-    if query.device.type == "cpu" and rate:
+    if query.device.type == "cpu" and 0 < rate < 0.999:  # more is nothing to `keep`
         return Attention.apply(query, key, value, heads, unpadded.groups, rate)
-    mixed = []
+    mixed = [query[:0]]  # of no text at all
     for group in unpadded.groups:
         q, k, v = (group.split(x, heads) for x in (query, key, value))
         mask = None if group.mask is None else group.mask.to(q.dtype)
@@ -121,6 +122,7 @@ class Attention(torch.autograd.Function):
         return mixed
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         query, key, value = ctx.saved_tensors
         grads = [torch.empty_like(x) for x in ctx.saved_tensors]
@@ -170,6 +172,7 @@ class OneDNN(torch.autograd.Function):
         return multiply(x, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
         return (
@@ -195,7 +198,7 @@ class Dropout(nn.Dropout):
     """nn.Dropout, with random numbers from `keep`."""
 
     def forward(self, x):
-        if not (self.training and self.p) or x.device.type != "cpu":
+        if not (self.training and 0 < self.p < 0.999) or x.device.type != "cpu":
             return super().forward(x)
         return x * torch.where(keep(x.shape, self.p), 1 / (1 - self.p), 0.0).to(x.dtype)
 

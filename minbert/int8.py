@@ -27,7 +27,7 @@ class Int8Linear(nn.Module):
         """[..., D] -> [..., E]"""
         rows, scale = whole_numbers(x.reshape(-1, x.size(-1)))  # [N, D], [N, 1]
         y = torch._int_mm(rows, self.weight.t()).float()  # [N, E]
-        return y.mul_(scale * self.scale).add_(self.bias).view(*x.shape[:-1], -1)
+        return y.mul_(scale * self.scale).add_(self.bias).view(*x.shape[:-1], len(self.scale))
 
 
 def whole_numbers(x):

@@ -162,6 +162,8 @@ def features(model, data, device="cpu", precision="fp32", progress=unwatched):
 def read(model, function, data, device, precision, progress):
     """function of each example, [N, ...], with the model in evaluation mode."""
     model.eval()
+    if not len(data):
+        raise UserError("there is no text to read")
     order, found = [], []
     lengths = [len(row) for row in data.encoding["input_ids"]]
     for rows in parallel.deal(progress(by_length(lengths, TOKENS[torch.device(device).type]), len(data))):
@@ -206,6 +208,9 @@ def fit(
     returns     the list of these: epoch, loss, train_seconds, best (the best so far), and with dev its accuracy,
                 macro_f1 and evaluate_seconds
     """
+    for data in (train, dev):
+        if data is not None and (data.labels is None or not len(data)):
+            raise UserError("to train on and to choose by, texts with labels are needed")
     watch, report = watch or (lambda loss, rate: None), report or (lambda figures: None)
     model.to(device)
     begin = time.perf_counter()
@@ -264,7 +269,7 @@ class Frozen:
     def __init__(self, model, train, dev, settings, device="cpu", reading=unwatched):
         self.learner = nn.Sequential(model.dropout, model.classifier)
         how = device, settings.precision, reading
-        self.vectors = [data and features(model, data, *how) for data in (train, dev)]  # [N, D]
+        self.vectors = [None if data is None else features(model, data, *how) for data in (train, dev)]  # [N, D]
         self.labels = torch.tensor(train.labels)
         self.settings, self.device = settings, device
 

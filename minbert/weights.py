@@ -248,6 +248,8 @@ def save_pretrained(model, directory, dtype=None):
     Raises UserError if the files cannot be written, or a number is too large for dtype.
     """
     directory = Path(directory)
+    if not all(value.is_floating_point() for value in model.state_dict().values()):
+        raise UserError(f"{directory}: not written, a model in int8 only predicts: save it before it is quantized")
     tensors = {published_name(name): value.detach().cpu() for name, value in model.state_dict().items()}
     tensors = {name: value.to(dtype or value.dtype).contiguous() for name, value in tensors.items()}
     if "cls.predictions.decoder.weight" in tensors:  # an untied decoder has a bias of its own in Hugging Face's class

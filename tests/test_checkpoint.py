@@ -1,6 +1,7 @@
 """Files that are whole or as they were before, whatever goes wrong while they are written."""
 
 import errno
+import os
 
 import pytest
 import safetensors.torch
@@ -95,3 +96,16 @@ def test_the_weights_are_written_as_safetensors_writes_them(saved, tmp_path):
     safetensors.torch.save_file(tensors, tmp_path / "theirs", metadata={"format": "pt"})
     assert (tmp_path / "theirs").read_bytes() == (saved / "model.safetensors").read_bytes()
     assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    with whole(tmp_path / "link.txt") as new:
+        new.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "new"
+
+    os.mkfifo(tmp_path / "pipe")
+    with whole(tmp_path / "pipe") as new:
+        assert new == tmp_path / "pipe"
+    assert (tmp_path / "pipe").is_fifo()

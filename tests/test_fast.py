@@ -124,6 +124,7 @@ def test_dropout_scales_what_it_keeps_and_does_nothing_in_evaluation():
     assert y.unique().tolist() == pytest.approx([0, 4 / 3])
     assert torch.equal(torch.autograd.grad(y.sum(), x)[0], y)
     assert layer.eval()(x) is x
+    assert not fast.Dropout(1.0)(x).any()
 
 
 @pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this torch has no oneDNN")
@@ -152,6 +153,25 @@ def test_a_model_gives_the_same_vectors_with_and_without_padding(golden, mask):
         assert torch.allclose(ours, theirs * mask[:, :, None], atol=1e-5)
     rows = mask[:, 0].bool()
     assert torch.allclose(quick["pooler_output"][rows], slow["pooler_output"][rows], atol=1e-5)
+
+
+def test_no_token_at_all_and_a_mask_of_another_shape(golden):
+    model, ids = BertModel(golden.config), torch.ones(2, 4, dtype=torch.int64)
+    assert not model(ids, torch.zeros_like(ids), unpad=True)["last_hidden_state"].any()
+    assert model(ids[0:0])["last_hidden_state"].shape[:2] == (0, 4)
+    for unpad in (False, True):
+        with pytest.raises(RuntimeError, match="must match the existing size"):
+            model(ids, torch.ones(2, 3), unpad=unpad)
+
+
+def test_gradients_of_gradients_are_refused_rather_than_wrong(monkeypatch):
+    monkeypatch.setattr(fast, "ONEDNN", hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+    layer, x = fast.Linear(3, 2), torch.ones(4, 3, requires_grad=True)
+    if not fast.ONEDNN:
+        pytest.skip("this torch has no oneDNN")
+    (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
 
 
 def test_a_hidden_token_has_a_vector_unless_it_is_called_padding(golden):

@@ -55,6 +55,12 @@ def test_a_quantized_encoder_is_a_quarter_of_the_size_and_agrees(minilm, shared)
     assert size() < 0.26 * before
 
 
+def test_a_quantized_model_is_not_saved(tiny, tmp_path):
+    with pytest.raises(UserError, match="save it before"):
+        quantize(BertSentClassifier(tiny)).save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_model_on_a_gpu_is_refused(tiny):
     with pytest.raises(UserError, match="on a CPU"):

@@ -488,3 +488,17 @@ def test_a_run_that_is_stopped_leaves_no_result_and_an_old_one_as_it_was(run, mo
     assert run("--text", "new.txt", "--out", "out.csv").status == (130 if error is KeyboardInterrupt else 2)
     assert seen == [True, True, True]
     assert Path("out.csv").read_text() == "old" and not Path("out.csv.new").exists()
+
+
+@pytest.mark.parametrize("content", ["\n" * 50, "id,text\n", "id,text\n\n\n"])
+def test_a_file_without_rows_is_named_and_leaves_no_result(run, content):
+    Path("none.csv").write_text(content)
+    ran = run("--text", "none.csv", "--out", "out.csv")
+    assert (ran.status, ran.out) == (2, "") and "there are no rows to label" in ran.err
+    assert not Path("out.csv").exists()
+
+
+def test_a_file_of_bad_rows_alone_is_named(run):
+    Path("bad.txt").write_bytes(b"\xe4\n\xe4\n")
+    ran = run("--text", "bad.txt", "--skip_bad_rows")
+    assert ran.status == 2 and "2 bad rows" in ran.err and "No row is left" in ran.err

@@ -139,6 +139,17 @@ def test_it_learns_by_heart(tiny, lessons):
     assert predict(model, lessons).argmax(-1).tolist() == lessons.labels
 
 
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+def test_nothing_to_learn_from_or_to_choose_by_is_refused_at_once(tiny, lessons, option):
+    model = BertSentClassifier(tiny.change(option=option))
+    none, unlabelled = Data({name: [] for name in lessons.encoding}, []), Data(lessons.encoding, None)
+    for train_data, dev in ((none, None), (lessons, none), (lessons, unlabelled), (unlabelled, None)):
+        with pytest.raises(UserError, match="texts with labels"):
+            fit(model, train_data, dev, SETTINGS)
+    with pytest.raises(UserError, match="no text to read"):
+        predict(model, none)
+
+
 def test_a_frozen_encoder_lets_only_the_head_learn(tiny, lessons):
     model, history = train(tiny, lessons, option="pretrain", lr=0.3, epochs=60)
     assert history[-1]["loss"] < 0.1 < history[0]["loss"]
