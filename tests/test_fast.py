@@ -277,3 +277,14 @@ def test_and_equals_training_through_the_whole_model(tiny, lessons):
     ]
     assert losses == pytest.approx([figures["loss"] for figures in history], rel=1e-4)
     assert whole.classifier.weight.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, OSError])  # Windows, macOS, another libc
+def test_where_memory_cannot_be_kept_nothing_happens(error, monkeypatch):
+    def missing(name):
+        raise error
+
+    monkeypatch.setattr(fast.ctypes, "CDLL", missing)
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    fast.keep_memory()
+    assert fast.os.environ.pop("THP_MEM_ALLOC_ENABLE") == "1"
