@@ -18,6 +18,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+ALIKE = 4  # so many texts of one length make a group of their own, which needs no padding
 CACHE = 2**16  # scores of a head, B T T, that a group may have: with 12 heads 3 MB
 
 
@@ -55,7 +56,10 @@ def group(lengths, device, most=CACHE):
     """
     start = 0
     while lengths and lengths[0]:
-        size = max(1, most // lengths[0] ** 2) if device.type == "cpu" else len(lengths)
+        size = len(lengths)
+        if device.type == "cpu":
+            size, same = max(1, most // lengths[0] ** 2), lengths.count(lengths[0])
+            size = min(size, same) if same >= ALIKE else size
         rows = [length for length in lengths[:size] if length]
         yield start, rows
         start, lengths = start + sum(rows), lengths[size:]

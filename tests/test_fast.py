@@ -100,6 +100,9 @@ def test_groups_hold_every_text_once_and_no_more_scores_than_fit():
     assert [rows for _, rows in groups] == [[9], [9], [7, 4], [4, 4, 1]]
     assert [start for start, _ in groups] == [0, 9, 18, 29]
     assert [rows for _, rows in fast.group(lengths, torch.device("cuda"), most=100)] == [lengths[:-1]]
+    alike = [5, 5, 5, 5, 5, 4, 4, 3]
+    assert [rows for _, rows in fast.group(alike, torch.device("cpu"), most=1000)] == [[5] * 5, [4, 4, 3]]
+    assert [rows for _, rows in fast.group(alike, torch.device("cpu"), most=75)] == [[5] * 3, [5, 5, 4], [4, 3]]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.999])
