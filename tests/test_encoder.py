@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minbert.encoder import Encoder, EncoderLayer, gelu, gelu_tanh
+from minbert.encoder import ACTIVATIONS, Encoder, EncoderLayer, gelu, gelu_tanh
 from tests.diagnosis import check, wrong_layers
 
 pytestmark = pytest.mark.part4
@@ -83,6 +83,12 @@ def test_gelu_by_hand():
     """x P(Z <= x): 0 at 0, about x for large x, about 0 for small; at 1 it is 0.8413447 = P(Z <= 1)."""
     x = torch.tensor([-10.0, 0.0, 1.0, 10.0])
     assert gelu(x).tolist() == pytest.approx([0.0, 0.0, 0.8413447, 10.0], abs=1e-6)
+
+
+def test_what_a_model_uses_equals_what_is_written_out():
+    x = torch.linspace(-8, 8, 1001)
+    for name, written in (("gelu", gelu), ("gelu_new", gelu_tanh)):
+        assert torch.allclose(ACTIVATIONS[name](x), written(x), atol=1e-6), name
 
 
 def test_the_two_gelus_differ_by_what_is_known():
