@@ -11,7 +11,7 @@ BASE = {  # bert-base-uncased's shape
     "max_position_embeddings": 512,
 }
 MINILM = "all-MiniLM-L6-v2"
-TOKENS = 16384  # of a run, about, whatever the length
+TOKENS = 8192  # of a run, about, whatever the length
 
 
 def cases():
@@ -29,7 +29,7 @@ def cases():
             yield "model", name, task, {"model": model, "length": 64, "texts": 64}
 
 
-def main(runs=2):
+def main(runs=1):
     """Measure all cases, each in a process of its own; print a table of each kind and save them."""
     rows = []
     for kind, value, task, options in cases():
