@@ -180,8 +180,17 @@ def test_a_pooler_that_nobody_reads_does_not_decay(both, tiny, lessons):
     assert torch.equal(weights["bert.pooler.weight"], fresh.bert.pooler.weight)
 
 
+@pytest.fixture
+def one_thread():
+    """As in each of the processes of `both`: the number of threads changes the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("copies", [1, 30])
-def test_each_text_is_predicted_once_and_stands_in_its_place(both, tiny, lessons, copies, monkeypatch):
+def test_each_text_is_predicted_once_and_stands_in_its_place(both, tiny, lessons, copies, one_thread):
     """One batch, which rank 0 reads alone, and several."""
     alone, seen = read(tiny, lessons, copies)
     assert (len(seen) > 1) == (copies > 1)
