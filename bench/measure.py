@@ -40,8 +40,7 @@ class System:
         return json.loads(line)
 
     def close(self):
-        with self.process:  # closes its pipes and waits
-            pass
+        self.process.communicate()  # closes its pipes and waits
         return self.process.returncode
 
     def ask(self, word):

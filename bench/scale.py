@@ -1,15 +1,9 @@
 """Time and memory against the length of texts, the batch, the number of rows, and the size of the model."""
 
 from bench.measure import System, rounded, save, table
+from minbert.config import REQUIRED, Config
 
-BASE = {  # bert-base-uncased's shape
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 512,
-}
+BASE = {name: getattr(Config(), name) for name in REQUIRED}  # bert-base-uncased's shape
 MINILM = "all-MiniLM-L6-v2"
 TOKENS = 8192  # of a run, about, whatever the length
 

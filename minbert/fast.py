@@ -11,6 +11,7 @@ import gc
 import math
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -216,9 +217,7 @@ def keep_memory():
     gc.freeze()  # nor is what was imported searched for garbage again and again
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages if it reads this before it starts
     trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1  # names of malloc.h
-    try:
+    with suppress(AttributeError, OSError, TypeError):  # where there is no glibc
         libc = ctypes.CDLL(None)
         for option in (mmap_threshold, trim_threshold):
             libc.mallopt(option, most)
-    except (AttributeError, OSError, TypeError):  # not glibc
-        pass
