@@ -344,12 +344,18 @@ def shaped(model, length, batch_size=32, texts=256, task="predict", precision="f
     return lambda: timed(work) | {"tokens": texts * length}
 
 
-def flops(folder, path, limit=None, training=False):
-    """Of the encoder on a file's real tokens: two for each weight of a matrix, and attention's."""
+def flops(folder, path, limit=None, training=False, first_only=False):
+    """Of the encoder on a file's real tokens: two for each weight of a matrix, and attention's.
+
+    first_only  in the last layer only keys and values are computed for all tokens, and the rest for each text's first
+    """
     config = BertModel.from_pretrained(folder).config
     size, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     lengths = np.array([len(row) for row in encoding(folder, path, limit)["input_ids"]])
-    forward = layers * (lengths * 2 * (4 * size * size + 2 * size * wide) + 4 * lengths**2 * size).sum()
+    token, whole = 2 * (4 * size * size + 2 * size * wide), layers - 1 if first_only else layers
+    forward = whole * (lengths * token + 4 * lengths**2 * size).sum()
+    if first_only:
+        forward += (lengths * 4 * size * size + token - 4 * size * size + 4 * lengths * size).sum()
     return float(forward) * (3 if training else 1) / lengths.sum()  # for a token
 
 

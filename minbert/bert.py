@@ -117,6 +117,7 @@ class BertModel(Pretrained):
         output_hidden_states=False,
         output_attentions=False,
         unpad=False,
+        first_only=False,
     ):
         """Vectors for each token and one for the whole text.
 
@@ -125,6 +126,7 @@ class BertModel(Pretrained):
         token_type_ids  [B, T], 0 first text, 1 second; None: all first
         causal          True: no token looks at those after it
         unpad           True: the vectors of padding are 0, and cost nothing (otherwise they are of no use, but there)
+        first_only      True: only each text's first vector is asked for, and T of last_hidden_state is 1
         returns         {"last_hidden_state": [B, T, D], "pooler_output": [B, D]} and, on request,
                         "hidden_states": L + 1 times [B, T, D], the embeddings first;
                         "attentions": L times [B, H, T, T], before dropout
@@ -134,6 +136,7 @@ class BertModel(Pretrained):
         attention_mask = attention_mask.expand_as(input_ids)  # fails for another shape
         hidden_states = [] if output_hidden_states else None
         attentions = [] if output_attentions else None
+        shortcut = False
         if causal or output_attentions or not unpad:
             mask = padding_mask(attention_mask)  # [B, 1, 1, T]
             if causal:
@@ -143,8 +146,10 @@ class BertModel(Pretrained):
         else:
             mask = fast.Unpadded(attention_mask)
             pad = mask.pad
+            shortcut = first_only and not output_hidden_states and bool(attention_mask[:, 0].all())
             embedded = self.embeddings(input_ids, token_type_ids, mask)  # [N, D]
-        x = pad(self.encoder(embedded, mask, hidden_states, attentions))  # [B, T, D]
+        x = self.encoder(embedded, mask, hidden_states, attentions, shortcut)  # [B, T, D], or [N, D], or [B, D]
+        x = mask.pad_first(x) if shortcut else pad(x)[:, : 1 if first_only else None]
         output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
         if output_hidden_states:
             output["hidden_states"] = tuple(map(pad, [embedded, *hidden_states]))

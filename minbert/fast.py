@@ -27,7 +27,7 @@ class Unpadded:
     """Where the N real tokens of a batch [B, T] stand, so that their vectors can be kept as rows [N, D].
 
     The rows of N are sorted by the length of their text, longest first, so that texts of about the same length can
-    attend side by side: `groups` says which.
+    attend side by side: `groups` says which. `first` is the row of each text's first token, [B].
 
     attention_mask  [B, T], 1 token, 0 padding
     """
@@ -36,6 +36,7 @@ class Unpadded:
         self.shape = attention_mask.shape
         real = attention_mask.bool()
         lengths, order = real.sum(1).sort(descending=True, stable=True)
+        self.first, self.order = lengths.cumsum(0) - lengths, order
         places = torch.arange(real.numel(), device=real.device).view(self.shape)
         self.positions = places[order][real[order]]  # [N], of [B * T]
         self.groups = [Group(start, rows, real.device) for start, rows in group(lengths.tolist(), real.device)]
@@ -48,6 +49,10 @@ class Unpadded:
         """[N, ...] -> [B, T, ...], 0 where there is no token"""
         padded = x.new_zeros(self.shape.numel(), *x.shape[1:])
         return padded.index_copy(0, self.positions, x).unflatten(0, self.shape)
+
+    def pad_first(self, x):
+        """Vectors of the first tokens alone, [B, D], the longest text's first -> [B, 1, D], in the order of the batch"""
+        return torch.empty_like(x).index_copy(0, self.order, x)[:, None]
 
 
 def group(lengths, device, most=CACHE):
@@ -104,6 +109,17 @@ def attend(query, key, value, heads, unpadded, dropout):
         q, k, v = (group.split(x, heads) for x in (query, key, value))
         mask = None if group.mask is None else group.mask.to(q.dtype)
         mixed.append(group.merge(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=rate)))
+    return torch.cat(mixed)
+
+
+def attend_first(query, key, value, heads, unpadded, dropout):
+    """The same where only the first token of each text looks: query [B, D] -> [B, D]"""
+    mixed, rate = [], dropout.p if dropout.training else 0.0
+    for group, q in zip(unpadded.groups, query.split([group.shape[0] for group in unpadded.groups])):
+        k, v = group.split(key, heads), group.split(value, heads)  # [b, H, t, K]
+        q = q.unflatten(-1, (heads, 1, -1))  # [b, H, 1, K]
+        mask = None if group.mask is None else group.mask.to(q.dtype)
+        mixed.append(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=rate).flatten(1))
     return torch.cat(mixed)
 
 

@@ -51,7 +51,9 @@ class BertSentClassifier(Pretrained):
 
     def features(self, input_ids, attention_mask=None, token_type_ids=None):
         """The same -> what the linear layer reads, before dropout: one vector for each text, [B, D]"""
-        return self.pool(self.bert(input_ids, attention_mask, token_type_ids, unpad=True), attention_mask)
+        first_only = self.config.pooling != "mean"
+        output = self.bert(input_ids, attention_mask, token_type_ids, unpad=True, first_only=first_only)
+        return self.pool(output, attention_mask)
 
     def pool(self, output, attention_mask=None):
         """What BertModel returns -> one vector for each text, [B, D]"""

@@ -158,6 +158,34 @@ def test_a_model_gives_the_same_vectors_with_and_without_padding(golden, mask):
     assert torch.allclose(quick["pooler_output"][rows], slow["pooler_output"][rows], atol=1e-5)
 
 
+@every_mask
+@pytest.mark.parametrize("pooling", ["pooler", "cls"])
+def test_the_last_layer_may_be_asked_for_the_first_token_alone(golden, mask, pooling):
+    model, mask = BertSentClassifier(golden.config.change(pooling=pooling, initializer_range=0.5)), torch.tensor(mask)
+    ids = torch.arange(mask.numel()).view(mask.shape) % golden.config.vocab_size
+    everything = model.bert(ids, mask, unpad=True)
+    first = model.bert(ids, mask, unpad=True, first_only=True)
+    assert first["last_hidden_state"].shape == (len(mask), 1, golden.config.hidden_size)
+    for name in everything:
+        expected = everything[name] if name == "pooler_output" else everything[name][:, :1]
+        assert torch.allclose(first[name], expected, atol=1e-5)
+    learning = [parameter for name, parameter in model.bert.named_parameters() if "pooler" not in name]
+    both = [torch.autograd.grad(model.pool(output).sin().sum(), learning) for output in (first, everything)]
+    for ours, theirs in zip(*both, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_where_only_the_first_token_looks_dropout_keeps_the_mean(rate):
+    mask = torch.ones(64, 50)
+    mask[::2, 30:] = 0
+    unpadded, ones = fast.Unpadded(mask), torch.ones(int(mask.sum()), 8)
+    torch.manual_seed(0)
+    found = fast.attend_first(torch.zeros(64, 8), ones, ones, HEADS, unpadded, nn.Dropout(rate))
+    assert found.mean().item() == pytest.approx(1, abs=0.02)
+    assert (found.std().item() > 0.05) == bool(rate)
+
+
 def test_no_token_at_all_and_a_mask_of_another_shape(golden):
     model, ids = BertModel(golden.config), torch.ones(2, 4, dtype=torch.int64)
     assert not model(ids, torch.zeros_like(ids), unpad=True)["last_hidden_state"].any()
