@@ -51,7 +51,7 @@ class Unpadded:
         return padded.index_copy(0, self.positions, x).unflatten(0, self.shape)
 
     def pad_first(self, x):
-        """Vectors of the first tokens alone, [B, D], the longest text's first -> [B, 1, D], in the order of the batch"""
+        """The vectors of first tokens, [B, D], the longest text's first -> [B, 1, D], in the order of the batch"""
         return torch.empty_like(x).index_copy(0, self.order, x)[:, None]
 
 
