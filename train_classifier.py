@@ -7,14 +7,18 @@
     python train_classifier.py --model bert-base-uncased    another encoder: a folder, or a name (minbert/hub.py)
     python train_classifier.py --eval_only --model runs/flexible-3-0.0001 --test new.txt
                                                             what an earlier run has learnt, on other texts
+    python train_classifier.py --resume runs/flexible-3-0.0001
+                                                            go on with a run that was stopped, or killed
     torchrun --nproc_per_node=2 train_classifier.py         two processes, each with its share of every batch
                                                             (minbert/parallel.py)
 
 Everything goes into one folder (--out): model.safetensors, config.json, vocab.txt, labels.txt, run.json and the
-predictions. Exit status: 0 done, 2 something you can put right, with the reason.
+predictions. A run that Ctrl-C or SIGTERM stops saves its state there first, as it does after each epoch and every few
+minutes. Exit status: 0 done, 2 something you can put right, with the reason, 130 or 143 stopped.
 """
 
 import argparse
+import os
 import sys
 import time
 import warnings
@@ -23,7 +27,7 @@ from pathlib import Path
 import torch
 
 import minbert
-from minbert import cli, dataset, hub, parallel, plots, report, training
+from minbert import checkpoint, cli, dataset, hub, parallel, plots, report, training
 from minbert.cli import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
@@ -36,6 +40,8 @@ from minbert.weights import save_course_checkpoint
 SHIPPED = Path(__file__).parent / "data"
 SHIPPED_LABELS = ("0=negative", "1=positive")
 PARTS = ("train", "dev", "test")
+# Flags that a run is not known by: they may be given, or given again, with --resume.
+OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "save_minutes")
 
 
 def option(text):
@@ -125,7 +131,22 @@ def parse(arguments):
     add("--test_out", metavar="FILE", help="the same for --test")
     add("--filepath", metavar="FILE.pt", help="also write the course kits' one-file checkpoint, for torch.load")
     add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
+    add(
+        "--save_minutes",
+        type=amount,
+        default=10.0,
+        metavar="X",
+        help="save the state of the run this often, besides after each epoch; default: %(default)s",
+    )
+    add(
+        "--resume",
+        metavar="FOLDER",
+        help="go on with the run that was stopped in FOLDER, with the flags it began with; only those of this group "
+        "may be given, and have to be if they are wanted",
+    )
     args = parser.parse_args(arguments)
+    if args.resume:
+        args = resumed(args, parser)
 
     if args.eval_only and (args.train or args.filepath):
         raise UserError("--eval_only does not train: leave --train and --filepath out")
@@ -144,6 +165,73 @@ def parse(arguments):
     if args.plot:
         plots.pyplot()  # better to fail now than after the training
     return args
+
+
+def resumed(args, parser):
+    """The flags with which the run began that is stopped in --resume, and those that were given now."""
+    folder = Path(args.resume)
+    given = [name for name, value in vars(args).items() if value != parser.get_default(name)]
+    if foreign := [f"--{name}" for name in given if name not in OUTPUT or name == "out"]:
+        raise UserError(f"--resume goes on as the run began: leave out {', '.join(foreign)}")
+    if not (folder / checkpoint.STATE).exists():
+        if (folder / "run.json").exists():
+            raise UserError(f"the run in {folder} is done; use it with --eval_only --model {folder} --test FILE")
+        raise UserError(f"{folder} holds no stopped run: there is no {checkpoint.STATE} in it")
+    words = []
+    for name, value in checkpoint.load_facts(folder / checkpoint.STATE)["arguments"].items():
+        if isinstance(value, list):
+            words += [f"--{name}", *value]
+        elif value not in (None, False):
+            words.append(f"--{name}" if value is True else f"--{name}={value}")
+    began = parser.parse_args(words)
+    for name in given:
+        setattr(began, name, getattr(args, name))
+    began.out = args.resume  # wherever it was when the run began
+    return began
+
+
+def facts(args, files, directory, device):
+    """What the result of a run depends on, besides the code: {kind: {name: value}}."""
+    arguments = {name: value for name, value in vars(args).items() if name not in OUTPUT}
+    for name in (*PARTS, "model"):  # so that the run goes on from anywhere
+        if arguments[name] and os.path.exists(arguments[name]):
+            arguments[name] = os.path.abspath(arguments[name])
+    arguments["labels"] = arguments["labels"] and list(arguments["labels"])
+    model = {}
+    for path in sorted(directory.iterdir()):
+        if path.name in (*hub.WEIGHTS, "config.json", "vocab.txt"):
+            with open(path, "rb") as file:
+                model[path.name] = hub.digest(file)
+    return {
+        "arguments": arguments,
+        "data": {part: file.sha256 for part, file in files.items()},
+        "model": model,
+        "versions": report.versions(),
+        "machine": {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(device)},
+    }
+
+
+def check_state(args, folder, known):
+    """Raise UserError if --resume finds another run in the folder than it should, or anything else a stopped one."""
+    state = folder / checkpoint.STATE
+    if args.resume:
+        compare(checkpoint.load_facts(state), known)
+    elif state.exists() and not args.eval_only:
+        way = f"go on with --resume {folder}, name another --out, or delete {state} to begin again"
+        raise UserError(f"{folder} holds a stopped run: {way}")
+
+
+def compare(began, now):
+    """Warn of what is not as it was when the run began. Raises UserError if it cannot be the same run any more."""
+    where = {"data": "the file of --{}", "model": "the model's {}", "machine": "the number of {}"}
+    for kind, hard in (("data", True), ("model", True), ("versions", False), ("machine", False)):
+        changed = [name for name in now[kind] if now[kind][name] != began[kind].get(name)]
+        if hard and changed:
+            names = " and ".join(where[kind].format(name) for name in changed)
+            raise UserError(f"--resume: {names} changed since the run began: put it back, or begin again")
+        for name in changed:
+            was = f"{name} was {began[kind].get(name)} when the run began, and is {now[kind][name]} now"
+            report.warn(f"{was}: the result will be as good, but not the same to the last bit")
 
 
 def read_data(args, directory):
@@ -234,22 +322,54 @@ def warn_before_training(args, files, ids, labels, model, tokenizer, settings):
         report.warn(f"a warm-up of {warmup} steps in a run of {total}: the learning rate never reaches its highest")
 
 
-def train(args, model, data, settings, device):
-    """Fit the model and show how it goes. Returns the figures of each epoch."""
+def train(args, model, files, data, settings, device, folder, known, stop):
+    """Fit the model and show how it goes. Returns the figures of each epoch.
+
+    known  facts, of this run
+    stop   a checkpoint.Stop
+    """
     steps, _, warmup = settings.steps(len(data["train"]))
     default = "" if args.lr else f", the default for {model.config.option}"
     print(
         f"training: {args.epochs} epochs of {steps} batches of up to {args.batch_size}; AdamW, learning rate "
         f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
     )
-    show = report.Progress(args.epochs, steps)
-    watching = show.bars, show.watch, show.line, report.reading
-    return training.fit(model, data["train"], data.get("dev"), settings, device, *watching)
+    show, state = report.Progress(args.epochs, steps), folder / checkpoint.STATE
+    run = training.Run(model, data["train"], data.get("dev"), settings, device, stoppable(stop))
+    stop.advice = f"; go on with: python train_classifier.py --resume {report.short(folder)}"
+    if args.resume:
+        tensors, saved = checkpoint.load_state(state)
+        run.restore(tensors, saved["done"])
+        print(f"going on after epoch {len(run.done['epochs'])} and {run.done['steps']} batches")
+        for figures in run.done["epochs"]:
+            show.line(figures)
+    keeper = checkpoint.Keeper(state, run.state, known, args.save_minutes, stop)
+
+    def step(loss, rate):
+        show.watch(loss, rate)
+        keeper.step()
+
+    def epoch(figures):
+        show.line(figures)
+        keeper.save()
+        keeper.step()
+
+    try:
+        return run.go(show.bars, step, epoch, stoppable(keeper))
+    except training.NotFinite as error:
+        lines = ", ".join(str(files["train"].lines[row]) for row in error.rows)
+        saved = f"; the last good state is kept: --resume {report.short(folder)}" if state.exists() else ""
+        raise UserError(f"{error}. It came from lines {lines} of {args.train}{saved}") from None
 
 
-def evaluate(args, part, model, examples, data, labels, device, folder):
+def stoppable(stop):
+    """report.reading, with a stop between two batches."""
+    return lambda stream, total: report.reading(stop.watch(stream), total)
+
+
+def evaluate(args, part, model, examples, data, labels, device, folder, stop):
     """Predict one file, write the predictions, and print and return its scores (None without gold labels)."""
-    logits = training.predict(model, data, device, args.precision, report.reading)
+    logits = training.predict(model, data, device, args.precision, stoppable(stop))
     probabilities = logits.softmax(-1)
     if not parallel.writer():
         return None
@@ -311,28 +431,34 @@ def main(arguments):
     if parallel.writer():
         report.prepare(folder, [*(file.path for file in files.values()), *directory.iterdir()], outputs)
 
-    begin = time.perf_counter()
-    longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
-    data = encode(tokenizer, files, ids, longest)
-    seconds = {"tokenise": time.perf_counter() - begin}
-    warn_before_training(args, files, ids, labels, model, tokenizer, settings)
-    history = train(args, model, data, settings, device) if settings else []
-    if history and parallel.writer():
-        save(args, folder, model, tokenizer, labels, history)
-    seconds["train"] = sum(figures["train_seconds"] for figures in history)
+    with checkpoint.claim(folder), checkpoint.Stop() as stop:
+        known = facts(args, files, directory, device)
+        check_state(args, folder, known)
+        begin = time.perf_counter()
+        longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+        data = encode(tokenizer, files, ids, longest)
+        seconds = {"tokenise": time.perf_counter() - begin}
+        warn_before_training(args, files, ids, labels, model, tokenizer, settings)
+        history = train(args, model, files, data, settings, device, folder, known, stop) if settings else []
+        if history and parallel.writer():
+            save(args, folder, model, tokenizer, labels, history)
+        seconds["train"] = sum(figures["train_seconds"] for figures in history)
 
-    begin = time.perf_counter()
-    scores = {
-        part: evaluate(args, part, model.to(device), files[part], data[part], labels, device, folder)
-        for part in ("dev", "test")
-        if part in data
-    }
-    if not parallel.writer():
-        return
-    seconds["evaluate"] = time.perf_counter() - begin + sum(figures.get("evaluate_seconds", 0) for figures in history)
-    report.write_run(folder, args, settings, device, model, labels, files, history, scores, seconds)
+        begin = time.perf_counter()
+        scores = {
+            part: evaluate(args, part, model.to(device), files[part], data[part], labels, device, folder, stop)
+            for part in ("dev", "test")
+            if part in data
+        }
+        if not parallel.writer():
+            return
+        evaluating = sum(figures.get("evaluate_seconds", 0) for figures in history)
+        seconds["evaluate"] = time.perf_counter() - begin + evaluating
+        report.write_run(folder, args, settings, device, model, labels, files, history, scores, seconds)
+        if settings:  # the run is done
+            (folder / checkpoint.STATE).unlink()
     print("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
-    written = sorted(file.name for file in folder.iterdir() if file.stat().st_mtime >= began - 1)
+    written = sorted(file.name for file in folder.glob("[!.]*") if file.stat().st_mtime >= began - 1)
     print(f"written to {report.short(folder)}: {', '.join(written)}")
     if history:
         print(f"use it: python train_classifier.py --eval_only --model {report.short(folder)} --test FILE")

@@ -1,12 +1,20 @@
-"""What survives a crash or a full disk: a file is there as a whole, or as it was before."""
+"""What survives a crash or a full disk: files that are there as a whole or as they were, and runs that go on."""
 
+import json
 import os
+import signal
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
+import filelock
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
 
+from minbert import parallel
 from minbert.errors import UserError
+
+STATE = "state.safetensors"  # in a run's folder, as long as the run is not done
 
 
 @contextmanager
@@ -27,8 +35,139 @@ def whole(path):
         with open(new, "r+b") as file:
             os.fsync(file.fileno())
         new.replace(final)
+        if os.name == "posix":  # the name is in the folder, which is flushed by itself
+            flush_folder(final.parent)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     finally:
         with suppress(OSError):
             new.unlink()
+
+
+def flush_folder(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def claim(folder):
+    """The right to write into a folder. Raises UserError if another run has it."""
+    if not parallel.writer():
+        yield
+        return
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"another run is writing into {folder}: wait for it, or name another folder with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no file that is open
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
+def save_state(path, tensors, facts):
+    """Write tensors and what JSON can hold in one file, which is whole, or the one before."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with whole(path) as new:
+        safetensors.torch.save_file(tensors, new, metadata={"facts": json.dumps(facts)})
+
+
+def load_facts(path):
+    """The facts of what save_state wrote."""
+    with reading(path), safe_open(path, framework="pt") as file:
+        return dict(json.loads(file.metadata()["facts"]))
+
+
+def load_state(path):
+    """What save_state wrote: tensors and facts."""
+    with reading(path):
+        return safetensors.torch.load_file(path), load_facts(path)
+
+
+@contextmanager
+def reading(path):
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is not the state of a run ({error})") from None
+
+
+class Stopped(Exception):
+    """What was asked to stop has stopped: the number of the signal that asked, and what to say."""
+
+
+class Stop:
+    """A context in which Ctrl-C and SIGTERM are noted, so that the step can be finished; a second one ends at once.
+
+    asked   the signal that came, 0 as long as none did
+    advice  what a person should hear when it has stopped
+    """
+
+    SIGNALS, advice = (signal.SIGINT, signal.SIGTERM), ""
+
+    def __enter__(self):
+        self.asked, self.before = 0, {number: signal.signal(number, self.note) for number in self.SIGNALS}
+        return self
+
+    def note(self, number, frame):
+        self.asked = number
+        if parallel.size() == 1:  # torchrun sends what the terminal has sent already, and ends what takes too long
+            for each in self.SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def watch(self, stream, save=lambda: None):
+        """The stream, with a stop between two of its items. Several processes, of which each has a stream, do not stop.
+
+        save  called before it stops
+        """
+        for item in stream:
+            if self.asked and parallel.size() == 1:
+                save()
+                raise Stopped(self.asked, self.advice)
+            yield item
+
+
+class Keeper:
+    """Saves the state of a run whenever it is due, and when the run is to stop.
+
+    path     of the file
+    state    called for the tensors and what JSON can hold
+    facts    what it depends on, saved with it
+    minutes  between two saves
+    stop     a Stop
+    """
+
+    def __init__(self, path, state, facts, minutes, stop):
+        self.path, self.state, self.facts, self.stop = path, state, facts, stop
+        self.seconds, self.last = 60 * minutes, time.monotonic()
+
+    def save(self):
+        tensors, done = self.state()
+        if parallel.writer():
+            save_state(self.path, tensors, self.facts | {"done": done})
+        self.last = time.monotonic()
+
+    def step(self):
+        """To be called between two steps, by all processes alike. Raises Stopped, if the run is to stop."""
+        due = time.monotonic() - self.last >= self.seconds
+        asked = parallel.highest(self.stop.asked or int(due))
+        if asked:
+            self.save()
+        if asked > 1:
+            raise Stopped(asked, self.stop.advice)
+
+    def watch(self, stream):
+        """The stream, with a stop between two of its items."""
+        return self.stop.watch(stream, self.save)

@@ -9,6 +9,7 @@ import sys
 import torch
 
 from minbert import fast
+from minbert.checkpoint import Stopped
 from minbert.errors import UserError
 from minbert.tokenizer import BertTokenizer
 
@@ -69,7 +70,8 @@ def load_tokenizer(name, directory, config):
 
 
 def run(main):
-    """Call main with the command line's words. Returns the exit status: 0 done, 2 something the user can put right.
+    """Call main with the command line's words. Returns the exit status: 0 done, 2 something the user can put right, 130
+    or 143 stopped by a signal.
 
     Mistakes are one line on stderr, without a traceback.
     """
@@ -92,6 +94,10 @@ def run(main):
     except OSError as error:  # a full disk, say
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        number, advice = stopped.args
+        print(f"\nstopped{advice}", file=sys.stderr)
+        return 128 + number
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130

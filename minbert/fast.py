@@ -2,6 +2,7 @@
 
 Unpadded   a batch without its padding: everything but attention works on real tokens alone
 attend     attention.attend, text by text or a few of about the same length at once
+UsedRows   an embedding without the rows that training does not read
 Linear     nn.Linear, with the faster of torch's two libraries for multiplying matrices
 Dropout    nn.Dropout, with cheaper random numbers
 """
@@ -11,7 +12,7 @@ import gc
 import math
 import os
 import platform
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -162,6 +163,50 @@ def keep(shape, rate):
     size = math.prod(shape)
     bits = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
     return bits.view(torch.int16)[:size].view(shape) >= round(rate * 65536) - 32768
+
+
+class UsedRows:
+    """Training on those rows of an embedding alone that occur in the data.
+
+    The others have no gradient. AdamW would go through all of them in each step to multiply them by
+    1 - lr * weight_decay; `decay` does that once, by the product of many steps.
+
+    embedding  nn.Embedding
+    ids        those that occur, in any order
+    """
+
+    def __init__(self, embedding, ids):
+        self.embedding, self.whole = embedding, embedding.weight
+        occurs = torch.zeros(len(self.whole), dtype=torch.bool)
+        occurs[torch.tensor(list(set(ids)), dtype=torch.int64)] = True
+        self.ids = occurs.nonzero().squeeze(1).to(self.whole.device)  # [U]
+        self.numbers = occurs.cumsum(0) - 1  # id -> row of the used ones, for ids that occur
+        self.used = nn.Parameter(self.whole.detach()[self.ids], self.whole.requires_grad)  # [U, D]
+
+    @contextmanager
+    def alone(self):
+        """The context in which the embedding consists of the used rows, under their new numbers."""
+        with torch.no_grad():
+            self.used.copy_(self.whole[self.ids])
+        self.embedding.weight = self.used
+        try:
+            yield
+        finally:
+            self.put_back()
+            self.embedding.weight = self.whole
+
+    @torch.no_grad()
+    def put_back(self):
+        """What the used rows have learnt goes into the whole."""
+        if self.embedding.weight is self.used:
+            self.whole[self.ids] = self.used
+
+    @torch.no_grad()
+    def decay(self, factor):
+        """Multiply the rows that are not used, in place."""
+        kept = self.whole[self.ids]
+        self.whole.mul_(factor)
+        self.whole[self.ids] = kept
 
 
 def mkl_is_slow():

@@ -129,6 +129,15 @@ def mean(number):
     return number / size()
 
 
+def highest(number):
+    """The highest of the processes' whole numbers."""
+    if size() == 1:
+        return number
+    number = torch.tensor(number)
+    distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return number.item()
+
+
 def deal(stream):
     """Those items of a stream that are this process's; together the processes have each one once."""
     return islice(stream, rank(), None, size())

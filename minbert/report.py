@@ -94,9 +94,10 @@ class Progress:
     def __init__(self, epochs, steps):
         self.epochs, self.steps, self.bar = epochs, steps, None
 
-    def bars(self, stream, epoch):
+    def bars(self, stream, epoch, done):
         name = f"epoch {epoch}/{self.epochs}"
-        self.bar = tqdm(stream, total=self.steps, desc=name, unit="batch", leave=False, disable=None)
+        options = {"total": self.steps, "initial": done, "desc": name, "unit": "batch"}
+        self.bar = tqdm(stream, leave=False, disable=None, **options)
         return self.bar
 
     def watch(self, loss, rate):

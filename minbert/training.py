@@ -1,9 +1,11 @@
-"""One epoch, an evaluation, a run. Returns numbers and prints nothing."""
+"""A step, an evaluation, a run that can be stopped and gone on with. Returns numbers and prints nothing."""
 
 import copy
+import itertools
 import math
 import random
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minbert import parallel
+from minbert import fast, parallel
 from minbert.batch import batches, by_length, epoch_order, make_batch
 from minbert.errors import UserError
 from minbert.metrics import score
@@ -58,6 +60,12 @@ class Data:
         return len(self.encoding["input_ids"])
 
 
+class NotFinite(UserError):
+    """A loss or a gradient is NaN or infinite; `rows`, if known, are the examples of the batch."""
+
+    rows = ()
+
+
 def set_seed(seed):
     """Seed every generator that a run draws from."""
     random.seed(seed)
@@ -99,7 +107,7 @@ def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0, precisio
 
     batch    a Batch, or any tuple of what the model is called with and the labels; of several processes all pass the
              whole batch, and each reads its share
-    Raises UserError before any weight moves if the loss is not finite.
+    Raises NotFinite before any weight moves if the loss or its gradient is not finite.
     """
     rows, factor = parallel.share(batch[-1], weight)  # alone: all of them, and 1
     *inputs, labels = (tensor[rows] for tensor in batch)
@@ -107,14 +115,12 @@ def train_step(model, batch, optimizer, weight=None, max_grad_norm=1.0, precisio
         logits = model(*inputs)  # [B, C]
     loss = factor * F.cross_entropy(logits.float(), labels, weight=weight)
     whole = parallel.mean(loss)
-    if not whole.isfinite():
-        raise UserError(
-            f"the loss is {whole.item()}: training stopped before it could spoil the weights. A lower --lr helps"
-        )
     optimizer.zero_grad()
     loss.backward()
-    if max_grad_norm:
-        clip(model.parameters(), max_grad_norm)
+    slope = clip(model.parameters(), max_grad_norm or math.inf)
+    if not (whole.isfinite() and slope.isfinite()):
+        what = f"the loss is {whole.item():g}, its gradient is {slope.item():g} long"
+        raise NotFinite(f"{what}: training stopped before it could spoil the weights. A lower --lr helps")
     optimizer.step()
     return whole.item()
 
@@ -124,19 +130,13 @@ def train_epoch(
 ):
     """One pass over the batches of stream, each with the next learning rate of rates.
 
-    watch    called with each batch's loss and rate
-    returns  the mean loss of an example (with weight: of the batches' weighted means)
+    watch  called after each batch with its loss and rate
     """
     model.train()
-    loss_sum, examples = 0.0, 0
     for batch, rate in zip(stream, rates):  # stream first: at its end no rate of the next epoch is lost
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = train_step(model, batch, optimizer, weight, max_grad_norm, precision)
-        watch(loss, rate)
-        loss_sum += loss * len(batch.labels)
-        examples += len(batch.labels)
-    return loss_sum / examples
+        watch(train_step(model, batch, optimizer, weight, max_grad_norm, precision), rate)
 
 
 def unwatched(stream, total=None):
@@ -185,66 +185,166 @@ class FeatureBatch(NamedTuple):
         return FeatureBatch(*(tensor.to(device) for tensor in self))
 
 
-def fit(
-    model,
-    train,
-    dev,
-    settings,
-    device="cpu",
-    progress=lambda stream, epoch: stream,
-    watch=None,
-    report=None,
-    reading=unwatched,
-):
+def fit(model, train, dev, settings, device="cpu", **watching):
     """Train for settings.epochs; leave in the model the weights of the epoch best on dev, or without dev the last.
 
-    A frozen encoder gives the same vectors in each epoch, so it reads each text once, and the head learns from them.
-
     train, dev  Data; dev may be None
-    progress    wraps the batches of an epoch, to show them pass
-    watch       called with each batch's loss and learning rate
-    report      called with each epoch's figures, a dict, as soon as they are known
-    reading     `progress` of `predict`, where texts are read that nothing is learnt from
-    returns     the list of these: epoch, loss, train_seconds, best (the best so far), and with dev its accuracy,
-                macro_f1 and evaluate_seconds
+    watching    as in Run.go
+    returns     the list of the epochs' figures, dicts: epoch, loss, train_seconds, best (the best so far), and with dev
+                its accuracy, macro_f1 and evaluate_seconds
     """
-    for data in (train, dev):
-        if data is not None and (data.labels is None or not len(data)):
-            raise UserError("to train on and to choose by, texts with labels are needed")
-    watch, report = watch or (lambda loss, rate: None), report or (lambda figures: None)
-    model.to(device)
-    begin = time.perf_counter()
-    way = (Frozen if model.config.option == "pretrain" else Flexible)(model, train, dev, settings, device, reading)
-    learner = way.learner
-    _, total, warmup = settings.steps(len(train))
-    student = parallel.wrap(learner, settings.seed)
-    optimizer = fused_adamw(parameter_groups(learner, settings.weight_decay), settings.lr)
-    rates = (settings.lr * SCHEDULES[settings.schedule](step, warmup, total) for step in range(total))
-    classes = model.config.num_labels
-    weight = class_weights(train.labels, classes).to(device) if settings.balanced else None
-    history, best = [], None
-    for epoch in range(1, settings.epochs + 1):
-        stream = way.batches(epoch_order(len(train), settings.seed, epoch))
-        stream = (batch.to(device) for batch in progress(stream, epoch))
-        limits = settings.max_grad_norm, settings.precision
-        loss = train_epoch(student, stream, optimizer, rates, weight, *limits, watch)
-        figures = {"epoch": epoch, "loss": loss, "train_seconds": time.perf_counter() - begin, "best": True}
+    return Run(model, train, dev, settings, device, watching.get("reading", unwatched)).go(**watching)
+
+
+class Run:
+    """The training of a classifier, as `fit` does it, that can be stopped after any step and gone on with elsewhere.
+
+    A frozen encoder gives the same vectors in each epoch, so it reads each text once, and the head learns from them.
+    What a step reads depends on the seed and its number alone, and `state` is all else that it needs.
+    """
+
+    def __init__(self, model, train, dev, settings, device="cpu", reading=unwatched):
+        for data in (train, dev):
+            if data is not None and (data.labels is None or not len(data)):
+                raise UserError("to train on and to choose by, texts with labels are needed")
         begin = time.perf_counter()
+        self.model, self.settings, self.device = model.to(device), settings, torch.device(device)
+        self.train, self.dev = train, dev
+        self.way = (Frozen if model.config.option == "pretrain" else Flexible)(
+            model, train, dev, settings, device, reading
+        )
+        with self.way.learning():
+            self.student = parallel.wrap(self.way.learner, settings.seed)
+            self.moving = {name: weight for name, weight in self.way.learner.named_parameters() if weight.requires_grad}
+            self.optimizer = fused_adamw(parameter_groups(self.way.learner, settings.weight_decay), settings.lr)
+        self.best = {}  # the weights of the epoch best on dev
+        self.done = {"epochs": [], "steps": 0, "loss": 0.0, "decay": 1.0, "seconds": time.perf_counter() - begin}
+
+    def go(self, progress=lambda stream, epoch, steps: stream, watch=None, report=None, reading=unwatched):
+        """Train to the end. Returns the list of the epochs' figures.
+
+        progress  wraps the batches of an epoch, of which so many steps are done, to show them pass
+        watch     called with each batch's loss and learning rate, after the step
+        report    called with each epoch's figures, as soon as they are known
+        reading   `progress` of `predict`, where texts are read that nothing is learnt from
+        """
+        watch, report = watch or (lambda loss, rate: None), report or (lambda figures: None)
+        while len(self.done["epochs"]) < self.settings.epochs:
+            self.learn(progress, watch)
+            self.judge(reading)
+            report(self.done["epochs"][-1])
+        if self.best:
+            self.way.learner.load_state_dict(self.best)
+        self.model.eval()
+        return self.done["epochs"]
+
+    def learn(self, progress, watch):
+        """The steps of an epoch that are not done yet."""
+        done, size, settings = self.done, len(self.train), self.settings
+        epoch, number = len(done["epochs"]) + 1, settings.batch_size
+        steps, total, warmup = settings.steps(size)
+        order = epoch_order(size, settings.seed, epoch)
+        schedule = SCHEDULES[settings.schedule]
+        rates = (
+            settings.lr * schedule(step, warmup, total) for step in range((epoch - 1) * steps + done["steps"], total)
+        )
+        weight = None
+        if settings.balanced:
+            weight = class_weights(self.train.labels, self.model.config.num_labels).to(self.device)
+        clock = time.perf_counter()
+
+        def count(loss, rate):
+            nonlocal clock
+            done["loss"] += loss * len(order[done["steps"] * number :][:number])
+            done["steps"] += 1
+            done["decay"] *= 1 - rate * settings.weight_decay
+            clock, begin = time.perf_counter(), clock
+            done["seconds"] += clock - begin
+            watch(loss, rate)
+
+        stream = progress(self.way.batches(order[done["steps"] * number :]), epoch, done["steps"])
+        stream = (batch.to(self.device) for batch in stream)
+        try:
+            with self.way.learning():
+                limits = settings.max_grad_norm, settings.precision
+                train_epoch(self.student, stream, self.optimizer, rates, weight, *limits, count)
+        except NotFinite as error:
+            error.rows = order[done["steps"] * number :][:number].tolist()
+            raise
+
+    def judge(self, reading):
+        """What an epoch has brought, its figures; and whether its weights are the best so far."""
+        done, dev, begin = self.done, self.dev, time.perf_counter()
+        self.way.decay(done["decay"])
+        done["decay"] = 1.0
+        figures = {"epoch": len(done["epochs"]) + 1, "loss": done["loss"] / len(self.train)}
+        figures |= {"train_seconds": done["seconds"], "best": True}
         if dev is not None:
-            predicted = way.predict().argmax(-1).tolist()
-            scores = score(dev.labels, predicted, [str(id) for id in range(classes)])
+            predicted = self.way.predict(reading).argmax(-1).tolist()
+            scores = score(dev.labels, predicted, [str(id) for id in range(self.model.config.num_labels)])
             figures |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
             figures["evaluate_seconds"] = time.perf_counter() - begin
-            figures["best"] = best is None or scores.accuracy > best[0]
+            figures["best"] = all(scores.accuracy > epoch["accuracy"] for epoch in done["epochs"])
             if figures["best"]:
-                best = (scores.accuracy, copy.deepcopy(learner.state_dict()))
-        history.append(figures)
-        report(figures)
-        begin = time.perf_counter()
-    if best:
-        learner.load_state_dict(best[1])
-    model.eval()
-    return history
+                self.best = copy.deepcopy(self.way.weights())
+        done |= {"epochs": [*done["epochs"], figures], "steps": 0, "loss": 0.0, "seconds": 0.0}
+
+    def state(self):
+        """All that this process needs to go on from here: {name: tensor}, and a dict that JSON can hold.
+
+        To be asked for between two steps. Of several processes each has to ask.
+        """
+        tensors = under("weight", self.way.weights()) | under("best", self.best)
+        for name, weight in self.moving.items():
+            tensors |= under(f"optimizer/{name}", self.optimizer.state[weight])
+        for rank, states in enumerate(parallel.gather([random_states(self.device)])):
+            tensors |= under(f"random/{rank}", states)
+        return tensors, copy.deepcopy(self.done)
+
+    def restore(self, tensors, done):
+        """Go on from what `state` returned. Raises UserError if it is not the state of such a run."""
+        weights, best = self.way.weights(), part("best", tensors)
+        fitting = under("weight", weights) | (under("best", weights) if best else {})
+        for name, weight in self.moving.items():
+            moments = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}  # names of torch's AdamW
+            if part(f"optimizer/{name}", tensors):  # none, if nothing reads this weight: a pooler's, say
+                fitting |= under(f"optimizer/{name}", moments)
+        random = part(f"random/{parallel.rank()}", tensors)
+        for name, state in random_states(self.device).items():
+            fitting[f"random/{parallel.rank()}/{name}"] = state
+        shapes = [
+            {name: tensor.shape for name, tensor in each.items() if name in fitting or not name.startswith("random/")}
+            for each in (tensors, fitting)
+        ]
+        if shapes[0] != shapes[1] or done.keys() != self.done.keys():
+            raise UserError("the saved state does not fit this run")
+        self.way.learner.load_state_dict(part("weight", tensors))
+        for name, weight in self.moving.items():
+            moments = part(f"optimizer/{name}", tensors).items()
+            self.optimizer.state[weight] = {moment: value.to(weight.device) for moment, value in moments}
+        self.best, self.done = best, done
+        set_random_states(random)
+
+
+def under(prefix, tensors):
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def part(prefix, tensors):
+    """What `under` has put there."""
+    prefix += "/"
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def random_states(device):
+    """Of the generators that dropout draws from, {"cpu": tensor} and the device's."""
+    states = {"cpu": torch.get_rng_state()}
+    return states if device.type == "cpu" else states | {device.type: torch.get_device_module(device).get_rng_state()}
+
+
+def set_random_states(states):
+    for device, state in states.items():
+        (torch if device == "cpu" else torch.get_device_module(device)).set_rng_state(state)
 
 
 class Flexible:
@@ -252,15 +352,30 @@ class Flexible:
 
     def __init__(self, model, train, dev, settings, device="cpu", reading=unwatched):
         self.learner, self.train, self.dev, self.settings = model, train, dev, settings
-        self.how = device, settings.precision, reading
+        self.how = device, settings.precision
+        self.rows = fast.UsedRows(model.bert.embeddings.token, itertools.chain(*train.encoding["input_ids"]))
 
     def batches(self, order):
         """The training examples in this order, as batches."""
-        return batches(self.train.encoding, self.train.labels, order, self.settings.batch_size)
+        for batch in batches(self.train.encoding, self.train.labels, order, self.settings.batch_size):
+            yield batch._replace(input_ids=self.rows.numbers[batch.input_ids])
 
-    def predict(self):
+    def learning(self):
+        """The context in which steps are done."""
+        return self.rows.alone()
+
+    def decay(self, factor):
+        """What the steps of an epoch do to weights that none of them reads."""
+        self.rows.decay(factor)
+
+    def weights(self):
+        """The weights as they are, {name: tensor}."""
+        self.rows.put_back()
+        return self.learner.state_dict() | {"bert.embeddings.token.weight": self.rows.whole.detach()}
+
+    def predict(self, reading=unwatched):
         """Logits [N, C] of the dev examples."""
-        return predict(self.learner, self.dev, *self.how)
+        return predict(self.learner, self.dev, *self.how, reading)
 
 
 class Frozen:
@@ -277,8 +392,17 @@ class Frozen:
         for rows in torch.from_numpy(order).split(self.settings.batch_size):
             yield FeatureBatch(self.vectors[0][rows], self.labels[rows])
 
+    def learning(self):
+        return nullcontext()
+
+    def decay(self, factor):
+        pass
+
+    def weights(self):
+        return self.learner.state_dict()
+
     @torch.no_grad()
-    def predict(self):
+    def predict(self, reading=unwatched):
         self.learner.eval()
         with autocast(self.device, self.settings.precision):
             return self.learner(self.vectors[1].to(self.device)).float().cpu()
