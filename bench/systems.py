@@ -226,14 +226,17 @@ def train(folder, path, batch_size, steps, precision="fp32", **options):
     labels = dataset.LabelSet.collect(examples := dataset.read(path)).ids(examples)
     order = epoch_order(len(labels), 0, 1)[: steps * batch_size]
     model = BertSentClassifier.from_pretrained(folder)
-    data = list(batches(rows, labels, order, batch_size))
+    settings = training.Settings(epochs=1, batch_size=batch_size, lr=5e-5)
+    way = training.Flexible(model, training.Data(rows, labels), None, settings)
+    data = list(way.batches(order))
     torch.manual_seed(0)
 
     def run():
-        optimizer = fused_adamw(parameter_groups(model, 0.0), 5e-5)
         rates, losses = (5e-5 * linear(step, 0, steps) for step in range(steps)), []
         options = {"precision": precision, "watch": lambda loss, rate: losses.append(loss)}
-        figures = timed(lambda: training.train_epoch(model, data, optimizer, rates, **options))
+        with way.learning():
+            optimizer = fused_adamw(parameter_groups(model, 0.0), 5e-5)
+            figures = timed(lambda: training.train_epoch(model, data, optimizer, rates, **options))
         return figures | {"tokens": sum(int(batch.attention_mask.sum()) for batch in data), "losses": losses}
 
     return run

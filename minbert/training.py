@@ -389,7 +389,8 @@ class Frozen:
         self.settings, self.device = settings, device
 
     def batches(self, order):
-        for rows in torch.from_numpy(order).split(self.settings.batch_size):
+        for start in range(0, len(order), self.settings.batch_size):
+            rows = torch.from_numpy(order[start : start + self.settings.batch_size])
             yield FeatureBatch(self.vectors[0][rows], self.labels[rows])
 
     def learning(self):
