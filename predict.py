@@ -34,8 +34,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minbert import cli, hub, report, stream, training
+from minbert import cli, hub, report, selftest, stream, training
 from minbert.checkpoint import whole
+from minbert.config import Config
 from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
 from minbert.int8 import quantize
@@ -44,7 +45,7 @@ LISTED = 20  # bad rows
 
 
 def shard(text):
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"{text} is not I/N, part I of N, such as 2/8")
     return int(match[1]), int(match[2])
@@ -76,18 +77,25 @@ def parse(arguments):
     return args
 
 
-@contextmanager
-def result(path, inputs):
-    """The stream to write to. Raises UserError at once if it cannot be written or would overwrite one of the inputs."""
+def check(path, inputs):
+    """Raise UserError if the result cannot be written to path, or would overwrite one of the inputs."""
     if path == "-":
-        sys.stdout.reconfigure(encoding="utf-8", newline="")
-        yield sys.stdout
         return
     taken = {Path(input).resolve() for input in inputs}
     if taken & {Path(path).resolve(), Path(path + ".new").resolve()}:
         raise UserError(f"{path} would overwrite what is read here: give another file with --out")
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder: --out should be a file")
+    report.writable(path)
+
+
+@contextmanager
+def result(path):
+    """The stream to write to."""
+    if path == "-":
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+        yield sys.stdout
+        return
     with whole(path) as new, open(new, "w", newline="", encoding="utf-8") as file:
         yield file
 
@@ -175,13 +183,18 @@ def label(args, rows, model, tokenizer, device, file):
 
 def main(arguments):
     args = parse(arguments)
-    device = training.pick_device(args.device)
+    if args.text != "-":
+        cli.readable(args.text)
+    device = selftest.pick_device(args.device)
     form, rows = stream.read(args.text, args.text_column)
     if form in ("pipes", "label-last"):
         report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
     directory = hub.find(args.model)
-    with result(args.out, [args.text, *directory.iterdir()]) as file:
-        model, tokenizer = load_model(args, directory, device)
+    check(args.out, [args.text, *directory.iterdir()])
+    cli.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
+    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=False)
+    model, tokenizer = load_model(args, directory, device)
+    with result(args.out) as file:
         part, parts = args.shard
         label(args, islice(rows, part - 1, None, parts), model, tokenizer, device, file)
     if args.out != "-":

@@ -22,11 +22,12 @@ import torch
 from tqdm import tqdm
 
 import minbert
-from minbert import cli, corpus, dataset, hub, plots, pretraining, report, training, vocabulary
+from minbert import cli, corpus, dataset, hub, plots, pretraining, report, selftest, training, vocabulary
 from minbert.bert import BertModel
 from minbert.checkpoint import whole
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.format import FORMAT, KEY, check_format
 from minbert.heads import BertForMaskedLM, BertForPreTraining
 from minbert.teacher import Teacher
 from minbert.tokenizer import SPECIAL, BertTokenizer
@@ -271,6 +272,7 @@ def show(figures):
 def write_record(folder, args, text=None, history=(), finished=False):
     """pretraining.json: what was asked, on what, with what, and, once it is finished, what came out."""
     record = {
+        KEY: FORMAT,
         "finished": finished,
         "arguments": {name: value for name, value in vars(args).items() if name != "resume"},
         "text": text,
@@ -287,11 +289,14 @@ def read_record(folder):
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        check_format(path, record)
         return {"finished": record["finished"], "arguments": dict(record["arguments"]), "text": record["text"]}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UserError:
+        raise
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path}: is not the record of a run of pretrain_lm.py") from None
 
@@ -307,9 +312,10 @@ def clear(folder):
 
 def main(arguments):
     args = parse(arguments)
-    folder, device = Path(args.out), training.pick_device(args.device)
+    folder, device = Path(args.out), selftest.pick_device(args.device)
     if not args.resume:
         check(args, folder)
+    selftest.self_test(device, args.precision)
     training.set_seed(args.seed)
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads")
     try:

@@ -23,8 +23,10 @@ from itertools import combinations
 from math import inf
 from operator import eq
 from pathlib import Path
+from types import SimpleNamespace
 
 from minbert import cli, dataset, hub, probing
+from minbert.config import Config
 from minbert.errors import UserError
 from minbert.heads import BertForMaskedLM
 from minbert.report import table
@@ -88,6 +90,10 @@ def parse(arguments):
             raise UserError(f"--{flag} is no flag of {f'--{args.job}' if jobs else 'the next word'}: leave it out")
     if args.words and len(args.words) < 2:
         raise UserError("--words needs two words or more to choose from")
+    for prompt in args.prompt or []:
+        probing.check_prompt(prompt)
+    if args.fill:
+        probing.check_masked(args.fill)
     return args
 
 
@@ -121,7 +127,7 @@ def piped():
 
 def next_word(args, model, tokenizer):
     """Each text in each wording by each readout, and what that comes to."""
-    texts, words = read_texts(args), args.words or ["positive", "negative"]
+    texts, words = args.texts, args.words or ["positive", "negative"]
     about = [{"text": text} for text in texts]
     if not texts:
         about = [{"text": text, "kind": kind, "right": words[right]} for kind, text, right in BATTERY]
@@ -248,7 +254,7 @@ def attention(args, model, tokenizer):
     """The tables of each text, as lists; a score that a mask hides is None, for JSON knows no -inf."""
     where = {"layer": args.layer or 0, "head": args.head or 0, "causal": bool(args.causal)}
     found = []
-    for text in read_texts(args) or [EXAMPLE]:
+    for text in args.texts or [EXAMPLE]:
         tables = probing.attention_tables(model, tokenizer, text, **where)
         scores = [[None if score == -inf else score for score in row] for row in tables.pop("scores").tolist()]
         lists = {name: value if name == "tokens" else value.tolist() for name, value in tables.items()}
@@ -286,10 +292,14 @@ JOBS = {  # what is asked for: how to find out, how to print it
 
 def main(arguments):
     args = parse(arguments)
+    args.texts = read_texts(args) if "sentence" in USES[args.job] else []
     directory = hub.find(args.model)
+    config = Config.from_json(directory / "config.json")
+    tokenizer = cli.load_tokenizer(args.model, directory, config)
+    for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
+        probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
     model = BertForMaskedLM.from_pretrained(directory)
     model.loaded.source = args.model
-    tokenizer = cli.load_tokenizer(args.model, directory, model.config)
     find_out, show = JOBS[args.job]
     found = find_out(args, model, tokenizer)
     if args.json:

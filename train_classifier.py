@@ -22,12 +22,13 @@ import os
 import sys
 import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
 
 import minbert
-from minbert import checkpoint, cli, dataset, hub, parallel, plots, report, training
+from minbert import checkpoint, cli, dataset, hub, parallel, plots, report, selftest, training
 from minbert.cli import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
@@ -47,7 +48,8 @@ OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "save_minu
 def option(text):
     name = OPTION_ALIASES.get(text, text)
     if name not in BOUNDS["option"]:
-        raise argparse.ArgumentTypeError(f"{text} is neither pretrain nor flexible")
+        hint = cli.nearest(text, [*BOUNDS["option"], *OPTION_ALIASES])
+        raise argparse.ArgumentTypeError(f"{text} is neither pretrain nor flexible{hint}")
     return name
 
 
@@ -234,6 +236,44 @@ def compare(began, now):
             report.warn(f"{was}: the result will be as good, but not the same to the last bit")
 
 
+def inputs(args):
+    return [path for path in (args.train, args.dev, args.test) if path]
+
+
+def outputs(args):
+    """What is written outside of the run's folder, or may be."""
+    return [path for path in (args.dev_out, args.test_out, args.filepath) if path]
+
+
+def check_files(args):
+    """Raise UserError for a file that cannot be read, or a place that cannot be written, before any work is done."""
+    for path in inputs(args):
+        cli.readable(path)
+    report.check(Path(args.out or "runs/new"), inputs(args), outputs(args))
+    if args.filepath and not replaceable(Path(args.filepath)):
+        raise UserError(f"{args.filepath} is there already and no checkpoint: name another file with --filepath")
+
+
+def replaceable(path):
+    """Whether nothing is lost if a checkpoint is written there: no file, an empty one, or what torch.save wrote."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(name.endswith("/data.pkl") for name in file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def check_model(args, directory):
+    """Raise UserError for what does not go with the model, before the data or its weights are read."""
+    config = Config.from_json(directory / "config.json")
+    cli.fits(args.max_length, args.model, config)
+    if args.eval_only and args.labels and config.labels and len(args.labels) != config.num_labels:
+        known = f"but {args.model} knows {config.num_labels}: {', '.join(config.labels)}"
+        raise UserError(f"--labels names {len(args.labels)} classes, {known}; leave --labels out to use these")
+
+
 def read_data(args, directory):
     """The files named in args -> {part: Examples}, {part: the class of each row}, LabelSet. Prints a summary.
 
@@ -284,9 +324,9 @@ def load_model(args, directory, labels):
     if not args.eval_only:
         changes["classifier_dropout"] = args.hidden_dropout_prob
     changes = {name: value for name, value in changes.items() if value is not None}
+    tokenizer = cli.load_tokenizer(args.model, directory, Config.from_json(directory / "config.json"))
     model = BertSentClassifier.from_pretrained(directory, **changes)
     model.loaded.source = args.model
-    tokenizer = cli.load_tokenizer(args.model, directory, model.config)
     print("model", *report.describe_model(model)[: 2 if args.eval_only else 3], sep="\n  ")
     return model, tokenizer
 
@@ -414,11 +454,16 @@ def save(args, folder, model, tokenizer, labels, history):
 
 def main(arguments):
     args = parse(arguments)
+    check_files(args)
     began = time.time()
-    device, directory = training.pick_device(args.device), hub.find(args.model)
+    device, directory = selftest.pick_device(args.device), hub.find(args.model)
     parallel.take_device(device)
+    check_model(args, directory)
     settings = None if args.eval_only else choose_settings(args, directory)
     folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
+    places = folder, [*inputs(args), *directory.iterdir()], outputs(args)
+    report.check(*places)
+    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=not args.eval_only)
     training.set_seed(args.seed)
     threads = f"{torch.get_num_threads()} threads"
     threads += f" in each of {parallel.size()} processes" if parallel.size() > 1 else ""
@@ -427,9 +472,8 @@ def main(arguments):
     model, tokenizer = load_model(args, directory, labels)
     if args.precision == "int8":
         quantize(model)
-    outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
     if parallel.writer():
-        report.prepare(folder, [*(file.path for file in files.values()), *directory.iterdir()], outputs)
+        report.prepare(*places)
 
     with checkpoint.claim(folder), checkpoint.Stop() as stop:
         known = facts(args, files, directory, device)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from minbert.errors import UserError
+from minbert.format import FORMAT, KEY, check_format
 
 # What a field may hold: (smallest, largest) for a number, the legal words for a name.
 BOUNDS = {
@@ -104,6 +105,7 @@ class Config:
         values = dict(source) if isinstance(source, Mapping) else dict(vars(source))
         if not isinstance(source, Mapping) and "classifier_dropout" not in values:
             values["classifier_dropout"] = values.pop("hidden_dropout_prob", None)
+        check_format("the model's config", values)
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 
@@ -119,6 +121,7 @@ class Config:
             raise UserError(f"{path}: not valid JSON ({error})") from None
         if not isinstance(values, dict):
             raise UserError(f"{path}: holds a {type(values).__name__}, not the settings of a model")
+        check_format(path, values)
         missing = [name for name in REQUIRED if name not in values]
         if missing:
             raise UserError(f"{path}: does not describe a BERT, it lacks {', '.join(missing)}")
@@ -137,7 +140,7 @@ class Config:
 
     def to_json(self, path, architecture):
         """Write config.json so that Hugging Face reads the same model from it; architecture is its class name."""
-        values = asdict(self) | {"model_type": "bert", "architectures": [architecture]}
+        values = asdict(self) | {"model_type": "bert", "architectures": [architecture], KEY: FORMAT}
         labels = values.pop("labels")
         values["id2label"] = {str(id): name for id, name in enumerate(labels or default_labels(self.num_labels))}
         values["label2id"] = {name: int(id) for id, name in values["id2label"].items()}

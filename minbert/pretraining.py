@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from minbert.checkpoint import whole
 from minbert.errors import UserError
+from minbert.format import FORMAT, KEY, check_format
 from minbert.optimizer import AdamW, linear, parameter_groups
 from minbert.teacher import mean_of_words
 from minbert.training import autocast
@@ -192,7 +193,7 @@ def save_state(path, objective, optimizer, progress):
     tensors["random"] = torch.get_rng_state()  # dropout draws from it
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole(path) as new:
-        safetensors.torch.save_file(tensors, new, metadata={"progress": json.dumps(progress)})
+        safetensors.torch.save_file(tensors, new, metadata={"progress": json.dumps(progress | {KEY: FORMAT})})
 
 
 def load_state(path):
@@ -200,7 +201,11 @@ def load_state(path):
     try:
         with safe_open(path, framework="pt") as file:
             progress = json.loads(file.metadata()["progress"])
+        check_format(path, progress)
+        progress.pop(KEY, None)
         return safetensors.torch.load_file(path), progress
+    except UserError:
+        raise
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is not the state of a run ({error})") from None
 

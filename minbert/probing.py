@@ -147,8 +147,7 @@ def fill_mask(model, tokenizer, text, top=5, targets=None):
              in which the others stay masked
     Raises UserError for a text without [MASK], and for a target that the vocabulary cannot write.
     """
-    if "[MASK]" not in text:
-        raise UserError("the text has no [MASK]: write one, capitals and brackets, where a word is missing")
+    check_masked(text)
     mask, ids = tokenizer.mask_token_id, [tokenizer.cls_token_id]
     for part in text.split("[MASK]"):
         ids += [*text_ids(model, tokenizer, part), mask]
@@ -157,6 +156,11 @@ def fill_mask(model, tokenizer, text, top=5, targets=None):
     places = [at for at, id in enumerate(ids) if id == mask]
     found = [fill_place(model, tokenizer, ids[:at], ids[at + 1 :], top, words) for at in places]
     return found if len(found) > 1 else found[0]
+
+
+def check_masked(text):
+    if "[MASK]" not in text:
+        raise UserError("the text has no [MASK]: write one, capitals and brackets, where a word is missing")
 
 
 def fill_place(model, tokenizer, left, right, top, words):
@@ -194,10 +198,7 @@ def next_word(model, tokenizer, text, words, prompt=PROMPT, readouts=tuple(READO
     p / prior is Holtzman et al. 2021's domain-conditional PMI: what the text adds to what the prompt says by itself.
     Words of several pieces are scored whole (score_words), the first ones written out where the next are asked for.
     """
-    if prompt.count("{}") != 1 or "[MASK]" in prompt:
-        raise UserError(
-            f"the prompt {prompt!r} needs one {{}}, where the text goes, and no [MASK]: the word comes last"
-        )
+    check_prompt(prompt)
     pieces = {word: known_ids(model, tokenizer, word) for word in words}
     if len(set(map(tuple, pieces.values()))) < max(2, len(words)):
         raise UserError(f"to choose from, two words or more that differ in the model's vocabulary: {', '.join(words)}")
@@ -210,6 +211,13 @@ def next_word(model, tokenizer, text, words, prompt=PROMPT, readouts=tuple(READO
             row["top"] = top_tokens(next(ask(model, [asked([], 1)])), tokenizer, top)
         rows.append({"readout": name, "prompt": prompt} | row)
     return rows
+
+
+def check_prompt(prompt):
+    if prompt.count("{}") != 1 or "[MASK]" in prompt:
+        raise UserError(
+            f"the prompt {prompt!r} needs one {{}}, where the text goes, and no [MASK]: the word comes last"
+        )
 
 
 def ratio(log_p):

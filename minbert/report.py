@@ -1,6 +1,7 @@
 """What a run shows to a person and leaves in its folder."""
 
 import csv
+import errno
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ from tqdm import tqdm
 import minbert
 from minbert import parallel
 from minbert.errors import UserError
+from minbert.format import FORMAT, KEY
 
 RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
@@ -149,12 +151,13 @@ def versions():
     return own | {name: version(name) for name in names}
 
 
-def prepare(folder, inputs, outputs):
-    """Make the folder of the results before the work is done that shall go there.
+def check(folder, inputs, outputs):
+    """Raise UserError if something could not be written, or would overwrite an input or another output.
 
+    folder   of the results
     inputs   paths that must not be overwritten
     outputs  what will be written beside the run's own files
-    Raises UserError if something could not be written, or would overwrite an input or another output.
+    It is as sure as one can be without writing: `prepare` tries, later.
     """
     taken = {Path(path).resolve() for path in inputs}
     for name in RUN_FILES:
@@ -167,9 +170,32 @@ def prepare(folder, inputs, outputs):
         if output.resolve() in taken:
             raise UserError(f"{output} would be overwritten: it is read here, or written by the run itself")
         taken.add(output.resolve())
+    for place in [*outputs, folder / "run.json"]:
+        writable(place)
+
+
+def writable(path):
+    """Raise UserError if no file could be written at path, as far as can be told without writing."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        there = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if there != path and not there.is_dir():
+            raise UserError(f"{path}: cannot be written ({short(there)} is a file, not a folder)")
+        if not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:  # a name that is too long, say
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def prepare(folder, inputs, outputs):
+    """Make the folder of the results, and those of the outputs, before the work is done that shall go there.
+
+    Raises UserError as `check` does.
+    """
+    check(folder, inputs, outputs)
     for place in [*map(Path, outputs), folder / "run.json"]:
-        if place.parent.exists() and not place.parent.is_dir():
-            raise UserError(f"{place.parent} is a file, not a folder")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             new = not place.exists()
@@ -199,6 +225,7 @@ def write_course_predictions(path, examples, probabilities):
 def write_run(folder, args, settings, device, model, labels, files, history, scores, seconds):
     """run.json: what was asked, on what, with what, and what came out. settings is None if nothing was trained."""
     record = {
+        KEY: FORMAT,
         "arguments": vars(args),
         "settings": settings and vars(settings),
         "device": str(device),

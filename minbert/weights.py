@@ -17,6 +17,7 @@ from minbert import bert, hub
 from minbert.checkpoint import whole
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.format import FORMAT, KEY
 
 FAMILIES = {"bert": bert}  # config.json's model_type: the module that knows this family's names
 LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
@@ -269,7 +270,7 @@ def save_course_checkpoint(model, path):
     A notebook reads it as it always did: torch.load, BertSentClassifier(saved["model_config"]), load_state_dict. The
     config is a plain dict, so that torch.load needs no pickled class.
     """
-    config = asdict(model.config) | {"labels": list(model.config.labels), "data_dir": "."}
+    config = asdict(model.config) | {"labels": list(model.config.labels), "data_dir": ".", KEY: FORMAT}
     state = {name: value.cpu() for name, value in model.state_dict().items()}
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)

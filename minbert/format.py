@@ -1,0 +1,26 @@
+"""The number that stands in what minbert writes, so that an older minbert can say why it cannot read a newer file.
+
+It is "minbert_format" in config.json, which speaks for the weights beside it, run.json, pretraining.json, the progress
+in state.safetensors, and the model_config of the course kits' file. Files from before there was a number, and other
+people's, have none and are read as format 1. Tables, vocab.txt and labels.txt are plain text, for everybody.
+model.safetensors says no more than "pt": of two entries in its metadata, safetensors writes either first, and the same
+model would not be the same bytes.
+"""
+
+from minbert.errors import UserError
+
+FORMAT = 1  # one more whenever an older minbert would misread what is written
+KEY = "minbert_format"
+
+
+def check_format(path, values):
+    """Raise UserError if what was read from path, a dict, is of a newer format than this minbert knows."""
+    found = values.get(KEY, FORMAT) if isinstance(values, dict) else FORMAT
+    number = int(found) if str(found).isdecimal() else 0
+    if number > FORMAT:
+        raise UserError(
+            f"{path}: written by a newer minbert (format {number}; this one knows {FORMAT}): "
+            "update minbert, with git pull or pip install -U"
+        )
+    if number < 1:
+        raise UserError(f"{path}: {KEY} is {found!r}, but must be a whole number from 1")
