@@ -102,11 +102,11 @@ def result(path):
 
 def load_model(args, directory, device):
     """The classifier and the tokenizer of a folder. Raises UserError if training has not made them what they are."""
+    tokenizer = cli.load_tokenizer(args.model, directory, Config.from_json(directory / "config.json"))
     model = BertSentClassifier.from_pretrained(directory)
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
         raise UserError(f"{args.model} {lacks}; train it first: train_classifier.py --model {args.model}")
-    tokenizer = cli.load_tokenizer(args.model, directory, model.config)
     return (quantize(model) if args.precision == "int8" else model).to(device), tokenizer
 
 
@@ -187,11 +187,11 @@ def main(arguments):
         cli.readable(args.text)
     device = selftest.pick_device(args.device)
     form, rows = stream.read(args.text, args.text_column)
-    if form in ("pipes", "label-last"):
-        report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
     directory = hub.find(args.model)
     check(args.out, [args.text, *directory.iterdir()])
     cli.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
+    if form in ("pipes", "label-last"):
+        report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
     selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=False)
     model, tokenizer = load_model(args, directory, device)
     with result(args.out) as file:

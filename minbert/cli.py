@@ -60,7 +60,7 @@ def nearest(word, known):
     """'; did you mean WORD?' of those known, or nothing if none of them is like it."""
     begin = [other for other in known if len(word) > 3 and other.startswith(word)]
     close = begin or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def number(kind, low, high=float("inf"), wanted=""):
