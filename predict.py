@@ -183,8 +183,6 @@ def label(args, rows, model, tokenizer, device, file):
 
 def main(arguments):
     args = parse(arguments)
-    if args.text != "-":
-        cli.readable(args.text)
     device = selftest.pick_device(args.device)
     form, rows = stream.read(args.text, args.text_column)
     directory = hub.find(args.model)

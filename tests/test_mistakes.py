@@ -204,6 +204,25 @@ def test_without_a_mistake_work_begins(answer, command):
         answer(*command)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--test test.csv", "there is no file test.csv"),
+        ("--dev tiny", "tiny is a folder"),
+        ("--dev notes.txt/dev.csv", "notes.txt/dev.csv: cannot be read"),
+        ("--out notes.txt", "notes.txt is a file"),
+    ],
+)
+def test_the_paths_are_looked_at_before_the_training_file_is_read_or_a_model_sought(answer, monkeypatch, words, said):
+    def reached(*arguments):
+        raise Reached
+
+    monkeypatch.setattr(train_classifier.dataset, "read", reached)
+    monkeypatch.setattr(train_classifier.hub, "find", reached)  # which may download it
+    status, err = answer(*TRAIN, *words.split())
+    assert status == 2 and said in err
+
+
 def test_more_labels_than_a_trained_model_knows(answer):
     command = ("train_classifier.py", "--eval_only", "--model", "tiny", "--dev", "train.csv", "--labels", "a", "b", "c")
     status, err = answer(*command)

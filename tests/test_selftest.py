@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import predict
+import pretrain_lm
 import train_classifier
-from minbert import cli, selftest, training
+from minbert import cli, selftest, training, weights
 from minbert.errors import UserError
 from minbert.selftest import compare, pick_device, self_test
 
@@ -92,13 +94,19 @@ def test_the_generator_of_random_numbers_is_left_as_it_is():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_program_asks_the_device_before_it_reads_data(tiny_folder, monkeypatch, capsys):
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: None)
-    monkeypatch.setattr(train_classifier, "read_data", None)
-    monkeypatch.setattr("sys.argv", ["train_classifier.py", "--model", str(tiny_folder), "--precision", "bf16"])
-    monkeypatch.setattr(selftest.training, "pick_device", lambda name: CPU)
-    assert cli.run(train_classifier.main) == 2
-    assert "the moves of the optimizer" in capsys.readouterr().err
+@pytest.mark.parametrize("program", [train_classifier, predict, pretrain_lm], ids=lambda program: program.__name__)
+def test_programs_ask_the_device_before_they_read_weights_or_text(program, tiny_folder, monkeypatch, capsys):
+    monkeypatch.chdir(tiny_folder.parent)
+    (tiny_folder.parent / "texts.txt").write_text("good\n")
+    flags = {train_classifier: ["--model", "tiny"], pretrain_lm: ["--text", "texts.txt"]}
+    flags[predict] = ["--model", "tiny", "--text", "texts.txt"]
+    for module, name in ((weights, "read"), (train_classifier.dataset, "read"), (pretrain_lm.corpus, "read_texts")):
+        monkeypatch.setattr(module, name, None)
+    monkeypatch.setattr(F, *spoilt("layer_norm", lambda y, *_: y + 1))
+    monkeypatch.setattr("sys.argv", [program.__name__, *flags[program], "--precision", "bf16", "--device", "cpu"])
+    assert cli.run(program.main) == 2
+    assert "cpu computes wrongly with torch" in capsys.readouterr().err
+    assert sorted(path.name for path in tiny_folder.parent.iterdir()) == ["texts.txt", "tiny"]
 
 
 # Which device
