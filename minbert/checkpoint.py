@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from minbert import parallel
 from minbert.errors import UserError
+from minbert.format import FORMAT, KEY, check_format
 
 STATE = "state.safetensors"  # in a run's folder, as long as the run is not done
 
@@ -77,19 +78,23 @@ def save_state(path, tensors, facts):
     """Write tensors and what JSON can hold in one file, which is whole, or the one before."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole(path) as new:
-        safetensors.torch.save_file(tensors, new, metadata={"facts": json.dumps(facts)})
+        safetensors.torch.save_file(tensors, new, metadata={"facts": json.dumps(facts | {KEY: FORMAT})})
 
 
 def load_facts(path):
     """The facts of what save_state wrote."""
     with reading(path), safe_open(path, framework="pt") as file:
-        return dict(json.loads(file.metadata()["facts"]))
+        facts = dict(json.loads(file.metadata()["facts"]))
+    check_format(path, facts)
+    facts.pop(KEY, None)
+    return facts
 
 
 def load_state(path):
     """What save_state wrote: tensors and facts."""
+    facts = load_facts(path)
     with reading(path):
-        return safetensors.torch.load_file(path), load_facts(path)
+        return safetensors.torch.load_file(path), facts
 
 
 @contextmanager

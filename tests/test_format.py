@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from minbert import BertSentClassifier, Config
+import pretrain_lm
+from minbert import BertSentClassifier, Config, checkpoint, pretraining
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
 from minbert.weights import save_course_checkpoint
@@ -57,8 +59,33 @@ def test_the_course_kits_file_says_it_too(tiny, tmp_path):
         BertSentClassifier(config | {KEY: 2})
 
 
+def test_a_stopped_run_of_a_newer_format_is_refused_and_one_without_is_read(tmp_path, monkeypatch):
+    path, facts = tmp_path / "state.safetensors", {"done": 3}
+    checkpoint.save_state(path, {"weight": torch.ones(2)}, facts)
+    assert checkpoint.load_state(path)[1] == checkpoint.load_facts(path) == facts
+    for number, newer in ((2, True), (1, False)):
+        monkeypatch.setattr(checkpoint, "FORMAT", number)
+        checkpoint.save_state(path, {"weight": torch.ones(2)}, facts)
+        if newer:
+            for read in (checkpoint.load_facts, checkpoint.load_state):
+                with pytest.raises(UserError, match=r"^\S*state.safetensors: written by a newer minbert"):
+                    read(path)
+    save_file({"weight": torch.ones(2)}, path, metadata={"facts": '{"done": 3}'})
+    assert checkpoint.load_state(path)[1] == facts
+
+
+def test_a_pretraining_run_of_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "state.safetensors"
+    save_file({"weight": torch.ones(2)}, path, metadata={"progress": json.dumps({"steps": 1, KEY: 2})})
+    with pytest.raises(UserError, match=r"^\S*state.safetensors: written by a newer minbert"):
+        pretraining.load_state(path)
+    (tmp_path / "pretraining.json").write_text(json.dumps({"finished": True, KEY: 2}))
+    with pytest.raises(UserError, match=r"^\S*pretraining.json: written by a newer minbert"):
+        pretrain_lm.read_record(tmp_path)
+
+
 def test_every_place_that_writes_it_is_listed():
     """minbert/format.py says which files have the number: as many as there are places that write it."""
     sources = [*Path(__file__).parent.parent.glob("*.py"), *Path(__file__).parent.parent.glob("minbert/*.py")]
     writers = {source.name for source in sources if "KEY: FORMAT" in source.read_text(encoding="utf-8")}
-    assert writers >= {"config.py", "weights.py", "report.py", "pretrain_lm.py", "pretraining.py"}
+    assert writers == {"config.py", "weights.py", "report.py", "pretrain_lm.py", "pretraining.py", "checkpoint.py"}
