@@ -101,7 +101,7 @@ MAP = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
 FAULTS = [line.strip("| ").split(" | ") for line in MAP[MAP.index("| Fault |") :].splitlines()[2:]]
 
 
-def tests_of(file):
+def names_in(file):
     """The names of a file's tests, without running it."""
     tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -117,4 +117,4 @@ def test_each_fault_has_its_row():
 @pytest.mark.parametrize("file", sorted(set(re.findall(r"`(test_[a-z_]+\.py)", MAP))))
 def test_every_test_that_is_named_exists(file):
     named = set(re.findall(rf"`{file}::(\w+)`", MAP))
-    assert named - tests_of(file) == set()
+    assert named - names_in(file) == set()
