@@ -22,9 +22,9 @@ import torch
 from tqdm import tqdm
 
 import minbert
-from minbert import cli, corpus, dataset, hub, plots, pretraining, report, selftest, training, vocabulary
+from minbert import checkpoint, cli, corpus, dataset, hub, plots, pretraining, report, selftest, training, vocabulary
 from minbert.bert import BertModel
-from minbert.checkpoint import whole
+from minbert.checkpoint import LOCK, STATE, whole
 from minbert.config import Config
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
@@ -32,7 +32,7 @@ from minbert.heads import BertForMaskedLM, BertForPreTraining
 from minbert.teacher import Teacher
 from minbert.tokenizer import SPECIAL, BertTokenizer
 
-RECORD, STATE = "pretraining.json", "state.safetensors"
+RECORD = "pretraining.json"
 PACKED = ("train.ids", "heldout.ids")
 SIZES = {"layers": 4, "hidden": 256, "heads": None, "vocab_size": 8000}  # of a new model
 LEARNING_RATES = {"new": 1e-3, "old": 1e-4}  # of a new model, of one that has learnt already
@@ -141,6 +141,8 @@ def resumed(args):
     if record is None:
         raise UserError(f"{folder} holds no {RECORD}: no run of pretrain_lm.py began there")
     if record["finished"]:
+        for name in (*PACKED, STATE):  # it may have been killed before it could do so
+            (folder / name).unlink(missing_ok=True)
         raise UserError(f"the run in {folder} is done; go on with --model {folder} --text FILE")
     missing = [name for name in (STATE, *PACKED) if not (folder / name).exists()]
     if STATE in missing:
@@ -164,7 +166,7 @@ def check(args, folder):
     if record and not record["finished"]:
         if (folder / STATE).exists():
             raise UserError(f"{folder} holds a stopped run: go on with --resume {folder}, or delete it to begin again")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(folder.glob("[!.]*")):
         raise UserError(f"{folder} is not empty, and would be written over: name another folder with --out")
     for name in filter(None, (args.model, args.teacher)):
         directory = hub.find(name)
@@ -304,7 +306,7 @@ def read_record(folder):
 def clear(folder):
     """Remove what a run has left that came to nothing; the folder too, if nothing else is in it."""
     if folder.is_dir():
-        for name in (RECORD, *PACKED, "vocab.txt", "tokenizer_config.json", "config.json", "model.safetensors"):
+        for name in (RECORD, *PACKED, "vocab.txt", "tokenizer_config.json", "config.json", "model.safetensors", LOCK):
             (folder / name).unlink(missing_ok=True)
         with suppress(OSError):
             folder.rmdir()
@@ -318,13 +320,14 @@ def main(arguments):
     selftest.self_test(device, args.precision)
     training.set_seed(args.seed)
     print(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads")
-    try:
-        model, text, history = train(args, folder, device)
-    except BaseException:
-        if not (folder / STATE).exists():
-            clear(folder)
-        raise
-    finish(folder, args, model, text, history)
+    with checkpoint.claim(folder):
+        try:
+            model, text, history = train(args, folder, device)
+        except BaseException:
+            if not (folder / STATE).exists():
+                clear(folder)
+            raise
+        finish(folder, args, model, text, history)
 
 
 def train(args, folder, device):
@@ -340,11 +343,12 @@ def train(args, folder, device):
     packed, heldout = (corpus.Packed(folder / name, tokenizer, args.max_length) for name in PACKED)
     model, teacher = build(args, tokenizer)
     objective = pretraining.Objective(model, tokenizer, settings, teacher)
-    state = pretraining.load_state(folder / STATE) if args.resume else None
+    state = checkpoint.load_state(folder / STATE) if args.resume else None
     write_record(folder, args, text)
     budget = f"{args.steps:,} steps" if args.steps else f"{args.minutes:g} minutes"
     print(f"training for {budget}, {args.batch_tokens} tokens a step, learning rate {args.lr}, {args.precision}")
-    with report.Meter(settings) as meter:
+    with report.Meter(settings) as meter, checkpoint.Stop() as stop:
+        stop.advice = f"; go on with: python pretrain_lm.py --resume {report.short(folder)}"
         history = pretraining.fit(
             objective,
             packed,
@@ -355,6 +359,7 @@ def train(args, folder, device):
             meter.watch,
             show,
             lambda optimizer, progress: pretraining.save_state(folder / STATE, objective, optimizer, progress),
+            stop,
         )
     return model, text, history
 
@@ -371,7 +376,7 @@ def finish(folder, args, model, text, history):
         plots.loss_curve(history, folder / "loss.svg")
     except UserError as error:
         report.warn(f"no loss curve: {error}")
-    print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.iterdir()))}")
+    print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.glob('[!.]*')))}")
     print(f"use it: python train_classifier.py --model {report.short(folder)} --train FILE --dev FILE")
     print(f'        python probe_lm.py --model {report.short(folder)} --fill "The film was [MASK]."')
 

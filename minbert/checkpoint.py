@@ -16,6 +16,7 @@ from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
 
 STATE = "state.safetensors"  # in a run's folder, as long as the run is not done
+LOCK = ".lock"  # in it, as long as a process writes there
 
 
 @contextmanager
@@ -55,17 +56,20 @@ def flush_folder(path):
 
 @contextmanager
 def claim(folder):
-    """The right to write into a folder. Raises UserError if another run has it."""
+    """The right to write into a folder, which is made. Raises UserError if another run has it, or nobody can."""
     if not parallel.writer():
         yield
         return
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
         raise UserError(
             f"another run is writing into {folder}: wait for it, or name another folder with --out"
         ) from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     try:
         yield
     finally:

@@ -3,23 +3,19 @@
 corpus.pack -> corpus.Packed.rows -> mask_tokens -> Objective -> fit
 """
 
-import json
 import time
 from dataclasses import dataclass
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from minbert.checkpoint import whole
+from minbert import checkpoint
 from minbert.errors import UserError
-from minbert.format import FORMAT, KEY, check_format
 from minbert.optimizer import AdamW, linear, parameter_groups
 from minbert.teacher import mean_of_words
-from minbert.training import autocast
+from minbert.training import autocast, part, random_states, set_random_states, under
 
 IGNORED = -100  # a label where nothing is asked
 TEACHING = 3.0  # what a cosine distance of 1 to the teacher counts, in nats
@@ -122,14 +118,15 @@ def evaluate(objective, packed, length, rows=512):
 # The run
 
 
-def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=None, report=None, keep=None):
+def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=None, report=None, keep=None, stop=None):
     """Train until the budget is spent. Returns the history: a dict for each of some 50 points of the run.
 
-    resume   what `load_state` returned, to go on from there
+    resume   what checkpoint.load_state read, to go on from there
     watch    called after each step with the progress so far, the step's losses and its learning rate
     report   called with each new entry of the history: spent, steps, tokens, seconds, loss, accuracy (a mean since
              the last) and, at every fifth, heldout_loss and heldout_accuracy
-    keep     called at every fifth with (optimizer, progress), to save them
+    keep     called at every fifth with (optimizer, progress), to save them, and before it stops
+    stop     a checkpoint.Stop, looked at after each step
     Step n reads rows that depend on (seed, n) alone. Raises UserError if the loss or its gradient is not finite,
     before a weight moves.
     """
@@ -137,11 +134,11 @@ def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=N
     if objective.teacher:
         objective.teacher.model.to(device)
     optimizer = AdamW(parameter_groups(objective, settings.weight_decay), betas=(0.9, 0.98), eps=1e-6)
-    progress = {"steps": 0, "tokens": 0, "seconds": 0.0, "history": []}
+    progress = {"steps": 0, "tokens": 0, "seconds": 0.0, "history": [], "since": []}
     if resume:
         progress = restore(objective, optimizer, *resume)
     context = autocast(device, settings.precision)
-    since, clock = [], time.perf_counter()
+    clock = time.perf_counter()
     while (spent := settings.spent(progress)) < 1:
         rate = settings.lr * linear(spent, settings.warmup, 1.0)
         for group in optimizer.param_groups:
@@ -158,7 +155,7 @@ def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=N
             what = f"the loss is {loss.item():g}, its gradient is {slope.item():g} long"
             raise UserError(f"{what}, at step {progress['steps']}: a lower --lr helps")
         optimizer.step()
-        since.append(parts)
+        progress["since"].append(parts)
         progress["steps"] += 1
         progress["tokens"] += number * length
         clock, seconds = time.perf_counter(), time.perf_counter() - clock
@@ -168,54 +165,41 @@ def fit(objective, packed, heldout, settings, device="cpu", resume=None, watch=N
         spent, history = settings.spent(progress), progress["history"]
         if spent >= (len(history) + 1) / POINTS:
             figures = {name: progress[name] for name in ("steps", "tokens", "seconds")} | {"spent": min(1.0, spent)}
-            figures |= {name: float(np.mean([parts[name] for parts in since])) for name in parts}
+            figures |= {name: float(np.mean([parts[name] for parts in progress["since"]])) for name in parts}
             if (len(history) + 1) % (POINTS // 10) == 0 or spent >= 1:
                 with context:
                     held = evaluate(objective, heldout, length)
                 figures |= {f"heldout_{name}": value for name, value in held.items()}
-            since = []
+            progress["since"] = []
             history.append(figures)
             if report:
                 report(figures)
             if keep and "heldout_loss" in figures and spent < 1:
                 keep(optimizer, progress)
             clock = time.perf_counter()  # measuring and saving are not training
+        if stop and stop.asked and spent < 1:
+            keep(optimizer, progress)
+            raise checkpoint.Stopped(stop.asked, stop.advice)
     objective.eval()
     return progress["history"]
 
 
 def save_state(path, objective, optimizer, progress):
     """Write all that `fit` needs to go on, in one file, which is whole or the one before."""
-    tensors = {f"weight/{name}": value for name, value in objective.state_dict().items()}
+    tensors = under("weight", objective.state_dict())
     for name, parameter in objective.named_parameters():
         if state := optimizer.state.get(parameter):
             tensors |= {f"mean/{name}": state["mean"], f"square/{name}": state["square"]}
-    tensors["random"] = torch.get_rng_state()  # dropout draws from it
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole(path) as new:
-        safetensors.torch.save_file(tensors, new, metadata={"progress": json.dumps(progress | {KEY: FORMAT})})
-
-
-def load_state(path):
-    """What save_state wrote: {name: tensor}, progress."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            progress = json.loads(file.metadata()["progress"])
-        check_format(path, progress)
-        progress.pop(KEY, None)
-        return safetensors.torch.load_file(path), progress
-    except UserError:
-        raise
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is not the state of a run ({error})") from None
+    tensors |= under("random", random_states(next(objective.parameters()).device))
+    checkpoint.save_state(path, tensors, progress)
 
 
 def restore(objective, optimizer, tensors, progress):
-    """Put a saved state into the objective and the optimizer, and return the progress."""
-    objective.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("weight/")})
+    """Put what save_state wrote into the objective and the optimizer, and return the progress."""
+    objective.load_state_dict(part("weight", tensors))
     for name, parameter in objective.named_parameters():
         if f"mean/{name}" in tensors:
             moments = {moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in ("mean", "square")}
             optimizer.state[parameter] = {"step": progress["steps"], **moments}
-    torch.set_rng_state(tensors["random"])
+    set_random_states(part("random", tensors))
     return progress

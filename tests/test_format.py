@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import pretrain_lm
-from minbert import BertSentClassifier, Config, checkpoint, pretraining
+from minbert import BertSentClassifier, Config, checkpoint
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
 from minbert.weights import save_course_checkpoint
@@ -76,9 +76,9 @@ def test_a_stopped_run_of_a_newer_format_is_refused_and_one_without_is_read(tmp_
 
 def test_a_pretraining_run_of_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
-    save_file({"weight": torch.ones(2)}, path, metadata={"progress": json.dumps({"steps": 1, KEY: 2})})
+    save_file({"weight": torch.ones(2)}, path, metadata={"facts": json.dumps({"steps": 1, KEY: 2})})
     with pytest.raises(UserError, match=r"^\S*state.safetensors: written by a newer minbert"):
-        pretraining.load_state(path)
+        checkpoint.load_state(path)
     (tmp_path / "pretraining.json").write_text(json.dumps({"finished": True, KEY: 2}))
     with pytest.raises(UserError, match=r"^\S*pretraining.json: written by a newer minbert"):
         pretrain_lm.read_record(tmp_path)
@@ -88,4 +88,4 @@ def test_every_place_that_writes_it_is_listed():
     """minbert/format.py says which files have the number: as many as there are places that write it."""
     sources = [*Path(__file__).parent.parent.glob("*.py"), *Path(__file__).parent.parent.glob("minbert/*.py")]
     writers = {source.name for source in sources if "KEY: FORMAT" in source.read_text(encoding="utf-8")}
-    assert writers == {"config.py", "weights.py", "report.py", "pretrain_lm.py", "pretraining.py", "checkpoint.py"}
+    assert writers == {"config.py", "weights.py", "report.py", "pretrain_lm.py", "checkpoint.py"}

@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertTokenizer, pretraining
+from minbert.checkpoint import load_state
 from minbert.corpus import Packed, pack
 from minbert.errors import UserError
-from minbert.pretraining import IGNORED, Objective, Settings, evaluate, fit, load_state, mask_tokens, save_state
+from minbert.pretraining import IGNORED, Objective, Settings, evaluate, fit, mask_tokens, save_state
 from minbert.teacher import Teacher, mean_of_words
 from tests.conftest import VOCAB
 
@@ -556,6 +557,6 @@ def test_what_is_not_a_state_is_named(kept, damage):
     elif damage == "no state":
         safetensors.torch.save_file({"a": torch.zeros(3)}, path)
     else:
-        safetensors.torch.save_file({"a": torch.zeros(3)}, path, metadata={"progress": "{"})
+        safetensors.torch.save_file({"a": torch.zeros(3)}, path, metadata={"facts": "{"})
     with pytest.raises(UserError, match=r"state\.safetensors: is not the state of a run"):
         load_state(path)
