@@ -7,6 +7,8 @@ the model is filled, announced as new, or an error.
 import logging
 import pickle
 import re
+import warnings
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +17,12 @@ import torch
 
 from minbert import bert, hub
 from minbert.checkpoint import whole
-from minbert.config import Config
+from minbert.config import Config, shown
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 
+LISTED = 50  # tensors that do not fit
+SPARE = 2**24  # numbers that config.json may ask for beyond those stored
 FAMILIES = {"bert": bert}  # config.json's model_type: the module that knows this family's names
 LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
 
@@ -54,8 +58,13 @@ def from_pretrained(model_class, name, new_head=True, **changes):
         changes.setdefault("num_labels", len(changes["labels"]) or stored.num_labels)
     elif changes.get("num_labels", stored.num_labels) != stored.num_labels:
         changes["labels"] = ()
+    tensors = read(directory)
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if stored.encoder_size() > held + SPARE:  # before the model takes memory
+        sizes = f"describes an encoder of {stored.encoder_size():,} numbers, but the weights beside it are {held:,}"
+        raise UserError(f"{directory / 'config.json'}: {sizes}")
     model = model_class(stored.change(**changes))
-    model.loaded = fill(model, read(directory), name, new_head, same_classes(stored, model.config))
+    model.loaded = fill(model, tensors, name, new_head, same_classes(stored, model.config))
     log.log(logging.WARNING if model.loaded.new else logging.INFO, "%s", model.loaded)
     return model
 
@@ -72,20 +81,70 @@ def read(directory):
     path = next((directory / file for file in hub.WEIGHTS if (directory / file).exists()), None)
     if path is None:
         raise UserError(f"{directory} holds no {hub.WEIGHTS[0]}")
+    if path.suffix != ".safetensors":
+        return named_tensors(path, unpickle(path))
+    if not path.is_file():
+        raise UserError(f"{path}: is not a file")
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, zipfile, pickle and torch each raise their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # its own, the file system's, a KeyError for a type of numbers that torch lacks
+        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason(error)})") from None
+
+
+def unpickle(path, allowed=()):
+    """What torch.save wrote, if that is tensors in plain containers: nothing in the file is run.
+
+    allowed  what else it may hold, for torch.serialization.safe_globals
+    Raises UserError for anything else, naming it.
+    """
+    if torch.__version__ < (2, 10):  # CVE-2026-24747
+        raise UserError(f"{path}: torch {torch.__version__} opens no pickle safely: pip install -U 'torch>=2.10'")
+    if not path.is_file():
+        raise UserError(f"{path}: is not a file")
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                    raise UserError(f"{path}: is compressed, which torch.save never does; it is not opened")
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
+            warnings.simplefilter("ignore")  # what is odd is refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, pickle and torch each raise their own
+        why = reason(error)
         if isinstance(error, pickle.UnpicklingError):
-            reason = "it holds something other than tensors; nothing in it was run"
-        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason})") from None
+            name = re.search(r"\bGLOBAL (.+?) (?:was not an allowed|whose module)", str(error))
+            called = name and (name[1] if "." in name[1] else f"builtins.{name[1]}")
+            held = shown(called)[1:-1] if name else "something other than tensors and plain containers"
+            why = f"it holds {held}; nothing in it was run"
+        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({why})") from None
+
+
+def reason(error):
+    """The first line of an error's message, or its name if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def named_tensors(path, tensors):
+    """The same {name: tensor}. Raises UserError if it is something else, or claims more numbers than path can hold."""
     if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
+        isinstance(name, str) and type(tensor) in (torch.Tensor, torch.nn.Parameter) and is_plain(tensor)
+        for name, tensor in tensors.items()
     ):
         raise UserError(f"{path}: holds something other than named tensors")
-    return tensors
+    if (
+        sum(tensor.numel() for tensor in tensors.values()) > 2 * path.stat().st_size
+    ):  # one may be stored under two names
+        raise UserError(f"{path}: its tensors claim more numbers than the file holds")
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def is_plain(tensor):
+    """Whether a tensor is an ordinary one, with all its numbers in memory."""
+    return (
+        tensor.device.type == "cpu" and tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized)
+    )
 
 
 def names(family):
@@ -121,7 +180,7 @@ def translate(tensors, family=bert):
             continue
         template = None if "{" in plain else table.get(LAYER.sub("{}", plain))
         if template is None:
-            unexpected.append(name)
+            unexpected.append(name if name.isprintable() and len(name) < 200 else shown(name))
             continue
         our_name = template.format(*LAYER.findall(plain))
         if our_name in ours:
@@ -155,7 +214,8 @@ def fill(model, tensors, source="the checkpoint", new_head=True, keep_classifier
     new = {unit(name) for name in target} - {unit(name) for name in found} - {None}
     problems = faults(found, unexpected, target, may_be_missing=[name for name in target if unit(name) in new])
     if problems:
-        raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))
+        more = [f"  and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+        raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems[:LISTED], *more]))
     if not new_head and new - {"pooler"}:
         raise UserError(no_head(source, new - {"pooler"}))
     model.load_state_dict(target | found)
@@ -198,8 +258,11 @@ def settle_decoder(found, config, source):
 
 
 def alike(first, second):
-    """Whether two tensors hold the same numbers, of whatever type; nothing is like None."""
-    return second is not None and first.shape == second.shape and torch.equal(first.double(), second.double())
+    """Whether two tensors hold the same numbers, floats of whatever type; nothing is like None."""
+    if second is None or first.shape != second.shape:
+        return False
+    floats = first.is_floating_point() and second.is_floating_point()
+    return torch.equal(first.double(), second.double()) if floats else torch.equal(first, second)
 
 
 def no_head(source, heads):
