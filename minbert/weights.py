@@ -4,8 +4,10 @@ Every tensor of the checkpoint is put in its place by its full name, dropped on 
 the model is filled, announced as new, or an error.
 """
 
+import io
 import logging
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -22,6 +24,7 @@ from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 
 LISTED = 50  # tensors that do not fit
+TUPLES, REPEATED = 50_000, 40  # in a pickle; a model of 1,000 tensors has some 3,000, and repeats one or two
 SPARE = 2**24  # numbers that config.json may ask for beyond those stored
 FAMILIES = {"bert": bert}  # config.json's model_type: the module that knows this family's names
 LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
@@ -59,10 +62,7 @@ def from_pretrained(model_class, name, new_head=True, **changes):
     elif changes.get("num_labels", stored.num_labels) != stored.num_labels:
         changes["labels"] = ()
     tensors = read(directory)
-    held = sum(tensor.numel() for tensor in tensors.values())
-    if stored.encoder_size() > held + SPARE:  # before the model takes memory
-        sizes = f"describes an encoder of {stored.encoder_size():,} numbers, but the weights beside it are {held:,}"
-        raise UserError(f"{directory / 'config.json'}: {sizes}")
+    check_size(directory / "config.json", stored, tensors)
     model = model_class(stored.change(**changes))
     model.loaded = fill(model, tensors, name, new_head, same_classes(stored, model.config))
     log.log(logging.WARNING if model.loaded.new else logging.INFO, "%s", model.loaded)
@@ -76,13 +76,24 @@ def same_classes(stored, wanted):
     return not stored.labels or not wanted.labels or stored.labels == wanted.labels
 
 
+def check_size(path, config, tensors):
+    """Raise UserError for sizes that the tensors do not fill, by far: before a model of these sizes takes memory."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if config.encoder_size() > held + SPARE:
+        sizes = f"an encoder of {config.encoder_size():,} numbers, but the weights are {held:,}"
+        raise UserError(f"{path}: describes {sizes}")
+
+
 def read(directory):
     """The tensors of a directory: model.safetensors, or else pytorch_model.bin, of which nothing is ever executed."""
     path = next((directory / file for file in hub.WEIGHTS if (directory / file).exists()), None)
     if path is None:
         raise UserError(f"{directory} holds no {hub.WEIGHTS[0]}")
     if path.suffix != ".safetensors":
-        return named_tensors(path, unpickle(path))
+        content = unpickle(path)
+        if isinstance(content, dict) and isinstance(content.get("model"), dict):
+            raise UserError(f"{path}: is a course kit's checkpoint; {hub.legacy(path)}")
+        return named_tensors(path, content)
     if not path.is_file():
         raise UserError(f"{path}: is not a file")
     try:
@@ -102,28 +113,59 @@ def unpickle(path, allowed=()):
     if not path.is_file():
         raise UserError(f"{path}: is not a file")
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-                    raise UserError(f"{path}: is compressed, which torch.save never does; it is not opened")
+        for stream in pickles(path):
+            if tangled(stream):
+                raise UserError(f"{path}: nests tuples as torch.save never does; it is not opened")
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
             warnings.simplefilter("ignore")  # what is odd is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except Exception as error:  # zipfile, pickle and torch each raise their own
-        why = reason(error)
-        if isinstance(error, pickle.UnpicklingError):
-            name = re.search(r"\bGLOBAL (.+?) (?:was not an allowed|whose module)", str(error))
-            called = name and (name[1] if "." in name[1] else f"builtins.{name[1]}")
-            held = shown(called)[1:-1] if name else "something other than tensors and plain containers"
-            why = f"it holds {held}; nothing in it was run"
-        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({why})") from None
+        if not isinstance(error, pickle.UnpicklingError):
+            raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason(error)})") from None
+        name = re.search(r"\bGLOBAL (.+?) (?:was not an allowed|whose module)", str(error))
+        held = "something" if not name else shown(name[1] if "." in name[1] else f"builtins.{name[1]}")[1:-1]
+        remedy = f"; {hub.legacy(path)}" if held in ("argparse.Namespace", "types.SimpleNamespace") else ""
+        raise UserError(
+            f"{path}: holds {held}, which is neither tensor nor plain container: refused, nothing in it was run{remedy}"
+        ) from None
+
+
+def pickles(path):
+    """The pickles in a file of torch.save, each as a stream that stands at its beginning. Raises UserError for a bomb."""
+    with open(path, "rb") as file:
+        if file.read(4) == b"PK\3\4":  # as torch tells its formats apart
+            with zipfile.ZipFile(file) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                    raise UserError(f"{path}: is compressed, which torch.save never does; it is not opened")
+                for entry in archive.infolist():
+                    if entry.filename.lower().endswith("data.pkl"):
+                        yield io.BytesIO(archive.read(entry))
+            return
+        file.seek(0)
+        for _ in range(5):  # before torch 1.6: a mark, a version, the machine's sizes, the content, its storages' names
+            if file.peek(1):
+                yield file
+
+
+def tangled(stream):
+    """Whether a pickle has so many tuples, or repeats them so often, that to hash one may take for ever."""
+    tuples, repeated, made, is_tuple = set(), 0, 0, False  # tuples: where they are remembered
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("BINPUT", "LONG_BINPUT"):
+            tuples |= {argument} if is_tuple else set()
+        elif opcode.name != "PROTO":
+            again = opcode.name in ("BINGET", "LONG_BINGET") and argument in tuples
+            new = opcode.name.startswith("TUPLE")
+            repeated, made, is_tuple = repeated + again, made + new, again or new
+    return made > TUPLES or repeated > REPEATED
 
 
 def reason(error):
     """The first line of an error's message, or its name if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return text if text.isprintable() else repr(text)
 
 
 def named_tensors(path, tensors):
@@ -133,9 +175,7 @@ def named_tensors(path, tensors):
         for name, tensor in tensors.items()
     ):
         raise UserError(f"{path}: holds something other than named tensors")
-    if (
-        sum(tensor.numel() for tensor in tensors.values()) > 2 * path.stat().st_size
-    ):  # one may be stored under two names
+    if sum(tensor.nbytes for tensor in tensors.values()) > 2 * path.stat().st_size:  # tied ones have two names
         raise UserError(f"{path}: its tensors claim more numbers than the file holds")
     return {name: tensor.detach() for name, tensor in tensors.items()}
 
@@ -259,10 +299,9 @@ def settle_decoder(found, config, source):
 
 def alike(first, second):
     """Whether two tensors hold the same numbers, floats of whatever type; nothing is like None."""
-    if second is None or first.shape != second.shape:
+    if second is None or first.shape != second.shape or first.is_complex() or second.is_complex():
         return False
-    floats = first.is_floating_point() and second.is_floating_point()
-    return torch.equal(first.double(), second.double()) if floats else torch.equal(first, second)
+    return torch.equal(first.double(), second.double())
 
 
 def no_head(source, heads):
@@ -300,8 +339,8 @@ def faults(found, unexpected, target, may_be_missing):
 def published_name(our_name, family=bert):
     """'bert.encoder.layers.3.feed_forward_norm.weight' -> 'bert.encoder.layer.3.output.LayerNorm.weight'"""
     prefix = "bert." if our_name.startswith("bert.") else ""
-    module, leaf = our_name.removeprefix(prefix).rsplit(".", 1)
-    theirs = (family.NAMES | family.HEADS).get(LAYER.sub("{}", module))
+    module, _, leaf = our_name.removeprefix(prefix).rpartition(".")
+    theirs = None if "{" in module else (family.NAMES | family.HEADS).get(LAYER.sub("{}", module))
     return f"{prefix}{theirs[0].format(*LAYER.findall(module))}.{leaf}" if theirs else our_name
 
 
