@@ -155,7 +155,11 @@ def read_tokenizer(name):
     """The tokenizer of a vocab.txt, or of a model."""
     path = Path(name)
     if not path.is_file():
-        return BertTokenizer.from_pretrained(name)
+        try:
+            return BertTokenizer.from_pretrained(name)
+        except UserError as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{reason} Name a vocab.txt, or a model that has it: --vocab all-MiniLM-L6-v2") from None
     tokens = read_vocab(path)
     return BertTokenizer(tokens, **read_settings(path.with_name("tokenizer_config.json"), tokens))
 

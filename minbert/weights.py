@@ -133,7 +133,7 @@ def unpickle(path, allowed=()):
 
 
 def pickles(path):
-    """The pickles in a file of torch.save, each as a stream that stands at its beginning. Raises UserError for a bomb."""
+    """The pickles in a file of torch.save, each as a stream at its beginning. Raises UserError for compressed ones."""
     with open(path, "rb") as file:
         if file.read(4) == b"PK\3\4":  # as torch tells its formats apart
             with zipfile.ZipFile(file) as archive:

@@ -6,8 +6,6 @@ import functools
 import pickle
 import random
 import re
-import struct
-import zipfile
 from types import SimpleNamespace
 
 import numpy as np
