@@ -12,7 +12,8 @@ What was inside is printed. The weights and sizes go to OUT/model.safetensors an
 in such a file, so OUT/vocab.txt comes from --vocab: a vocab.txt, or a model that has it; bert-base-uncased, which the
 kits use, unless you name another. Where that cannot be downloaded, all-MiniLM-L6-v2 has the same one: `make weights`
 gets it, and --vocab all-MiniLM-L6-v2 takes it. The classifier may have any name, but is one linear layer that reads the
-pooler's output, as in the kits.
+pooler's output, as in the kits. Nor does a kit's file say how many attention heads there are: one for each 64 of the
+hidden size, as in bert-base, unless you say --heads.
 
 Exit status: 0 done, 2 something you can put right, with the reason; then nothing is written.
 """
@@ -28,7 +29,7 @@ from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
 from minbert.tokenizer import BertTokenizer, read_settings, read_vocab
 
-HEAD_SIZE = 64  # of every published BERT; the kits' files do not say how many heads there are
+HEAD_SIZE = 64  # of bert-base and most others
 SIZES = {  # which dimension of which tensor says a size
     "vocab_size": ("embeddings.token.weight", 0),
     "max_position_embeddings": ("embeddings.position.weight", 0),
@@ -82,7 +83,7 @@ def main(arguments):
     if len(tensors) < len(stored):
         raise UserError(f"{path}: holds the same weights twice")
     renamed = name_classifier(path, tensors)
-    config = read_config(path, tensors, content.get("model_config"), args.labels)
+    config = read_config(path, tensors, content.get("model_config"), args)
     tokenizer = read_tokenizer(args.vocab)
     if len(tokenizer) != config.vocab_size:
         sizes = f"has vectors for {config.vocab_size} tokens, but the vocabulary of {args.vocab} has {len(tokenizer)}"
@@ -91,8 +92,10 @@ def main(arguments):
     weights.check_size(path, config, tensors)
     model = BertSentClassifier(config)
     loaded = weights.fill(model, tensors, path, new_head=False)
-    print(f"{path}\n  model: {loaded.loaded} tensors, {sum(tensor.numel() for tensor in tensors.values()):,} numbers")
-    print(*(f"  {line}" for line in renamed + describe(content)), sep="\n")
+    heads = (
+        f"{config.num_attention_heads} attention heads of {config.hidden_size // config.num_attention_heads} numbers"
+    )
+    print(loaded, *renamed, heads, *describe(content), sep="\n  ")
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     print(f"{out}\n  config.json, model.safetensors, vocab.txt (of {args.vocab}), tokenizer_config.json")
@@ -105,6 +108,7 @@ def parse(arguments):
     parser.add_argument(
         "--vocab", default="bert-base-uncased", metavar="NAME", help="a vocab.txt or a model; default: %(default)s"
     )
+    parser.add_argument("--heads", type=cli.natural, metavar="N", help="attention heads; default: see above")
     parser.add_argument("--labels", nargs="+", metavar="NAME", help="what the classes are called; default: 0, 1, ...")
     return parser.parse_args(arguments)
 
@@ -133,8 +137,8 @@ def name_classifier(path, tensors):
     return [] if layer == "classifier" else [f"{shown(layer)}: taken for the classifier"]
 
 
-def read_config(path, tensors, stated, labels):
-    """The Config that the tensors' shapes tell, and where they do not, the model_config: a dict, or a namespace's."""
+def read_config(path, tensors, stated, args):
+    """The Config that the tensors' shapes tell; where they do not, args, or the model_config: a dict or a stand-in."""
     found, _, _ = weights.translate(tensors)
     lacking = [name for name, _ in SIZES.values() if name not in found or found[name].ndim != 2]
     if lacking:
@@ -142,9 +146,13 @@ def read_config(path, tensors, stated, labels):
         raise UserError(f"{path}: is no BERT with a classifier, it lacks {names}")
     sizes = {size: found[name].shape[at] for size, (name, at) in SIZES.items()}
     sizes["num_hidden_layers"] = len({match[0] for name in found if (match := re.match(r"encoder\.layers\.\d+", name))})
-    values = {"num_attention_heads": max(1, sizes["hidden_size"] // HEAD_SIZE)} | fields(stated) | sizes
-    if labels or not isinstance(values.get("labels", ()), (list, tuple)):
-        values["labels"] = labels or ()
+    values = {"num_attention_heads": args.heads} | fields(stated) | sizes
+    if not values["num_attention_heads"]:
+        if sizes["hidden_size"] % HEAD_SIZE:
+            raise UserError(f"{path}: its hidden size is {sizes['hidden_size']}: say how many --heads it is split into")
+        values["num_attention_heads"] = sizes["hidden_size"] // HEAD_SIZE
+    if args.labels or not isinstance(values.get("labels", ()), (list, tuple)):
+        values["labels"] = args.labels or ()
     try:
         return Config.of(SimpleNamespace(**values) if isinstance(stated, StandIn) else values)
     except UserError as error:

@@ -25,7 +25,6 @@ def no_watch():
 
 
 @pytest.mark.parametrize("name", fuzz.fuzzers())
-@pytest.mark.filterwarnings("ignore:.* texts were longer")
 def test_a_share_of_every_fuzzer(name, tmp_path):
     outcomes = fuzz.fuzzers()[name](SHARE, random.Random(f"{name} 0"), tmp_path)
     assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes

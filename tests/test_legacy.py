@@ -94,7 +94,9 @@ def test_a_kits_checkpoint_becomes_a_folder_that_computes_the_same(source, new_f
     assert model.config == source.config.change(classifier_dropout=0.25)
     assert not model.loaded.new and not model.loaded.dropped
     out = capsys.readouterr().out
-    assert out.startswith("kit.pt\n  model: 41 tensors, ")
+    assert out.startswith(
+        "kit.pt: 41 tensors loaded; left out: position ids\n  2 attention heads of 64 numbers\n  optim:"
+    )
     assert (
         "\n  args: train='data/sst-train.txt', seed=11711, option='flexible', lr=1e-05, use_gpu=False, x=a list" in out
     )
@@ -136,10 +138,22 @@ def test_the_one_file_checkpoint_of_train_classifier(tiny, source):
     assert torch.equal(logits(again), logits(model))
 
 
+def test_the_number_of_heads(source, tiny):
+    torch.save(content(source), "kit.pt")
+    assert convert("kit.pt", "--heads", "4").config.num_attention_heads == 4  # 32 numbers each, as in MiniLM
+    torch.save(BertSentClassifier(tiny).state_dict(), "tiny.pt")
+    with pytest.raises(UserError, match=r"tiny\.pt: its hidden size is 15: say how many --heads it is split into$"):
+        legacy.main(["tiny.pt", "new", "--vocab", "vocab.txt"])
+    legacy.main(["tiny.pt", "new", "--vocab", "vocab.txt", "--heads", "3"])
+    assert BertSentClassifier.from_pretrained("new").config.num_attention_heads == 3
+
+
 def test_bare_weights(source, capsys):
     torch.save(content(source)["model"], "kit.pt")
     assert convert().config == source.config
-    assert "left out" not in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith(
+        "kit.pt: 41 tensors loaded; left out: position ids\n  2 attention heads of 64 numbers\nout\n"
+    )
 
 
 # What is not opened
