@@ -669,6 +669,10 @@ def test_the_bias_may_be_stored_under_either_name_or_both(tiny, tmp_path, tied):
         tensors.pop("cls.predictions.decoder.bias", None)
         store(tmp_path, tensors | {f"cls.predictions.{name}": bias.clone() for name in names})
         assert same(BertForMaskedLM.from_pretrained(tmp_path).state_dict(), model.state_dict())
+    for other in (bias.to(torch.complex64), bias[:-1]):
+        store(tmp_path, tensors | {"cls.predictions.bias": bias.clone(), "cls.predictions.decoder.bias": other})
+        with pytest.raises(UserError, match=r"predictions\.(decoder\.)?bias"):
+            BertForMaskedLM.from_pretrained(tmp_path)
     store(tmp_path, tensors | {"cls.predictions.bias": bias + 1, "cls.predictions.decoder.bias": bias})
     if tied:
         with pytest.raises(UserError, match=r"cls\.predictions\.bias and .*decoder\.bias should not differ$"):
