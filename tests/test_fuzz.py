@@ -24,9 +24,9 @@ def no_watch():
     checkpoints.faulthandler.cancel_dump_traceback_later()
 
 
-@pytest.mark.parametrize("name", fuzz.fuzzers())
+@pytest.mark.parametrize("name", checkpoints.FUZZERS)
 def test_a_share_of_every_fuzzer(name, tmp_path):
-    outcomes = fuzz.fuzzers()[name](SHARE, random.Random(f"{name} 0"), tmp_path)
+    outcomes = checkpoints.FUZZERS[name](SHARE, random.Random(f"{name} 0"), tmp_path)
     assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
     assert sum(outcomes.values()) == SHARE
     refused = outcomes["refused"]
@@ -81,8 +81,11 @@ def test_faults_are_told_and_end_in_status_1(monkeypatch, capsys):
     monkeypatch.setattr(fuzz, "limit_memory", lambda: None)
     assert fuzz.main(["--count", "5", "--seed", "9"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("broken                  5 files: 4 refused, 1 faults; ")
-    assert "\n  fault in file 3: KeyError: x  (python -m tests.fuzz broken --seed 9)\n" in out
+    assert out.startswith("broken: 5 tried, 4 refused, 1 faults; ")
+    assert "\n  fault in file 3: KeyError: x  (python -m tests.fuzz broken --seed 9 --count 5)\n" in out
+    broken["broken"] = lambda count, rng, folder: [][count]
+    assert fuzz.main([]) == 1
+    assert "\n  fault: IndexError: list index out of range  (python" in capsys.readouterr().out
     with pytest.raises(UserError, match="no fuzzer is called other; there are broken"):
         fuzz.main(["other"])
 

@@ -1,1 +1,0 @@
-"""Files from strangers: each fuzzer spoils files in thousands of ways, and every one must be refused or read right."""

@@ -3,10 +3,10 @@
     make fuzz                                              every fuzzer
     make fuzz ARGS="safetensors --count 100000 --seed 7"   one of them, longer, with other files
 
-A line for each fuzzer: how many files, what became of them, seconds, and the most memory the process has had. A fault
-is anything else: another exception, a message of many lines, a number that is not one, code that was run. The same
-seed makes the same files, and file N of a run is file N of every longer one. Memory is limited to a GiB more than the
-libraries take, and a file that takes a minute ends the run.
+A line for each fuzzer: how many files or texts, what became of them, seconds, and the most memory the process has had.
+A fault is anything else: another exception, a message of many lines, a number that is not one, code that was run. The
+same seed and count make the same files. Memory is limited to a GiB more than the libraries take, and a model's file
+that takes a minute ends the run.
 
 Exit status: 0 no fault, 1 a fault, 2 something you can put right, with the reason.
 """
@@ -36,17 +36,20 @@ def fuzzers():
 
 
 def run(name, function, count, seed):
-    """Let a fuzzer make `count` files. Prints a line; returns how many faults there were."""
+    """Let a fuzzer make `count` files, or texts. Prints a line, and one for each fault; returns how many there were."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = function(count, random.Random(f"{name} {seed}"), Path(folder))
+        try:
+            outcomes = function(count, random.Random(f"{name} {seed}"), Path(folder))
+        except Exception as error:  # some fuzzers end at their first fault
+            outcomes = {f"fault: {type(error).__name__}: {error!s:.4000}": 1}
     seconds, most = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     faults = {outcome: times for outcome, times in outcomes.items() if outcome.startswith("fault")}
-    good = sorted(outcome for outcome in outcomes if outcome not in faults)
-    told = [f"{outcomes[outcome]} {outcome}" for outcome in good] + [f"{sum(faults.values())} faults"]
-    print(f"{name:18} {sum(outcomes.values()):6} files: {', '.join(told)}; {seconds:.0f} s, {most:.0f} MB", flush=True)
+    told = [f"{outcomes[outcome]} {outcome}" for outcome in sorted(outcomes) if outcome not in faults]
+    told = ", ".join([f"{count} tried", *told, f"{sum(faults.values())} faults"])
+    print(f"{name}: {told}; {seconds:.0f} s, {most:.0f} MB", flush=True)
     for outcome in faults:
-        print(f"  {outcome}  (python -m tests.fuzz {name} --seed {seed})")
+        print(f"  {outcome}  (python -m tests.fuzz {name} --seed {seed} --count {count})")
     return sum(faults.values())
 
 
