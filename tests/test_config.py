@@ -209,6 +209,12 @@ def test_lists_in_lists(read, key):
             assert "\n" not in str(error) and len(str(error)) < 500
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "x" * 5000, 10**4000, ["1"], {}, None, True, 1.5])
+def test_a_strangers_format_number(read, value):
+    with pytest.raises(UserError, match=r"minbert_format is .{,70}, but must be a whole number from 1$"):
+        read(BERT_BASE | {"minbert_format": value})
+
+
 def test_what_is_too_deep_to_be_shown():
     nested = []
     for _ in range(100_000):
