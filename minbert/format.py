@@ -16,11 +16,11 @@ KEY = "minbert_format"
 def check_format(path, values):
     """Raise UserError if what was read from path, a dict, is of a newer format than this minbert knows."""
     found = values.get(KEY, FORMAT) if isinstance(values, dict) else FORMAT
-    number = int(found) if str(found).isdecimal() else 0
+    number = int(found) if isinstance(found, (int, str)) and str(found).isdecimal() and len(str(found)) < 20 else 0
     if number > FORMAT:
         raise UserError(
             f"{path}: written by a newer minbert (format {number}; this one knows {FORMAT}): "
             "update minbert, with git pull or pip install -U"
         )
     if number < 1:
-        raise UserError(f"{path}: {KEY} is {found!r}, but must be a whole number from 1")
+        raise UserError(f"{path}: {KEY} is {found!r:.60}, but must be a whole number from 1")

@@ -75,7 +75,8 @@ def find(name, tokenizer_only=False):
     if os.path.isdir(name):
         return complete(Path(name), tokenizer_only)
     if os.path.exists(name):
-        raise UserError(f"{name} is a file; name the folder of a model, with {listing(tokenizer_only)} in it")
+        remedy = f"; {legacy(name)}" if name.endswith((".pt", ".pth", ".ckpt")) else ""
+        raise UserError(f"{name} is a file; name the folder of a model, with {listing(tokenizer_only)} in it{remedy}")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", name) or ".." in name:
         raise UserError(no_folder(name))
     for folder in checkpoints():
@@ -129,6 +130,11 @@ def complete(directory, tokenizer_only):
 
 def listing(tokenizer_only):
     return "vocab.txt" if tokenizer_only else "config.json, vocab.txt and model.safetensors"
+
+
+def legacy(path):
+    """How to open a course kit's checkpoint."""
+    return f"`python -m minbert.legacy {path} OUT` makes a folder of a course kit's file"
 
 
 def no_folder(name):

@@ -17,8 +17,10 @@ import regex
 import torch
 
 from minbert.checkpoint import whole
+from minbert.config import contents, settings, shown
 from minbert.errors import UserError
 
+LARGEST = 2**24  # bytes of a vocab.txt; the largest published ones, of half a million tokens, have some 5 million
 MAX_WORD = 200  # a longer word becomes [UNK], as in the original (Hugging Face's Rust tokenizer: 100)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CJK = (  # the original's ranges, both ends included
@@ -469,11 +471,7 @@ def canonical_order(chars):
 
 def read_vocab(path):
     """The tokens of a vocab.txt, one a line in the order of their ids. Raises UserError naming the line at fault."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    tokens, seen = [], {}
+    data, tokens, seen = contents(path, LARGEST), [], {}
     # Split at \n alone: tokens can hold characters that str.splitlines takes for the end of a line.
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
         try:
@@ -481,7 +479,7 @@ def read_vocab(path):
         except UnicodeDecodeError:
             raise UserError(f"{path}:{number}: not UTF-8") from None
         if token in seen:
-            raise UserError(f"{path}:{number}: {token!r} stands on line {seen[token]} already")
+            raise UserError(f"{path}:{number}: {shown(token)} stands on line {seen[token]} already")
         seen[token] = number
         tokens.append(token)
     missing = [token for token in SPECIAL if token not in seen]
@@ -494,18 +492,13 @@ def read_settings(path, tokens):
     """Options for BertTokenizer from tokenizer_config.json; where there is none, from the looks of the vocabulary."""
     if not path.exists():
         return {"lower_case": not any(token != token.lower() for token in tokens if token[0:1] != "[")}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(settings, dict):
-            raise ValueError("not an object")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    if settings.get("tokenize_chinese_chars") is False:
+    stored = settings(path)
+    if stored.get("tokenize_chinese_chars") is False:
         raise UserError(f"{path}: tokenize_chinese_chars false is not supported")
-    options = {"lower_case": settings.get("do_lower_case", True), "strip_accents": settings.get("strip_accents")}
+    options = {"lower_case": stored.get("do_lower_case", True), "strip_accents": stored.get("strip_accents")}
     if options["lower_case"] not in (True, False) or options["strip_accents"] not in (True, False, None):
         raise UserError(f"{path}: do_lower_case and strip_accents can be true or false")
-    length = settings.get("model_max_length")
+    length = stored.get("model_max_length")
     if isinstance(length, int) and 3 <= length <= 1_000_000:  # some checkpoints store 10**30 for "no limit"
         options["max_length"] = length
     return options

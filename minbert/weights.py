@@ -4,9 +4,13 @@ Every tensor of the checkpoint is put in its place by its full name, dropped on 
 the model is filled, announced as new, or an error.
 """
 
+import io
 import logging
 import pickle
+import pickletools
 import re
+import warnings
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +19,13 @@ import torch
 
 from minbert import bert, hub
 from minbert.checkpoint import whole
-from minbert.config import Config
+from minbert.config import Config, shown
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 
+LISTED = 50  # tensors that do not fit
+TUPLES, REPEATED = 50_000, 40  # in a pickle; a model of 1,000 tensors has some 3,000, and repeats one or two
+SPARE = 2**24  # numbers that config.json may ask for beyond those stored
 FAMILIES = {"bert": bert}  # config.json's model_type: the module that knows this family's names
 LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
 
@@ -54,8 +61,10 @@ def from_pretrained(model_class, name, new_head=True, **changes):
         changes.setdefault("num_labels", len(changes["labels"]) or stored.num_labels)
     elif changes.get("num_labels", stored.num_labels) != stored.num_labels:
         changes["labels"] = ()
+    tensors = read(directory)
+    check_size(directory / "config.json", stored, tensors)
     model = model_class(stored.change(**changes))
-    model.loaded = fill(model, read(directory), name, new_head, same_classes(stored, model.config))
+    model.loaded = fill(model, tensors, name, new_head, same_classes(stored, model.config))
     log.log(logging.WARNING if model.loaded.new else logging.INFO, "%s", model.loaded)
     return model
 
@@ -67,25 +76,115 @@ def same_classes(stored, wanted):
     return not stored.labels or not wanted.labels or stored.labels == wanted.labels
 
 
+def check_size(path, config, tensors):
+    """Raise UserError for sizes that the tensors do not fill, by far: before a model of these sizes takes memory."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if config.encoder_size() > held + SPARE:
+        sizes = f"an encoder of {config.encoder_size():,} numbers, but the weights are {held:,}"
+        raise UserError(f"{path}: describes {sizes}")
+
+
 def read(directory):
     """The tensors of a directory: model.safetensors, or else pytorch_model.bin, of which nothing is ever executed."""
     path = next((directory / file for file in hub.WEIGHTS if (directory / file).exists()), None)
     if path is None:
         raise UserError(f"{directory} holds no {hub.WEIGHTS[0]}")
+    if path.suffix != ".safetensors":
+        content = unpickle(path)
+        if isinstance(content, dict) and isinstance(content.get("model"), dict):
+            raise UserError(f"{path}: is a course kit's checkpoint; {hub.legacy(path)}")
+        return named_tensors(path, content)
+    if not path.is_file():
+        raise UserError(f"{path}: is not a file")
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, zipfile, pickle and torch each raise their own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if isinstance(error, pickle.UnpicklingError):
-            reason = "it holds something other than tensors; nothing in it was run"
-        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason})") from None
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # its own, the file system's, a KeyError for a type of numbers that torch lacks
+        raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason(error)})") from None
+
+
+def unpickle(path, allowed=()):
+    """What torch.save wrote, if that is tensors in plain containers: nothing in the file is run.
+
+    allowed  what else it may hold, for torch.serialization.safe_globals
+    Raises UserError for anything else, naming it.
+    """
+    if torch.__version__ < (2, 10):  # CVE-2026-24747
+        raise UserError(f"{path}: torch {torch.__version__} opens no pickle safely: pip install -U 'torch>=2.10'")
+    if not path.is_file():
+        raise UserError(f"{path}: is not a file")
+    try:
+        for stream in pickles(path):
+            if tangled(stream):
+                raise UserError(f"{path}: nests tuples as torch.save never does; it is not opened")
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
+            warnings.simplefilter("ignore")  # what is odd is refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, pickle and torch each raise their own
+        if not isinstance(error, pickle.UnpicklingError):
+            raise UserError(f"{path}: cannot be read as weights; is the file whole? ({reason(error)})") from None
+        name = re.search(r"\bGLOBAL (.+?) (?:was not an allowed|whose module)", str(error))
+        held = "something" if not name else shown(name[1] if "." in name[1] else f"builtins.{name[1]}")[1:-1]
+        remedy = f"; {hub.legacy(path)}" if held in ("argparse.Namespace", "types.SimpleNamespace") else ""
+        raise UserError(
+            f"{path}: holds {held}, which is neither tensor nor plain container: refused, nothing in it was run{remedy}"
+        ) from None
+
+
+def pickles(path):
+    """The pickles in a file of torch.save, each as a stream at its beginning. Raises UserError for compressed ones."""
+    with open(path, "rb") as file:
+        if file.read(4) == b"PK\3\4":  # as torch tells its formats apart
+            with zipfile.ZipFile(file) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                    raise UserError(f"{path}: is compressed, which torch.save never does; it is not opened")
+                for entry in archive.infolist():
+                    if entry.filename.lower().endswith("data.pkl"):
+                        yield io.BytesIO(archive.read(entry))
+            return
+        file.seek(0)
+        for _ in range(5):  # before torch 1.6: a mark, a version, the machine's sizes, the content, its storages' names
+            if file.peek(1):
+                yield file
+
+
+def tangled(stream):
+    """Whether a pickle has so many tuples, or repeats them so often, that to hash one may take for ever."""
+    tuples, repeated, made, is_tuple = set(), 0, 0, False  # tuples: where they are remembered
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("BINPUT", "LONG_BINPUT"):
+            tuples |= {argument} if is_tuple else set()
+        elif opcode.name != "PROTO":
+            again = opcode.name in ("BINGET", "LONG_BINGET") and argument in tuples
+            new = opcode.name.startswith("TUPLE")
+            repeated, made, is_tuple = repeated + again, made + new, again or new
+    return made > TUPLES or repeated > REPEATED
+
+
+def reason(error):
+    """The first line of an error's message, or its name if it has none."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return text if text.isprintable() else repr(text)
+
+
+def named_tensors(path, tensors):
+    """The same {name: tensor}. Raises UserError if it is something else, or claims more numbers than path can hold."""
     if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items()
+        isinstance(name, str) and type(tensor) in (torch.Tensor, torch.nn.Parameter) and is_plain(tensor)
+        for name, tensor in tensors.items()
     ):
         raise UserError(f"{path}: holds something other than named tensors")
-    return tensors
+    if sum(tensor.nbytes for tensor in tensors.values()) > 2 * path.stat().st_size:  # tied ones have two names
+        raise UserError(f"{path}: its tensors claim more numbers than the file holds")
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def is_plain(tensor):
+    """Whether a tensor is an ordinary one, with all its numbers in memory."""
+    return (
+        tensor.device.type == "cpu" and tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_quantized)
+    )
 
 
 def names(family):
@@ -121,7 +220,7 @@ def translate(tensors, family=bert):
             continue
         template = None if "{" in plain else table.get(LAYER.sub("{}", plain))
         if template is None:
-            unexpected.append(name)
+            unexpected.append(name if name.isprintable() and len(name) < 200 else shown(name))
             continue
         our_name = template.format(*LAYER.findall(plain))
         if our_name in ours:
@@ -155,7 +254,8 @@ def fill(model, tensors, source="the checkpoint", new_head=True, keep_classifier
     new = {unit(name) for name in target} - {unit(name) for name in found} - {None}
     problems = faults(found, unexpected, target, may_be_missing=[name for name in target if unit(name) in new])
     if problems:
-        raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems]))
+        more = [f"  and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+        raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems[:LISTED], *more]))
     if not new_head and new - {"pooler"}:
         raise UserError(no_head(source, new - {"pooler"}))
     model.load_state_dict(target | found)
@@ -198,8 +298,10 @@ def settle_decoder(found, config, source):
 
 
 def alike(first, second):
-    """Whether two tensors hold the same numbers, of whatever type; nothing is like None."""
-    return second is not None and first.shape == second.shape and torch.equal(first.double(), second.double())
+    """Whether two tensors hold the same numbers, floats of whatever type; nothing is like None."""
+    if second is None or first.shape != second.shape or first.is_complex() or second.is_complex():
+        return False
+    return torch.equal(first.double(), second.double())
 
 
 def no_head(source, heads):
@@ -237,8 +339,8 @@ def faults(found, unexpected, target, may_be_missing):
 def published_name(our_name, family=bert):
     """'bert.encoder.layers.3.feed_forward_norm.weight' -> 'bert.encoder.layer.3.output.LayerNorm.weight'"""
     prefix = "bert." if our_name.startswith("bert.") else ""
-    module, leaf = our_name.removeprefix(prefix).rsplit(".", 1)
-    theirs = (family.NAMES | family.HEADS).get(LAYER.sub("{}", module))
+    module, _, leaf = our_name.removeprefix(prefix).rpartition(".")
+    theirs = None if "{" in module else (family.NAMES | family.HEADS).get(LAYER.sub("{}", module))
     return f"{prefix}{theirs[0].format(*LAYER.findall(module))}.{leaf}" if theirs else our_name
 
 

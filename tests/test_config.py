@@ -1,12 +1,14 @@
 """config: what a config.json, a mapping or a namespace may say, and what is refused."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from minbert import Config, UserError
-from minbert.config import BOUNDS
+from minbert import BertModel, Config, UserError
+from minbert.config import BOUNDS, shown
 
 BERT_BASE = {  # what a published config.json must hold
     "vocab_size": 30522,
@@ -166,6 +168,71 @@ def test_broken_files(read, tmp_path, content, message):
     assert str(error.value).startswith(f"{tmp_path / 'config.json'}: {message}")
 
 
+def test_a_file_that_is_too_large(read, tmp_path):
+    with pytest.raises(
+        UserError, match=r"config\.json: has 8,388,609 bytes, but config\.json may have up to 8,388,608$"
+    ):
+        read(b" " * (2**23 + 1))
+
+
+def test_as_many_classes_as_there_may_be_fit(tmp_path):
+    config = Config(num_labels=100_000, labels=tuple(f"class-{id:010d}" for id in range(100_000)))
+    config.to_json(tmp_path / "config.json", "BertForSequenceClassification")
+    assert Config.from_json(tmp_path / "config.json") == config
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(UserError, match=r"config\.json: is not a file$"):
+        Config.from_json(tmp_path / "config.json")
+
+
+def test_of_two_values_for_a_key_the_last_counts(read):
+    """As for Hugging Face."""
+    assert read(b'{"vocab_size": 0, ' + json.dumps(BERT_BASE).encode()[1:]) == Config()
+
+
+def test_a_byte_order_mark_is_no_harm(read):
+    assert read(b"\xef\xbb\xbf" + json.dumps(BERT_BASE).encode()) == Config()
+
+
+@pytest.mark.parametrize("key", ["model_type", "option", "id2label", "labels", "vocab_size"])
+def test_lists_in_lists(read, key):
+    """Some are too deep to be read, some only to be shown."""
+    content = json.dumps(BERT_BASE | {key: 0})
+    for depth in [50, *range(800, 1000)]:
+        nested = "[" * depth + "]" * depth
+        try:
+            assert read(content.replace(f'"{key}": 0', f'"{key}": {nested}').encode()) == Config()
+            assert key in ("id2label", "labels")  # ignored there
+        except UserError as error:
+            assert "\n" not in str(error) and len(str(error)) < 500
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "x" * 5000, 10**4000, ["1"], {}, None, True, 1.5])
+def test_a_strangers_format_number(read, value):
+    with pytest.raises(UserError, match=r"minbert_format is .{,70}, but must be a whole number from 1$"):
+        read(BERT_BASE | {"minbert_format": value})
+
+
+def test_what_is_too_deep_to_be_shown():
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert shown(nested) == "a list"
+
+
+def test_a_label_is_no_list(read):
+    with pytest.raises(UserError, match="id2label must name each class by a word"):
+        read(BERT_BASE | {"id2label": {"0": ["a"], "1": "b"}})
+
+
+def test_what_is_refused_is_shown_cut_short(read, tmp_path):
+    with pytest.raises(UserError) as error:
+        read(BERT_BASE | {"hidden_act": "x" * 100_000})
+    assert len(str(error.value)) < 200 + len(str(tmp_path))
+
+
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match=r"config\.json: cannot be read \(No such file"):
         Config.from_json(tmp_path / "config.json")
@@ -236,3 +303,11 @@ def test_change_checks_and_leaves_the_rest():
     assert OTHER.change(num_hidden_layers=4).change(num_hidden_layers=2) == OTHER
     with pytest.raises(UserError, match="cannot be split into 4 attention heads"):
         OTHER.change(num_attention_heads=4)
+
+
+@pytest.mark.parametrize("config", [OTHER, Config()], ids=["small", "bert-base"])
+def test_the_encoders_size(config):
+    with torch.device("meta"):
+        model = BertModel(config)
+    pooler = sum(parameter.numel() for parameter in model.pooler.parameters())
+    assert config.encoder_size() == sum(parameter.numel() for parameter in model.parameters()) - pooler

@@ -4,12 +4,14 @@ import json
 import logging
 import pickle
 import re
+import zipfile
 
 import pytest
 import safetensors.torch
 import torch
 
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, UserError, weights
+from minbert.checkpoint import whole
 from minbert.embeddings import sinusoids
 
 # A layer's modules as Hugging Face calls them and as the course kits do, without the number of the layer.
@@ -249,6 +251,46 @@ def test_a_model_is_untouched_if_the_weights_do_not_fit(tiny, tiny_folder, spoil
     assert not torch.equal(model.classifier.weight, before["classifier.weight"])
 
 
+def test_of_many_tensors_that_do_not_fit_the_first_are_listed(tiny_folder):
+    store(tiny_folder, stored(tiny_folder), num_hidden_layers=20)
+    with pytest.raises(UserError) as error:
+        BertModel.from_pretrained(tiny_folder)
+    first, *lines, last = str(error.value).split("\n")
+    assert first == f"{tiny_folder} does not fit: {18 * 16} tensors"
+    assert len(lines) == weights.LISTED and last == f"  and {18 * 16 - weights.LISTED} more"
+
+
+def test_a_strangers_name_for_a_tensor_is_one_line(tiny_folder):
+    names = {"a\nerror: b": r"'a\nerror: b'", "\x1b[2J": r"'\x1b[2J'", "x" * 1000: "'" + "x" * 59 + "..."}
+    store(tiny_folder, stored(tiny_folder) | {name: torch.zeros(1) for name in names})
+    with pytest.raises(UserError) as error:
+        BertModel.from_pretrained(tiny_folder)
+    assert sorted(str(error.value).split("\n")[1:]) == sorted(f"  unexpected  {shown}" for shown in names.values())
+
+
+def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypatch):
+    huge = {"vocab_size": 10_000_000, "hidden_size": 65_536, "num_attention_heads": 4096}
+    store(tiny_folder, stored(tiny_folder), **huge)
+    monkeypatch.setattr(BertModel, "__init__", lambda *_: pytest.fail("a model was built"))
+    with pytest.raises(
+        UserError, match=r"config\.json: describes an encoder of 6\d\d,\d+,\d+,\d+ numbers, but the weights"
+    ):
+        BertSentClassifier.from_pretrained(tiny_folder)
+
+
+def test_read_edit_save_at_the_same_path(tiny_folder):
+    """A file that is mapped into memory must not be cut short while its numbers are still wanted."""
+    path = tiny_folder / "model.safetensors"
+    tensors = weights.read(tiny_folder)
+    expected = {name: tensor.clone() for name, tensor in tensors.items()}
+    tensors["classifier.bias"] = expected["classifier.bias"] = torch.tensor([5.0, 6.0])
+    with whole(path) as new:
+        safetensors.torch.save_file(tensors, new, {"format": "pt"})
+    assert same(stored(tiny_folder), expected) and same(tensors, expected)
+    safetensors.torch.save_file(safetensors.torch.load_file(path), path)  # safetensors before 0.8 wrote zeros
+    assert same(stored(tiny_folder), expected)
+
+
 def test_weights_of_another_size_than_config_json_says(tiny_folder):
     store(tiny_folder, stored(tiny_folder), num_hidden_layers=3, vocab_size=30)
     with pytest.raises(UserError, match="does not fit: 17 tensors") as error:
@@ -329,9 +371,63 @@ def test_a_pickle_in_pytorch_model_bin_runs_no_code(tiny_folder, how):
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch.save")
         torch.load(path, weights_only=False)
     canary.unlink()  # so it was there: the file does run code if it is let
-    with pytest.raises(UserError, match=r"pytorch_model\.bin: cannot be read as weights; .*nothing in it was run"):
+    held = r"(builtins\.exec|torch\.storage\._load_from_bytes)"
+    with pytest.raises(UserError, match=rf"pytorch_model\.bin: holds {held}, .*: refused, nothing in it was run$"):
         BertSentClassifier.from_pretrained(tiny_folder)
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("version", ["2.5.1+cu121", "2.9.1"])
+def test_pickles_are_not_opened_by_a_torch_that_is_not_safe(tiny_folder, monkeypatch, version):
+    tensors = stored(tiny_folder)
+    torch.save(tensors, tiny_folder / "pytorch_model.bin")
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
+    assert len(weights.read(tiny_folder)) == 41  # of model.safetensors
+    (tiny_folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=rf"torch {re.escape(version)} opens no pickle safely: .*torch>=2\.10"):
+        weights.read(tiny_folder)
+
+
+def test_a_compressed_pytorch_model_bin_is_not_opened(tiny_folder):
+    path = tiny_folder / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(1000)}, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert torch.load(path, weights_only=True)["a"].shape == (1000,)  # torch does
+    (tiny_folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"pytorch_model\.bin: is compressed, which torch\.save never does"):
+        weights.read(tiny_folder)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        torch.zeros(1).expand(2**20, 2**20),
+        torch.empty(10, device="meta"),
+        torch.zeros(3).to_sparse(),
+    ],
+    ids=["repeated", "meta", "sparse"],
+)
+def test_tensors_without_numbers_of_their_own(tiny_folder, claim):
+    torch.save(stored(tiny_folder) | {"bert.pooler.dense.bias": claim}, tiny_folder / "pytorch_model.bin")
+    (tiny_folder / "model.safetensors").unlink()
+    message = r"pytorch_model\.bin: (its tensors claim more numbers than|holds something other than named tensors)"
+    with pytest.raises(UserError, match=message):
+        BertSentClassifier.from_pretrained(tiny_folder)
+
+
+@pytest.mark.parametrize("levels, deep", [(30, True), (70_000, False)], ids=["pairs of pairs", "one in another"])
+def test_tuples_that_take_for_ever_are_not_opened(tiny_folder, levels, deep):
+    """As the key of a dict they are hashed: 2**30 times, or 70,000 calls deep."""
+    level = b"h%ch%c\x86q%c" if deep else b"\x85"
+    nested = b"".join(level % (at, at, at + 1) if deep else level for at in range(levels))
+    (tiny_folder / "pytorch_model.bin").write_bytes(b"\x80\x02}X\1\0\0\0a\x85q\0" + nested + b"Ns.")
+    (tiny_folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"pytorch_model\.bin: nests tuples as torch\.save never does"):
+        weights.read(tiny_folder)
 
 
 def test_pytorch_model_bin_is_read(tiny_folder):
@@ -346,7 +442,7 @@ def test_safetensors_come_first(tiny_folder):
     assert len(weights.read(tiny_folder)) == 41
 
 
-@pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {1: torch.ones(1)}, {"model": {"a": torch.ones(1)}}])
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {1: torch.ones(1)}, {"model": torch.ones(1), "a": []}])
 def test_something_other_than_named_tensors(tiny_folder, content):
     torch.save(content, tiny_folder / "pytorch_model.bin")
     (tiny_folder / "model.safetensors").unlink()
@@ -573,6 +669,10 @@ def test_the_bias_may_be_stored_under_either_name_or_both(tiny, tmp_path, tied):
         tensors.pop("cls.predictions.decoder.bias", None)
         store(tmp_path, tensors | {f"cls.predictions.{name}": bias.clone() for name in names})
         assert same(BertForMaskedLM.from_pretrained(tmp_path).state_dict(), model.state_dict())
+    for other in (bias.to(torch.complex64), bias[:-1]):
+        store(tmp_path, tensors | {"cls.predictions.bias": bias.clone(), "cls.predictions.decoder.bias": other})
+        with pytest.raises(UserError, match=r"predictions\.(decoder\.)?bias"):
+            BertForMaskedLM.from_pretrained(tmp_path)
     store(tmp_path, tensors | {"cls.predictions.bias": bias + 1, "cls.predictions.decoder.bias": bias})
     if tied:
         with pytest.raises(UserError, match=r"cls\.predictions\.bias and .*decoder\.bias should not differ$"):
