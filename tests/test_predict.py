@@ -193,6 +193,20 @@ def test_out_names_the_file_or_the_standard_output(answer):
     assert not Path("new.txt.predictions.csv").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--excel_safe"]])
+def test_formulas_are_guarded_on_request(answer, flags):
+    labels = ("=0", "-1")
+    model = BertSentClassifier.from_pretrained("tiny", labels=labels)
+    model.save_pretrained("tiny")
+    texts = ["=1+1", "+a", "-a", "@a", "a=b", "'a", " =a"]
+    write("new.txt", texts)
+    found = answer("--text", "new.txt", "--with_text", *flags)
+    guard = "'" if flags else ""
+    assert [row["text"] for row in found] == [guard + text for text in texts[:4]] + ["a=b", "'a", guard + "=a"]
+    assert {row["predicted"] for row in found} <= {guard + label for label in labels}
+    assert numbers(found) == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_int8_and_bf16_say_about_the_same(answer):
     texts = sentences(10)
     write("new.txt", texts)
