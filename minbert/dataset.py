@@ -386,7 +386,8 @@ def first_record(lines, delimiter):
     try:
         fields = next(reader, None)
     except csv.Error as error:
-        return None, 1, "line break outside quotes" if "new-line" in str(error) else UNBALANCED
+        here = "new-line" in str(error) and reader.line_num == 1  # or else in a line that an open quote ran over
+        return None, 1, "line break outside quotes" if here else UNBALANCED
     if quotes % 2:
         return None, 1, UNBALANCED
     return fields, reader.line_num, None
