@@ -417,10 +417,12 @@ def read_lines(examples, lines, bad, labels_required):
         for mapping in (path.parent / "mapping.txt", path.parent.parent / "mapping.txt"):
             if mapping.exists() and not examples.mapping:
                 rows, bad_rows = decode(load(mapping))
-                rows = [row.split("\t") for row in rows if row.strip()]
+                rows = [[cell.strip() for cell in row.split("\t")] for row in rows if row.strip()]
                 if bad_rows or not all(len(row) == 2 for row in rows):
                     raise UserError(f"{mapping}: each line should be a label, a tab, its name")
-                examples.mapping = {label.strip(): name.strip() for label, name in rows}
+                examples.mapping = dict(rows)
+                if not len(rows) == len(examples.mapping) == len(set(examples.mapping.values())):
+                    raise UserError(f"{mapping}: two lines have the same label or the same name")
     for number, (line, label) in enumerate(zip(lines, labels), start=1):
         if number in bad:
             examples.problems.append((number, bad[number]))

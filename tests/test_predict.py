@@ -328,6 +328,15 @@ def test_a_quote_that_is_never_closed_costs_its_line_and_holds_no_file(run, monk
     assert 10 < max(held) < 30
 
 
+def test_a_bad_line_that_an_open_quote_ran_over_is_reported_by_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_bytes(b'id,text\n1,"bad\n2,good\n3,\xe9\n4,good\n')
+    _, found = stream.read("new.csv")
+    assert [(row.line, (row.problem or row.text)[:9]) for row in found] == [
+        *((2, "unbalance"), (3, "good"), (4, "not UTF-8"), (5, "good"))
+    ]
+
+
 # Parts of a file
 
 
