@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from minbert import dataset
+from minbert import dataset, stream
 from minbert.dataset import Examples, LabelSet
 from minbert.errors import UserError
 from tests.fuzz import readers
@@ -700,6 +700,34 @@ def test_random_files_without_quoting_lose_no_row(file, format):
         examples = dataset.read(file("\n".join(lines).encode(errors="surrogateescape")), format)
         assert rows(examples) == good
         assert bad_lines(examples) == bad
+
+
+@pytest.mark.parametrize("line", ['x","', 'x","x', '"x', 'x,"', '"""', '"",', 'x","\nx,x', '"\n"",x'])
+def test_twice_the_lines_are_twice_the_work_however_their_quotes_stand(monkeypatch, line):
+    """Each of the first of these opens a quote, and ends in an open one too where it stands between quotes."""
+    first_record, taken = dataset.first_record, 0
+
+    def counted(lines, delimiter):
+        def count():
+            nonlocal taken
+            for each in lines:
+                taken += 1
+                yield each
+
+        return first_record(count(), delimiter)
+
+    def work(times):
+        nonlocal taken
+        content, taken = ["text,label", *["a,no", "b,yes"] * 2, *line.split("\n") * times], 0
+        if reader == "dataset":
+            dataset.read_table(Examples("train.csv", "table"), content, {}, None, None, True)
+        else:
+            list(stream.read_records(((each, None) for each in content), ","))
+        return taken
+
+    monkeypatch.setattr(dataset, "first_record", counted)
+    for reader in ("dataset", "stream"):
+        assert 200 <= work(200) < 2.2 * work(100), reader
 
 
 def test_of_spoilt_files_each_row_is_used_or_reported(tmp_path):
