@@ -330,10 +330,10 @@ def test_a_quote_that_is_never_closed_costs_its_line_and_holds_no_file(run, monk
 
 def test_what_an_open_quote_ran_over_is_read_by_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("new.csv").write_bytes(b'id,text\n1,"bad\n2,good\n3,\xe9\n4,good\n"5,bad\n"6","one\ntwo"\n')
+    Path("new.csv").write_bytes(b'id,text\n1,"bad\n2,good\n3,\xe9\n4,good\n"5","one\ntwo"\n"6,bad\n"7","a\nb"\n')
     _, found = stream.read("new.csv")
     assert [(row.line, (row.problem or row.text)[:9]) for row in found] == [
-        *((2, "unbalance"), (3, "good"), (4, "not UTF-8"), (5, "good"), (6, "unbalance"), (7, "one\ntwo"))
+        *((2, "unbalance"), (3, "good"), (4, "not UTF-8"), (5, "good"), (6, "one\ntwo"), (8, "unbalance"), (9, "a\nb"))
     ]
 
 
