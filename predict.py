@@ -24,7 +24,6 @@ Exit status: 0 done, 2 something you can put right, with the reason.
 """
 
 import argparse
-import csv
 import re
 import sys
 import time
@@ -60,6 +59,7 @@ def parse(arguments):
     add("--text_column", metavar="NAME", help="of a table with a header; default: recognised")
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
+    add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="label only rows I, I + N, I + 2 N, ...")
     length = cli.number(int, 3, wanted="3 or more")
     add("--max_length", type=length, metavar="N", help="cut texts to N tokens; default: what the model can read")
@@ -148,8 +148,8 @@ def label(args, rows, model, tokenizer, device, file):
     """Write a line for each row that holds a text, and say on stderr what was done."""
     names = model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
     longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
-    writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * args.with_text])
+    write = report.csv_writer(file, args.excel_safe)
+    write(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * args.with_text])
     bad, done, tokens, cut, begin = BadRows(args.text), 0, 0, 0, time.perf_counter()
 
     def watch(batches, total):
@@ -168,7 +168,7 @@ def label(args, rows, model, tokenizer, device, file):
             probabilities = training.predict(model, data, device, args.precision, watch).softmax(-1)
             for row, p in zip(window, probabilities):
                 numbers = (float(f"{value:.9g}") for value in p.tolist())
-                writer.writerow([row.number, names[p.argmax()], *numbers, *[row.text] * args.with_text])
+                write([row.number, names[p.argmax()], *numbers, *[row.text] * args.with_text])
             done, cut, tokens = done + len(window), cut + more, tokens + sum(map(len, encoding["input_ids"]))
     seconds = time.perf_counter() - begin
     if not done and args.shard[0] == 1:  # a later part of a short file may be empty

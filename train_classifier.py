@@ -132,6 +132,7 @@ def parse(arguments):
     add("--dev_out", metavar="FILE", help="predictions as 'pred ||| text'; default: dev_out.txt in --out")
     add("--test_out", metavar="FILE", help="the same for --test")
     add("--filepath", metavar="FILE.pt", help="also write the course kits' one-file checkpoint, for torch.load")
+    add("--excel_safe", action="store_true", help="in CSV, an apostrophe before what a spreadsheet takes for a formula")
     add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
     add(
         "--save_minutes",
@@ -413,7 +414,8 @@ def evaluate(args, part, model, examples, data, labels, device, folder, stop):
     probabilities = logits.softmax(-1)
     if not parallel.writer():
         return None
-    report.write_predictions(folder / f"{part}_predictions.csv", examples, data.labels, probabilities, labels.names)
+    path = folder / f"{part}_predictions.csv"
+    report.write_predictions(path, examples, data.labels, probabilities, labels.names, args.excel_safe)
     course_file = getattr(args, f"{part}_out") or folder / f"{part}_out.txt"
     report.write_course_predictions(course_file, examples, probabilities)
     if data.labels is None:

@@ -328,12 +328,14 @@ def records(lines, bad, delimiter, joined=lambda start, stop: False):
     A row with an unbalanced quote costs its own line and no other: reading goes on with the next one, also where a
     later row's quote would close it (`joined`). The number is that of the row's first line, or of its first bad line.
     """
-    at = 0
+    at = vain = 0
     while at < len(lines):
         if not lines[at].strip():
             at += 1
             continue
-        fields, count, reason = record(lines, at, delimiter)
+        # Where one open quote ran on in vain so would the next: do not follow it, or n lines cost n * n.
+        fields, count, reason, ran = record(lines, at, delimiter, at + 1 if at + 1 < vain else len(lines))
+        vain = max(vain, at + ran)
         if count > 1 and joined(at, at + count):
             count, reason = 1, UNBALANCED
         number = next((number for number in range(at + 1, at + count + 1) if number in bad), at + 1)
@@ -351,7 +353,7 @@ def joiner(lines, rows, delimiter, width, text, label):
     place = label if label < text else label - width  # where a text holds delimiters that no quote protects
 
     def good(at):
-        fields, _, _ = record(lines, at, delimiter)
+        fields, *_ = record(lines, at, delimiter, len(lines))
         return fields is not None and len(fields) == width and fields[label] in known
 
     def joined(start, stop):
@@ -364,32 +366,34 @@ def joiner(lines, rows, delimiter, width, text, label):
     return joined
 
 
-def record(lines, at, delimiter):
-    """The table row that begins in this line: fields, count of lines, None; or None, 1, reason."""
-    return first_record((lines[index] for index in range(at, len(lines))), delimiter)
+def record(lines, at, delimiter, stop):
+    """The table row that begins in line `at` and ends before line `stop`, as `first_record` gives it."""
+    return first_record((lines[index] for index in range(at, stop)), delimiter)
 
 
 def first_record(lines, delimiter):
-    """The table row with which an iterator of lines begins, as in `record`; a count of 0 if there are no lines.
+    """The table row with which an iterator of lines begins: fields, count of lines, None, 0; no lines, count 0.
 
-    Where a quote is not closed, more lines than the count have been taken from the iterator.
+    Or None, 1, the reason, and how many lines were taken, over which a quote was open in vain.
     """
-    quotes = 0
+    quotes = taken = 0
 
     def counted():
-        nonlocal quotes
+        nonlocal quotes, taken
         for line in lines:
             quotes += line.count('"')
+            taken += 1
             yield line + "\n"
 
     reader = csv.reader(counted(), delimiter=delimiter, strict=True)
     try:
         fields = next(reader, None)
     except csv.Error as error:
-        return None, 1, "line break outside quotes" if "new-line" in str(error) else UNBALANCED
+        here = "new-line" in str(error) and taken == 1  # or else in a line that an open quote ran over
+        return None, 1, "line break outside quotes" if here else UNBALANCED, taken
     if quotes % 2:
-        return None, 1, UNBALANCED
-    return fields, reader.line_num, None
+        return None, 1, UNBALANCED, 0
+    return fields, taken, None, 0
 
 
 def labels_path(path):
@@ -416,10 +420,12 @@ def read_lines(examples, lines, bad, labels_required):
         for mapping in (path.parent / "mapping.txt", path.parent.parent / "mapping.txt"):
             if mapping.exists() and not examples.mapping:
                 rows, bad_rows = decode(load(mapping))
-                rows = [row.split("\t") for row in rows if row.strip()]
+                rows = [[cell.strip() for cell in row.split("\t")] for row in rows if row.strip()]
                 if bad_rows or not all(len(row) == 2 for row in rows):
                     raise UserError(f"{mapping}: each line should be a label, a tab, its name")
-                examples.mapping = {label.strip(): name.strip() for label, name in rows}
+                examples.mapping = dict(rows)
+                if len(set(examples.mapping.values())) < len(rows):
+                    raise UserError(f"{mapping}: two lines have the same label or the same name")
     for number, (line, label) in enumerate(zip(lines, labels), start=1):
         if number in bad:
             examples.problems.append((number, bad[number]))

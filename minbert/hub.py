@@ -6,6 +6,7 @@ from, but for folders and checkpoints/, which are the user's own.
 """
 
 import difflib
+import errno
 import hashlib
 import importlib.metadata
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from minbert.errors import UserError
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
 
 
@@ -77,15 +79,17 @@ def find(name, tokenizer_only=False):
     if os.path.exists(name):
         remedy = f"; {legacy(name)}" if name.endswith((".pt", ".pth", ".ckpt")) else ""
         raise UserError(f"{name} is a file; name the folder of a model, with {listing(tokenizer_only)} in it{remedy}")
+    if os.path.islink(name):
+        raise UserError(f"{name} is a link that leads nowhere; a model is a folder, or a link to one")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", name) or ".." in name:
-        raise UserError(no_folder(name))
+        raise UserError(no_folder(name if name.isprintable() else repr(name)))
     for folder in checkpoints():
         if os.path.isdir(folder / name):
             return complete(folder / name, tokenizer_only)
     known = KNOWN.get(name) or next((known for known in KNOWN.values() if known.repository == name), None)
     if known is None and "/" not in name:
         raise UserError(unknown(name))
-    if known is None and Path(name).parent.is_dir():  # a path of this machine, not OWNER/NAME
+    if known is None and os.path.isdir(Path(name).parent):  # a path of this machine, not OWNER/NAME
         raise UserError(no_folder(name))
     known = known or on_the_hub(name)
     return installed(known, tokenizer_only) or cached(known, tokenizer_only) or download(name, known, tokenizer_only)
@@ -139,7 +143,7 @@ def legacy(path):
 
 def no_folder(name):
     path = Path(name)
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [other.name for other in path.parent.iterdir()] if os.path.isdir(path.parent) else []
     close = difflib.get_close_matches(path.name, beside, n=1)
     hint = f"did you mean {path.with_name(close[0])}? A" if close else "a"
     return (
@@ -193,7 +197,7 @@ def download(name, known, tokenizer_only):
 
     Raises UserError if the hub cannot be reached, lacks the model, or sends other bytes than were published.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         LocalEntryNotFoundError,
@@ -215,6 +219,9 @@ def download(name, known, tokenizer_only):
         except RevisionNotFoundError:
             raise UserError(f"{known.repository} on the hub has no revision {known.revision}") from None
         except Exception as error:  # the client's own errors, its HTTP library's, the file system's
+            if getattr(error, "errno", None) in UNWRITABLE:
+                advice = "make room or rights there, or name another folder with HF_HOME"
+                raise UserError(f"{constants.HF_HUB_CACHE} cannot take {file} ({error.strerror}): {advice}") from error
             raise UserError(offline(name, known, file, error)) from error
 
     if reason := unresolvable():  # the client would try for half a minute

@@ -25,6 +25,7 @@ RUN_FILES = (
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )
 NUMBER = re.compile(r"-?(\d[\d.e+-]*|inf)?")  # or nothing
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spreadsheet runs (OWASP ASVS 1.2.10)
 MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
 
 
@@ -206,14 +207,27 @@ def prepare(folder, inputs, outputs):
             raise UserError(f"{place}: cannot be written ({error.strerror})") from None
 
 
-def write_predictions(path, examples, gold, probabilities, names):
+def csv_writer(stream, excel_safe=False):
+    """A function that writes a row of CSV, words in quotes and numbers without, to a stream opened with newline="".
+
+    excel_safe  put an apostrophe before words that a spreadsheet would run as a formula; without it they stay exact
+    """
+    writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC)
+
+    def guard(cell):
+        return "'" + cell if excel_safe and isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+    return lambda row: writer.writerow(map(guard, row))
+
+
+def write_predictions(path, examples, gold, probabilities, names, excel_safe=False):
     """CSV: text, gold label, predicted label, and each label's probability; gold is None where nobody knows it."""
     with open(path, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
+        write = csv_writer(stream, excel_safe)
+        write(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
         for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
             known = "" if gold is None else names[gold[index]]
-            writer.writerow([text, known, names[row.argmax()], *(float(f"{p:.9g}") for p in row.tolist())])
+            write([text, known, names[row.argmax()], *(float(f"{p:.9g}") for p in row.tolist())])
 
 
 def write_course_predictions(path, examples, probabilities):

@@ -127,19 +127,23 @@ def read_records(lines, delimiter):
     """What dataset.records gives, from an iterator: a quote that is not closed costs its own line and no other."""
     source = ((number, line, problem) for number, (line, problem) in enumerate(lines, start=1))
     taken, again = [], deque()  # lines of this row; lines that an open quote ran over, to be read once more
+    vain = 0  # the last line to which an open quote ran in vain: as in dataset.records, the next is not followed
 
     def following():
         size = 0
-        while size <= LONGEST and (entry := again.popleft() if again else next(source, None)):
+        while entry := again.popleft() if again else next(source, None):
             taken.append(entry)
-            size += len(entry[1]) + 100  # with what Python needs to hold a short line
             yield entry[1]
+            size += len(entry[1]) + 100  # with what Python needs to hold a short line
+            if size > LONGEST or taken[0][0] < vain:
+                return
 
     while True:
         taken.clear()
-        fields, count, reason = dataset.first_record(following(), delimiter)
+        fields, count, reason, ran = dataset.first_record(following(), delimiter)
         if not count:
             return
+        vain = max(vain, taken[0][0] + ran - 1)
         again.extendleft(reversed(taken[count:]))
         bad = next((entry for entry in taken[:count] if entry[2]), None)
         number, line, _ = taken[0]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from minbert import dataset
+from minbert import dataset, stream
 from minbert.dataset import Examples, LabelSet
 from minbert.errors import UserError
+from tests.fuzz import readers
 
 SHIPPED = Path(__file__).parent.parent / "data"
 
@@ -306,12 +307,21 @@ def test_labels_by_line_must_be_as_many_as_the_texts(file):
         assert dataset.read(path).problems == []
 
 
-@pytest.mark.parametrize("mapping", ["0 no\n1 yes\n", "0\tno\n1\n", b"0\tno\n1\tcaf\xe9\n"])
-def test_a_mapping_that_cannot_be_read(file, mapping):
+@pytest.mark.parametrize(
+    "mapping, reason",
+    [
+        ("0 no\n1 yes\n", "each line should be a label, a tab, its name"),
+        ("0\tno\n1\n", "each line should be a label, a tab, its name"),
+        (b"0\tno\n1\tcaf\xe9\n", "each line should be a label, a tab, its name"),
+        ("0\tno\n0\tyes\n", "two lines have the same label or the same name"),
+        ("0\tno\n1\tno \n", "two lines have the same label or the same name"),
+    ],
+)
+def test_a_mapping_that_cannot_be_read(file, mapping, reason):
     path = file("one\n", "train_text.txt")
     file("1\n", "train_labels.txt")
     file(mapping, "mapping.txt")
-    with pytest.raises(UserError, match=r"mapping\.txt: each line should be a label, a tab, its name"):
+    with pytest.raises(UserError, match=rf"mapping\.txt: {reason}"):
         dataset.read(path)
 
 
@@ -409,6 +419,12 @@ def test_an_unbalanced_quote_swallows_no_row(file, body, used, bad, label_first)
         dataset.UNBALANCED,
         "ragged row: 3 fields, but the header has 2",
     }
+
+
+def test_a_line_break_that_an_open_quote_ran_over_is_no_fault_of_its_row(file):
+    examples = dataset.read(file('text,label\na,1\n"b\nc",1\rd,0\ne,1\n', "train.csv"))
+    assert examples.texts == ["a", "e"]
+    assert examples.problems == [(3, dataset.UNBALANCED), (4, "line break outside quotes")]
 
 
 def test_an_unbalanced_quote_before_and_after_a_row_of_several_lines(file):
@@ -684,6 +700,41 @@ def test_random_files_without_quoting_lose_no_row(file, format):
         examples = dataset.read(file("\n".join(lines).encode(errors="surrogateescape")), format)
         assert rows(examples) == good
         assert bad_lines(examples) == bad
+
+
+@pytest.mark.parametrize("line", ['x","', 'x","x', '"x', 'x,"', '"""', '"",', 'x","\nx,x', '"\n"",x'])
+def test_twice_the_lines_are_twice_the_work_however_their_quotes_stand(monkeypatch, line):
+    """Each of the first of these opens a quote, and ends in an open one too where it stands between quotes."""
+    first_record, taken = dataset.first_record, 0
+
+    def counted(lines, delimiter):
+        def count():
+            nonlocal taken
+            for each in lines:
+                taken += 1
+                yield each
+
+        return first_record(count(), delimiter)
+
+    def work(times):
+        nonlocal taken
+        content, taken = ["text,label", *["a,no", "b,yes"] * 2, *line.split("\n") * times], 0
+        if reader == "dataset":
+            dataset.read_table(Examples("train.csv", "table"), content, {}, None, None, True)
+        else:
+            list(stream.read_records(((each, None) for each in content), ","))
+        return taken
+
+    monkeypatch.setattr(dataset, "first_record", counted)
+    for reader in ("dataset", "stream"):
+        assert 200 <= work(200) < 2.2 * work(100), reader
+
+
+def test_of_spoilt_files_each_row_is_used_or_reported(tmp_path):
+    """A few of those of tests/fuzz, which says what spoils them and what is compared."""
+    outcomes = readers.fuzz(200, random.Random(0), tmp_path)
+    assert outcomes["read"] + outcomes["refused"] == 3 * 4 * 200
+    assert outcomes["rows used"] > 5 * outcomes["rows reported"] > 5 * 1000  # neither kind is rare
 
 
 # The files that this was made for

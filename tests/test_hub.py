@@ -3,11 +3,13 @@
 The downloads are real ones: huggingface_hub in a process of its own, against a server on this machine.
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -87,6 +89,19 @@ def test_a_file_is_no_folder(tmp_path):
     folder = write(tmp_path / "folder")
     with pytest.raises(UserError, match=r"model\.safetensors is a file; name the folder"):
         hub.find(folder / "model.safetensors")
+
+
+def test_a_link_to_a_folder_is_a_folder_and_a_link_to_nothing_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "folder")
+    links = {"link": "folder", "loop": "loop", "one": "other", "other": "one", "broken": "nowhere", "runs/broken": "x"}
+    (tmp_path / "runs").mkdir()
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    assert hub.find("link").resolve() == tmp_path / "folder"
+    for link in list(links)[1:]:
+        with pytest.raises(UserError, match=f"^{link} is a link that leads nowhere; a model is a folder, or a link"):
+            hub.find(link)
 
 
 # The order of the places
@@ -219,6 +234,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self):
         self.server.requests.append((self.command, self.path))
+        self.server.headers.append((self.command, self.headers))
         match = re.fullmatch("/([^/]+/[^/]+)/resolve/([^/]+)/([^/]+)", self.path)
         repository, revision, file = match.groups()
         files = self.server.repositories.get(repository, {})
@@ -230,10 +246,16 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         content, size = files[file], str(len(files[file]))
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
-        linked = {"X-Linked-Etag": etag, "X-Linked-Size": size}
-        self.answer(200, {"ETag": etag, "X-Repo-Commit": COMMIT, "Content-Length": size} | linked)
+        linked = {"X-Linked-Etag": etag, "X-Linked-Size": size, "X-Repo-Commit": COMMIT}
+        if file in self.server.elsewhere:
+            return self.answer(302, {"Location": self.server.elsewhere[file] + self.path} | linked)
+        begin = re.match(r"bytes=(\d+)-", self.headers["Range"] or "") if self.server.ranges else None
+        begin = int(begin[1]) if begin else 0
+        part = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{size}"} if begin else {}
+        length = {"ETag": etag, "Content-Length": str(len(content) - begin)}
+        self.answer(206 if begin else 200, length | linked | part)
         if self.command == "GET":
-            self.wfile.write(self.server.spoil.get(file, bytes)(content))
+            self.wfile.write(self.server.spoil.get(file, bytes)(content[begin:]))
             self.close_connection = True
 
     do_GET = do_HEAD
@@ -249,17 +271,37 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
-    """A hub with two models; .requests it got, .spoil: {file: what becomes of its bytes on the way}."""
+def servers():
+    """serve() -> a hub with two models, on a port of its own.
+
+    .requests it got, .headers of each; .spoil: {file: what becomes of its bytes on the way}, .ranges: whether it sends
+    the rest of a file, .elsewhere: {file: the server it refers to}
+    """
+    running = []
+
+    def serve():
+        running.append(start())
+        return running[-1]
+
+    yield serve
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def server(servers):
+    return servers()
+
+
+def start():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     more = {"tokenizer_config.json": b"{ }", "README.md": b"#", "flax_model.msgpack": b"?", "pytorch_model.bin": b"?"}
     server.repositories = {REPOSITORY: FILES | more, OTHER: FILES | more}
-    server.requests, server.spoil = [], {}
+    server.requests, server.headers, server.spoil, server.ranges, server.elsewhere = [], [], {}, True, {}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     server.stop = lambda: (server.shutdown(), thread.join(), server.server_close())
-    yield server
-    server.stop()
+    return server
 
 
 # Runs find in a fresh process. hub.py needs no model, so it is imported without the rest of the package, which needs
@@ -270,6 +312,11 @@ time.sleep = lambda seconds: None
 sys.modules["minbert"] = types.ModuleType("minbert")
 sys.modules["minbert"].__path__ = [sys.argv[1]]
 from minbert import hub
+import huggingface_hub.constants
+huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 4
+if len(sys.argv) > 3:  # a file of more bytes cannot be written
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 name, repository, commit, sha256, names, tokenizer_only = json.loads(sys.argv[2])
 hub.KNOWN[name] = hub.Known(repository, commit, sha256)
 for name in names:
@@ -285,7 +332,7 @@ def ask(tmp_path, server):
     """ask(name, ...) -> for each ("found", folder) or ("error", message), from a process whose cache starts empty."""
     (tmp_path / "work").mkdir()
 
-    def ask(*names, tokenizer_only=False, **environment):
+    def ask(*names, tokenizer_only=False, room=(), **environment):
         ours = ("HF_", "HUGGING", "TRANSFORMERS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
         settings = {
@@ -295,16 +342,17 @@ def ask(tmp_path, server):
             "HF_HUB_DISABLE_XET": "1",
         }
         question = json.dumps([NAME, REPOSITORY, COMMIT, SHA256, names, tokenizer_only])
-        run = subprocess.run(
-            [sys.executable, "-c", FIND, str(Path(hub.__file__).parent), question],
+        with subprocess.Popen(
+            [sys.executable, "-c", FIND, str(Path(hub.__file__).parent), question, *map(str, room)],
             cwd=tmp_path / "work",
             env=inherited | settings | environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-        )
-        assert run.returncode == 0, run.stderr
-        return [tuple(json.loads(line)) for line in run.stdout.splitlines()]
+        ) as server.client:
+            out, err = server.client.communicate(timeout=60)
+        assert server.client.returncode in (0, -signal.SIGKILL), err
+        return [tuple(json.loads(line)) for line in out.splitlines()]
 
     return ask
 
@@ -345,13 +393,68 @@ def test_a_model_with_pytorch_model_bin_only(ask, server, tiny_folder):
 
 @pytest.mark.parametrize("file", ["vocab.txt", "model.safetensors"])
 def test_a_file_cut_short_is_an_error_and_not_kept(ask, server, file):
-    server.spoil = {file: lambda content: content[:5]}
+    server.spoil = {file: lambda content: content[:3]}  # at every try, and less than the client writes at once
     [(found, message)] = ask(NAME)
     assert found == "error" and "could not be downloaded" in message
     assert f"({file}: " in message and f"expected {len(FILES[file])}" in message
     server.spoil = {}
     [(found, folder)] = ask(NAME)
     assert found == "found" and contents(folder)[file] == FILES[file]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_connection_that_is_cut_is_taken_up_again(ask, server, ranges):
+    """Where the server knows no ranges, from the beginning."""
+    left = [5, 5]
+    server.ranges = ranges
+    server.spoil = {"model.safetensors": lambda content: content[: left.pop()] if left else content}
+    [(found, folder)] = ask(NAME)
+    assert found == "found" and contents(folder) == FILES | {"tokenizer_config.json": b"{ }"}
+    asked = [headers["Range"] for command, headers in server.headers if command == "GET" and headers["Range"]]
+    assert asked == (["bytes=4-", "bytes=8-"] if ranges else ["bytes=4-", "bytes=4-"])
+
+
+def test_a_process_that_is_killed_in_a_download_leaves_nothing_that_is_taken_for_a_model(ask, server):
+    server.spoil = {"model.safetensors": lambda content: server.client.kill() or content[:5]}
+    assert ask(NAME) == []
+    server.spoil = {}
+    before = len(server.requests)
+    [(found, folder)] = ask(NAME)
+    assert found == "found" and contents(folder) == FILES | {"tokenizer_config.json": b"{ }"}
+    fetched = [path.rpartition("/")[2] for command, path in server.requests[before:] if command == "GET"]
+    assert fetched == ["model.safetensors"]
+
+
+def test_a_token_is_for_the_hub_alone_and_not_for_where_it_refers_to(ask, server, servers):
+    other = servers()
+    server.elsewhere = {"model.safetensors": f"http://localhost:{other.server_port}"}
+    [(found, folder)] = ask(NAME, HF_TOKEN="hf_secret")
+    assert found == "found" and contents(folder)["model.safetensors"] == FILES["model.safetensors"]
+    assert {headers["Authorization"] for _, headers in server.headers} == {"Bearer hf_secret"}
+    assert ("GET", f"/{REPOSITORY}/resolve/{COMMIT}/model.safetensors") in other.requests
+    assert {headers["Authorization"] for _, headers in other.headers} == {None}
+
+
+def test_a_cache_without_room_is_named_in_one_line_and_keeps_nothing_half(ask, server, tmp_path):
+    [(found, message)] = ask(NAME, room=[20])  # vocab.txt has 12 bytes, model.safetensors 21
+    cache = tmp_path / "home" / "hub"
+    assert (found, message) == (
+        "error",
+        f"{cache} cannot take model.safetensors (File too large): make room or rights there, or name another folder "
+        "with HF_HOME",
+    )
+    assert not [path for path in cache.rglob("*") if path.suffix == ".incomplete"]
+    assert ask(NAME)[0][0] == "found"
+
+
+def test_a_full_disk_is_named_in_one_line(monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    monkeypatch.setattr(hub, "unresolvable", lambda: None)
+    with pytest.raises(UserError, match=r"cannot take tokenizer_config.json \(No space left on device\): make room"):
+        hub.download(NAME, hub.Known(REPOSITORY, COMMIT), tokenizer_only=True)
 
 
 @pytest.mark.parametrize("file", ["vocab.txt", "model.safetensors"])
@@ -412,11 +515,14 @@ def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
         *("https://huggingface.co/google-bert/bert-base-uncased", "../owner/made-up-bert", "owner/..", "./owner"),
         *("/owner/made-up-bert", "owner/made-up-bert/", "owner/made/up", "-owner/bert", f"owner/{'x' * 300}"),
         *("runs\\mine", "two words/bert", "owner/bert@../main", "owner/bert@..", "bert\0base"),
+        *("../../etc/nothing", "http://127.0.0.1/a", "file:///etc", "two\nlines", "owner/two\nlines", "bert\x1b[2J"),
+        *("x" * 300 + "/bert", "../" + "x" * 300, "x" * 300 + "/../bert", 3000 * "a/", "\udc80", "owner/\udc80"),
     ]
     for name, answer in zip(names, ask(*names), strict=True):
+        told = name if name.isprintable() else repr(name)
         assert answer == (
             "error",
-            f"there is no folder {name}; a model is a folder, one of tiny, bert-base-uncased, bert-base-cased, "
+            f"there is no folder {told}; a model is a folder, one of tiny, bert-base-uncased, bert-base-cased, "
             f"bert-large-uncased, all-MiniLM-L6-v2, {NAME}, or OWNER/NAME on the Hugging Face hub",
         )
     assert server.requests == []

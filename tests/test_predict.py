@@ -193,6 +193,20 @@ def test_out_names_the_file_or_the_standard_output(answer):
     assert not Path("new.txt.predictions.csv").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--excel_safe"]])
+def test_formulas_are_guarded_on_request(answer, flags):
+    labels = ("=0", "-1")
+    model = BertSentClassifier.from_pretrained("tiny", labels=labels)
+    model.save_pretrained("tiny")
+    texts = ["=1+1", "+a", "-a", "@a", "a=b", "'a", " =a"]
+    write("new.txt", texts)
+    found = answer("--text", "new.txt", "--with_text", *flags)
+    guard = "'" if flags else ""
+    assert [row["text"] for row in found] == [guard + text for text in texts[:4]] + ["a=b", "'a", guard + "=a"]
+    assert {row["predicted"] for row in found} <= {guard + label for label in labels}
+    assert numbers(found) == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_int8_and_bf16_say_about_the_same(answer):
     texts = sentences(10)
     write("new.txt", texts)
@@ -312,6 +326,15 @@ def test_a_quote_that_is_never_closed_costs_its_line_and_holds_no_file(run, monk
     found = numbers(rows(Path("new.csv.predictions.csv").read_text()))
     assert found == [*range(1, 6), *range(7, 507)]
     assert 10 < max(held) < 30
+
+
+def test_what_an_open_quote_ran_over_is_read_by_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_bytes(b'id,text\n1,"bad\n2,good\n3,\xe9\n4,good\n"5","one\ntwo"\n"6,bad\n"7","a\nb"\n')
+    _, found = stream.read("new.csv")
+    assert [(row.line, (row.problem or row.text)[:9]) for row in found] == [
+        *((2, "unbalance"), (3, "good"), (4, "not UTF-8"), (5, "good"), (6, "one\ntwo"), (8, "unbalance"), (9, "a\nb"))
+    ]
 
 
 # Parts of a file

@@ -9,15 +9,18 @@ import itertools
 import json
 import math
 import random
-import time
+import sys
 import unicodedata
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minbert import BertTokenizer, UserError
 from minbert.tokenizer import CLEAN, SPECIAL, SPLIT_OFF, STRIP_ACCENT, canonical_order, read_vocab
 from tests.conftest import ROOT, VOCAB
+from tests.fuzz import text as fuzz
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # their ids in VOCAB
 BASE_UNK = 100  # and in the vocabulary of bert-base-uncased
@@ -589,39 +592,98 @@ def test_tokenize_keeps_control_tokens_unless_told_not_to(tokenizer):
     assert tokenizer.tokenize("[SEP]", keep_special=False) == ["[", "sep", "]"]
 
 
-AWKWARD = [
-    *("\0", "\a", "\t", "\r\n", "\x1c", "\x7f", "\x85", "\xa0"),
-    *("\u2028", "\u2029", "\u3000", "\u200b", "\ufeff", "\ufffd"),
-    *(chr(0xD800), chr(0xDFFF), "\ue000", "\uffff", "\U0010ffff", "\U000e0001"),
-    *("e\u0301", "é", 40 * "\u0301", 20 * "\u0323\u0301", "\u302e\U0001d165", "\u0345", "\u226e", "Å", "한", "ﬁ"),
-    *("Σ", "ς", "İ", "ı", "ẞ", "ǅ", "שלום", "\u202eabc", "عربي"),
-    *("中", "\U0002b820", "👩\u200d👩\u200d👧", "🇺🇸", "👍🏽"),
-    *("[SEP]", "[CLS]", "[MASK]", "[PAD]", "[UNK]", "[SE\u200bP]", "[ＳＥＰ]", "[", "SEP]", "]"),
-    *("##s", "##", "film", "un", "affable", 201 * "s", "$", "'", " "),
-]
+made_up = settings(derandomize=True, database=None, deadline=None, max_examples=150)
+UNITS = st.one_of(st.sampled_from(fuzz.UNITS), st.sampled_from(fuzz.PIECES), st.characters(exclude_categories=()))
+TEXTS = st.lists(UNITS, max_size=20).map("".join)
+WORDS = st.lists(st.sampled_from(fuzz.PIECES), min_size=1, max_size=4).map("".join)
+VOCABS = st.lists(st.tuples(st.sampled_from(["", "##"]), WORDS).map("".join), max_size=60)
+TOKENIZERS = st.builds(
+    lambda pieces, lower: BertTokenizer(list(dict.fromkeys([*SPECIAL, *pieces])), lower), VOCABS, st.booleans()
+)
 
 
-@pytest.mark.parametrize("lower_case", [True, False])
-def test_no_text_raises_or_smuggles_in_a_control_token(lower_case):
-    tokenizer = BertTokenizer(VOCAB, lower_case=lower_case)
-    draw = random.Random(0)
-    for _ in range(400):
-        text = "".join(draw.choices(AWKWARD, k=draw.randrange(1, 30)))
-        found = tokenizer(text, return_offsets_mapping=True)
-        assert not {PAD, CLS, SEP, MASK} & set(found.input_ids[1:-1]), ascii(text)
-        assert found.input_ids == tokenizer(text).input_ids, ascii(text)
-        assert all(0 <= start < end <= len(text) for start, end in found.offset_mapping[1:-1]), ascii(text)
-        tokenizer(text, allow_special=True, return_offsets_mapping=True)
-        tokenizer.decode(found.input_ids)
+@made_up
+@given(TOKENIZERS, TEXTS)
+def test_every_text_is_cut_as_by_the_original_with_every_vocabulary(tokenizer, content):
+    fuzz.check(tokenizer, content)
 
 
-@pytest.mark.parametrize(("offsets", "size"), [(False, 1_000_000), (True, 300_000)])
-@pytest.mark.parametrize("unit", ["s", "\u0301", "Σ", "[SEP", "a "], ids=ascii)
-def test_a_megabyte_takes_seconds_at_most(tokenizer, unit, offsets, size):
-    """Work that grows with the square of the length would take minutes or hours."""
-    started = time.process_time()
-    tokenizer("a" + size // len(unit) * unit, return_offsets_mapping=offsets)
-    assert time.process_time() - started < 6
+@made_up
+@given(st.booleans(), st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5), st.integers(3, 30))
+def test_a_batch_is_its_texts_one_by_one_and_none_is_too_long(lower_case, rows, length):
+    fuzz.check_cutting(BertTokenizer(VOCAB, lower_case), *map(list, zip(*rows)), length)
+
+
+@made_up
+@given(st.lists(st.sampled_from([word for word in VOCAB if word.isalnum()] + ["unaffable", "wonderfuls"])))
+def test_plain_words_survive_the_round_trip(words):
+    tokenizer = BertTokenizer(VOCAB)
+    assert tokenizer.decode(tokenizer(" ".join(words)).input_ids, skip_special_tokens=True) == " ".join(words)
+
+
+@made_up
+@given(st.lists(st.one_of(st.sampled_from(fuzz.CONTROLS), UNITS), max_size=12).map("".join), st.booleans())
+def test_no_control_token_is_smuggled_in(content, lower_case):
+    tokenizer = BertTokenizer([*VOCAB, "mask", "cls", "SEP", "MASK"], lower_case)
+    assert not {PAD, CLS, SEP, MASK} & set(tokenizer(content).input_ids[1:-1])
+
+
+def test_random_texts(tmp_path):
+    """A few of those of tests/fuzz."""
+    outcomes = fuzz.fuzz(1500, random.Random(0), tmp_path)
+    assert outcomes["texts"] == 1500
+    assert outcomes["pieces"] > 2 * outcomes["unknown"] > 1000  # neither kind is rare
+
+
+def work(call, *arguments, **options):
+    """How much a call does: the instructions that Python runs, and for each method of a string that string's length."""
+    done, before = 0, (sys.gettrace(), sys.getprofile())
+
+    def trace(frame, event, _):
+        nonlocal done
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        done += event == "opcode"
+        return trace
+
+    def profile(_, event, method):
+        nonlocal done
+        if event == "c_call" and isinstance(getattr(method, "__self__", None), str):
+            done += len(method.__self__)
+
+    sys.settrace(trace)
+    sys.setprofile(profile)
+    try:
+        call(*arguments, **options)
+    finally:
+        sys.settrace(before[0])
+        sys.setprofile(before[1])
+    return done
+
+
+ENDLESS = ["s", "\u0301", "\u302e\U0001d165", "Σ", "é", "\0", "中", "<", "a ", "[SEP", "[SEP]", 30 * "un" + " "]
+
+
+@pytest.mark.parametrize("unit", ENDLESS, ids=ascii)
+@pytest.mark.parametrize(
+    "options", [{}, {"return_offsets_mapping": True}, {"allow_special": True}, {"truncation": True, "max_length": 8}]
+)
+@pytest.mark.filterwarnings("ignore:.* were cut")
+def test_twice_the_text_is_twice_the_work(unit, options):
+    """Of one endless word too, and of a letter with endless marks."""
+
+    def once(times):
+        tokenizer = BertTokenizer([*VOCAB, "un" * 7])  # its caches are empty
+        return work(tokenizer, "a" + times * unit, **options)
+
+    once(1)  # the tables of characters know these now
+    times = 1200 // len(unit)
+    assert 0 < once(2 * times) < 2.02 * once(times)
+
+
+def test_a_word_of_a_megabyte_a_million_marks_and_a_line_of_ten_megabytes(tokenizer):
+    assert tokenizer(1_000_000 * "s").input_ids == [CLS, UNK, SEP]
+    assert tokenizer("film" + 1_000_000 * "\u0301").input_ids == ids("[CLS] film [SEP]")
+    assert tokenizer(1_100_000 * "the film ").input_ids == ids("[CLS]") + 1_100_000 * ids("the film") + ids("[SEP]")
 
 
 # Pieces <-> ids <-> text
