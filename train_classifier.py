@@ -214,16 +214,6 @@ def facts(args, files, directory, device):
     }
 
 
-def check_state(args, folder, known):
-    """Raise UserError if --resume finds another run in the folder than it should, or anything else a stopped one."""
-    state = folder / checkpoint.STATE
-    if args.resume:
-        compare(checkpoint.load_facts(state), known)
-    elif state.exists() and not args.eval_only:
-        way = f"go on with --resume {folder}, name another --out, or delete {state} to begin again"
-        raise UserError(f"{folder} holds a stopped run: {way}")
-
-
 def compare(began, now):
     """Warn of what is not as it was when the run began. Raises UserError if it cannot be the same run any more."""
     where = {"data": "the file of --{}", "model": "the model's {}", "machine": "the number of {}"}
@@ -264,6 +254,14 @@ def replaceable(path):
             return any(name.endswith("/data.pkl") for name in file.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def check_new(folder):
+    """Raise UserError for a folder with a stopped run, which a new one would write over."""
+    state = folder / checkpoint.STATE
+    if state.exists():
+        way = f"go on with --resume {folder}, name another --out, or delete {state} to begin again"
+        raise UserError(f"{folder} holds a stopped run: {way}")
 
 
 def check_model(args, directory):
@@ -463,6 +461,8 @@ def main(arguments):
     check_model(args, directory)
     settings = None if args.eval_only else choose_settings(args, directory)
     folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
+    if settings and not args.resume:
+        check_new(folder)
     places = folder, [*inputs(args), *directory.iterdir()], outputs(args)
     report.check(*places)
     selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=not args.eval_only)
@@ -479,7 +479,8 @@ def main(arguments):
 
     with checkpoint.claim(folder), checkpoint.Stop() as stop:
         known = facts(args, files, directory, device)
-        check_state(args, folder, known)
+        if args.resume:
+            compare(checkpoint.load_facts(folder / checkpoint.STATE), known)
         begin = time.perf_counter()
         longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
         data = encode(tokenizer, files, ids, longest)

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minbert import checkpoint
 from minbert.errors import UserError
 
 FORMATS = ("pipes", "table", "label-last", "lines")
@@ -87,7 +88,8 @@ class LabelSet:
     def save(self, path):
         """A line for each class, as `declare` takes it: NAME, or VALUE=NAME."""
         entries = (name if name == value else f"{value}={name}" for value, name in zip(self.values, self.names))
-        path.write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
+        with checkpoint.whole(path) as new:
+            new.write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
 
     @classmethod
     def declare(cls, entries):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import minbert
 from minbert import parallel
+from minbert.checkpoint import whole
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 
@@ -222,7 +223,7 @@ def csv_writer(stream, excel_safe=False):
 
 def write_predictions(path, examples, gold, probabilities, names, excel_safe=False):
     """CSV: text, gold label, predicted label, and each label's probability; gold is None where nobody knows it."""
-    with open(path, "w", newline="", encoding="utf-8") as stream:
+    with whole(path) as new, open(new, "w", newline="", encoding="utf-8") as stream:
         write = csv_writer(stream, excel_safe)
         write(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
         for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
@@ -233,7 +234,8 @@ def write_predictions(path, examples, gold, probabilities, names, excel_safe=Fal
 def write_course_predictions(path, examples, probabilities):
     """The course kits' form, a line each: 'pred ||| text', pred being the id of the label."""
     lines = (f"{row.argmax()} ||| {' '.join(text.split())}\n" for text, row in zip(examples.texts, probabilities))
-    Path(path).write_text("".join(lines), encoding="utf-8")
+    with whole(path) as new:
+        new.write_text("".join(lines), encoding="utf-8")
 
 
 def write_run(folder, args, settings, device, model, labels, files, history, scores, seconds):
@@ -256,4 +258,5 @@ def write_run(folder, args, settings, device, model, labels, files, history, sco
         "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), "processes": parallel.size()},
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
-    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+    with whole(folder / "run.json") as new:
+        new.write_text(text + "\n", encoding="utf-8")

@@ -375,7 +375,7 @@ def save_course_checkpoint(model, path):
     config = asdict(model.config) | {"labels": list(model.config.labels), "data_dir": ".", KEY: FORMAT}
     state = {name: value.cpu() for name, value in model.state_dict().items()}
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"model": state, "model_config": config}, path)
-    except (OSError, RuntimeError) as error:
+        with whole(path) as new:
+            torch.save({"model": state, "model_config": config}, new)
+    except RuntimeError as error:  # torch's, of a full disk
         raise UserError(f"{path}: the checkpoint could not be written ({error})") from None

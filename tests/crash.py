@@ -168,7 +168,7 @@ def finish(program, folder, whole):
 
 def killed(name, seed, root, seconds):
     """Up to three kills of a run at random moments. Returns how many met it."""
-    program, rng, folder = PROGRAMS[name], random.Random(seed), root / f"{name[:5]}-{seed}"
+    program, rng, folder = PROGRAMS[name], random.Random(seed), root / f"{name} {seed}"
     folder.mkdir()
     kills = 0
     for _ in range(rng.randint(1, 3)):
@@ -185,7 +185,7 @@ def killed(name, seed, root, seconds):
 
 def faulted(name, number, fault, root):
     """A run of which one operation goes wrong, and the one after it."""
-    program, folder = PROGRAMS[name], root / f"{name[:5]}-{number}-{fault}".replace("/", "-")
+    program, folder = PROGRAMS[name], root / f"{name} {number} {fault.replace('/', ' ')}"
     folder.mkdir()
     status = end(start(program, folder, program.begin, Faults(number, fault)))
     assert status in (0, 2, -signal.SIGKILL), f"exit status {status}"  # 0: it could do without
@@ -230,7 +230,7 @@ def prepare(root):
 def warm_up():
     """Load what programs load late, once for all of them."""
     torch.set_num_threads(1)
-    score([0], [0], ["0"])
+    score([0, 1], [0, 1], ["0", "1"])
     fused_adamw([torch.nn.Parameter(torch.zeros(1))], lr=1.0).step()
     with suppress(UserError):
         plots.pyplot()
@@ -267,12 +267,13 @@ def main():
     parser = argparse.ArgumentParser("python -m tests.crash", description=__doc__.split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=60, metavar="N", help="runs to kill, of each program")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other moments")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="spoil one operation of so many")
     args = parser.parse_args()
-    tried, lost = crash(args.kills, args.seed)
+    tried, lost = crash(args.kills, args.seed, args.every)
     for name in PROGRAMS:
         kinds = ", ".join(f"{kind} {count}" for (program, kind), count in tried.items() if program == name)
         print(f"{name}: {kinds}")
-    print(f"{sum(tried.values())} faults, of which {len(lost)} lost something", *lost, sep="\n")
+    print(f"{sum(tried.values())} faults, {len(lost)} lost something", *lost, sep="\n")
     return bool(lost)
 
 

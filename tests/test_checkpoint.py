@@ -47,6 +47,20 @@ def test_what_goes_wrong_leaves_the_folder_as_it_was(tmp_path, before, raised, s
     assert files(tmp_path) == before
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Its bytes, then the name, then the folder that holds the name: whenever the power fails, it is old or new."""
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (done.append(os.readlink(f"/proc/self/fd/{number}")), fsync(number))
+    )
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("needs /proc")
+    with whole(tmp_path / "a.txt") as new:
+        new.write_text("all")
+    assert done == [str(tmp_path / "a.txt.new"), "replace", str(tmp_path)]
+
+
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.a\.txt: cannot be written"), whole(tmp_path / "file" / "a.txt"):
