@@ -141,8 +141,7 @@ def resumed(args):
     if record is None:
         raise UserError(f"{folder} holds no {RECORD}: no run of pretrain_lm.py began there")
     if record["finished"]:
-        for name in (*PACKED, STATE):  # it may have been killed before it could do so
-            (folder / name).unlink(missing_ok=True)
+        tidy(folder)  # it may have been killed before it could do so
         raise UserError(f"the run in {folder} is done; go on with --model {folder} --text FILE")
     missing = [name for name in (STATE, *PACKED) if not (folder / name).exists()]
     if STATE in missing:
@@ -166,7 +165,7 @@ def check(args, folder):
     if record and not record["finished"]:
         if (folder / STATE).exists():
             raise UserError(f"{folder} holds a stopped run: go on with --resume {folder}, or delete it to begin again")
-    elif folder.exists() and any(folder.glob("[!.]*")):
+    elif folder.exists() and any(path.suffix != ".new" for path in folder.glob("[!.]*")):  # .new: of a killed run
         raise UserError(f"{folder} is not empty, and would be written over: name another folder with --out")
     for name in filter(None, (args.model, args.teacher)):
         directory = hub.find(name)
@@ -312,6 +311,13 @@ def clear(folder):
             folder.rmdir()
 
 
+def tidy(folder):
+    """Remove what only the run needed."""
+    checkpoint.forget(folder)
+    for name in PACKED:
+        (folder / name).unlink(missing_ok=True)
+
+
 def main(arguments):
     args = parse(arguments)
     folder, device = Path(args.out), selftest.pick_device(args.device)
@@ -369,13 +375,12 @@ def finish(folder, args, model, text, history):
     dropout = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}  # BERT's, to learn more with
     model.config = model.config.change(**dropout)
     model.cpu().save_pretrained(folder, dtype=torch.float16 if args.half else None)
-    write_record(folder, args, text, history, finished=True)
-    for name in (*PACKED, STATE):
-        (folder / name).unlink(missing_ok=True)
     try:
         plots.loss_curve(history, folder / "loss.svg")
     except UserError as error:
         report.warn(f"no loss curve: {error}")
+    write_record(folder, args, text, history, finished=True)
+    tidy(folder)
     print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.glob('[!.]*')))}")
     print(f"use it: python train_classifier.py --model {report.short(folder)} --train FILE --dev FILE")
     print(f'        python probe_lm.py --model {report.short(folder)} --fill "The film was [MASK]."')

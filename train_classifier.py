@@ -390,8 +390,7 @@ def train(args, model, files, data, settings, device, folder, known, stop):
 
     def epoch(figures):
         show.line(figures)
-        keeper.save()
-        keeper.step()
+        keeper.step(due=True)
 
     try:
         return run.go(show.bars, step, epoch, stoppable(keeper))
@@ -503,7 +502,7 @@ def main(arguments):
         seconds["evaluate"] = time.perf_counter() - begin + evaluating
         report.write_run(folder, args, settings, device, model, labels, files, history, scores, seconds)
         if settings:  # the run is done
-            (folder / checkpoint.STATE).unlink()
+            checkpoint.forget(folder)
     print("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
     written = sorted(file.name for file in folder.glob("[!.]*") if file.stat().st_mtime >= began - 1)
     print(f"written to {report.short(folder)}: {', '.join(written)}")

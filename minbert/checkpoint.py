@@ -85,6 +85,12 @@ def save_state(path, tensors, facts):
         safetensors.torch.save_file(tensors, new, metadata={"facts": json.dumps(facts | {KEY: FORMAT})})
 
 
+def forget(folder):
+    """Remove a run's state, now that it is done, and what was written of another when it was killed."""
+    for name in (f"{STATE}.new", STATE):
+        (folder / name).unlink(missing_ok=True)
+
+
 def load_facts(path):
     """The facts of what save_state wrote."""
     with reading(path), safe_open(path, framework="pt") as file:
@@ -168,9 +174,12 @@ class Keeper:
             save_state(self.path, tensors, self.facts | {"done": done})
         self.last = time.monotonic()
 
-    def step(self):
-        """To be called between two steps, by all processes alike. Raises Stopped, if the run is to stop."""
-        due = time.monotonic() - self.last >= self.seconds
+    def step(self, due=False):
+        """To be called between two steps, by all processes alike. Raises Stopped, if the run is to stop.
+
+        due  save in any case
+        """
+        due = due or time.monotonic() - self.last >= self.seconds
         asked = parallel.highest(self.stop.asked or int(due))
         if asked:
             self.save()

@@ -192,12 +192,12 @@ def writable(path):
 
 
 def prepare(folder, inputs, outputs):
-    """Make the folder of the results, and those of the outputs, before the work is done that shall go there.
+    """Make the folders of the outputs before the work is done that shall go there; `checkpoint.claim` makes `folder`.
 
     Raises UserError as `check` does.
     """
     check(folder, inputs, outputs)
-    for place in [*map(Path, outputs), folder / "run.json"]:
+    for place in map(Path, outputs):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             new = not place.exists()

@@ -71,7 +71,7 @@ def test_command(command, place, request):
         words += ["--limit", "12", "--max_length", "32"]
     elif "pretrain_lm.py" in command:
         at = words.index("--minutes")
-        words[at : at + 2] = ["--steps", "2", "--batch_tokens", "256", "--max_length", "16"]
+        words[at : at + 2] = ["--steps", "2", "--batch_tokens", "256", "--max_length", "32"]
         words += [] if "--model" in words else ["--vocab_size", "1000", "--hidden", "64"]
     elif "pytest" in command:
         words += ["--collect-only", "--rootdir", str(ROOT), str(ROOT / "tests")]
