@@ -45,7 +45,7 @@ SMALL = ("--layers", "1", "--hidden", "8", "--vocab_size", "60", "--dropout", "0
 RESUME = ("--resume", "out")
 ERRORS = {"no space": errno.ENOSPC, "input/output error": errno.EIO}
 WRITES = ("save_file", "write_bytes", "write_text")
-FAULTS = ("killed before", "killed after", "killed half-way", *ERRORS)
+FAULTS = ("killed before", "killed within", *ERRORS)
 
 
 @dataclass
@@ -90,17 +90,14 @@ class Faults:
             setattr(place, name, watched(name, getattr(place, name)))
 
     def operate(self, name, original, *given, **more):
+        if name == "unlink" and not os.path.lexists(given[0]):
+            return original(*given, **more)
         mine = len(self.seen) == self.number
         self.seen.append(name)
         if not mine:
             return original(*given, **more)
-        if self.fault == "killed before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        writes = name in WRITES
-        if writes or self.fault == "killed after":
-            with suppress(OSError):  # a file that is not there need not be removed
-                original(*given, **more)
-        if writes and self.fault != "killed after":  # half of it is on the disk
+        if name in WRITES and self.fault != "killed before":  # half of it is on the disk
+            original(*given, **more)
             path = next(value for value in given if isinstance(value, Path))
             os.truncate(path, path.stat().st_size // 2)
         if self.fault in ERRORS:
@@ -245,19 +242,16 @@ def crash(kills, seed, every=1):
     """
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        context = multiprocessing.get_context("fork")
-        with context.Pool(1) as pool:
-            found = pool.apply(prepare, [root])
         warm_up()
-        tasks = []
+        found, tasks = prepare(root), []
         for name, (operations, seconds) in found.items():
             tasks += [("at random", killed, name, seed + n, root, seconds) for n in range(kills)]
             for number in range(seed % every, len(operations), every):
                 for fault in FAULTS:
-                    if fault != "killed half-way" or operations[number] in WRITES:
+                    if fault != "killed within" or operations[number] in WRITES:
                         tasks.append((fault, faulted, name, number, fault, root))
         tried, lost = Counter(), []
-        with context.Pool(os.cpu_count()) as pool:
+        with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
             for name, kind, count, loss in tqdm(pool.imap_unordered(attempt, tasks), total=len(tasks), disable=None):
                 tried[name, kind] += count
                 lost += [loss] if loss else []
