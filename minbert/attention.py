@@ -51,14 +51,11 @@ class MultiHeadAttention(nn.Module):
         self.output = fast.Linear(config.hidden_size, config.hidden_size)
         self.dropout = fast.Dropout(config.attention_probs_dropout_prob)
 
-    def forward(self, x, mask, first_only=False):
+    def forward(self, x, mask):
         """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]
 
-        The fast path: x [N, D], mask fast.Unpadded -> [N, D], None; or with first_only [B, D], None
+        The fast path: x [N, D], mask fast.Unpadded -> [N, D], None
         """
-        if first_only:
-            query, key, value = self.query(x[mask.first]), self.key(x), self.value(x)
-            return self.output(fast.attend_first(query, key, value, self.heads, mask, self.dropout)), None
         query, key, value = self.query(x), self.key(x), self.value(x)
         if isinstance(mask, fast.Unpadded):
             return self.output(fast.attend(query, key, value, self.heads, mask, self.dropout)), None

@@ -50,10 +50,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = fast.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, x, mask, first_only=False):
-        """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]; or as in MultiHeadAttention"""
-        looked, probabilities = self.attention(x, mask, first_only)
-        x = x[mask.first] if first_only else x
+    def forward(self, x, mask):
+        """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]"""
+        looked, probabilities = self.attention(x, mask)
         x = self.attention_norm(x + self.dropout(looked))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), probabilities
 
@@ -68,11 +67,13 @@ class Encoder(nn.Module):
     def forward(self, x, mask, hidden_states=None, attentions=None, first_only=False):
         """x [B, T, D], mask as in `attend` -> [B, T, D]
 
-        first_only                 the last layer is asked for nothing but the first token of each text
+        first_only                 mask is fast.Unpadded, and each text's first token is all that is asked for: [B, D]
         hidden_states, attentions  lists, if given: each layer appends its output and its probabilities
         """
         for layer in self.layers:
-            x, probabilities = layer(x, mask, first_only and layer is self.layers[-1])
+            if first_only and layer is self.layers[-1]:
+                return fast.first_only(layer, x, mask)
+            x, probabilities = layer(x, mask)
             if hidden_states is not None:
                 hidden_states.append(x)
             if attentions is not None:

@@ -1,10 +1,11 @@
 """The same numbers, sooner. Each thing here stands in for a plainer one, and is tested equal to it.
 
-Unpadded   a batch without its padding: everything but attention works on real tokens alone
-attend     attention.attend, text by text or a few of about the same length at once
-UsedRows   an embedding without the rows that training does not read
-Linear     nn.Linear, with the faster of torch's two libraries for multiplying matrices
-Dropout    nn.Dropout, with cheaper random numbers
+Unpadded    a batch without its padding: everything but attention works on real tokens alone
+attend      attention.attend, text by text or a few of about the same length at once
+first_only  the last encoder.EncoderLayer, for each text's first token alone
+UsedRows    an embedding without the rows that training does not read
+Linear      nn.Linear, with the faster of torch's two libraries for multiplying matrices
+Dropout     nn.Dropout, with cheaper random numbers
 """
 
 import ctypes
@@ -122,6 +123,15 @@ def attend_first(query, key, value, heads, unpadded, dropout):
         mask = None if group.mask is None else group.mask.to(q.dtype)
         mixed.append(F.scaled_dot_product_attention(q, k, v, mask, dropout_p=rate).flatten(1))
     return torch.cat(mixed)
+
+
+def first_only(layer, x, unpadded):
+    """The last encoder.EncoderLayer, where nobody asks for more than each text's first token: x [N, D] -> [B, D]"""
+    attention, first = layer.attention, x[unpadded.first]
+    query, key, value = attention.query(first), attention.key(x), attention.value(x)
+    looked = attention.output(attend_first(query, key, value, attention.heads, unpadded, attention.dropout))
+    x = layer.attention_norm(first + layer.dropout(looked))
+    return layer.feed_forward_norm(x + layer.dropout(layer.feed_forward(x)))
 
 
 class Attention(torch.autograd.Function):

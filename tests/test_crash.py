@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_share_of_the_crashes_loses_nothing():
     """In a process that has no threads yet: the programs are forks of it."""
-    command = [sys.executable, "-m", "tests.crash", "--kills", "3", "--every", "11"]
+    command = [sys.executable, "-m", "tests.crash", "--kills", "3", "--every", "17"]
     ran = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " faults, 0 lost something" in ran.stdout

@@ -66,7 +66,7 @@ MISTAKES = [
     (PREDICT, "--out tiny/vocab.txt", "tiny/vocab.txt would overwrite what is read here"),
     (PRETRAIN, "--out tiny", "tiny is not empty, and would be written over: name another folder with --out"),
     (PRETRAIN, "--out notes.txt", "notes.txt is a file, not a folder"),
-    (PRETRAIN, "--out notes.txt/x", "notes.txt/x/pretraining.json: cannot be written"),
+    (PRETRAIN, "--out notes.txt/x", "notes.txt/x: cannot be written"),
     # A model
     (
         TRAIN,
