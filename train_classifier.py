@@ -30,7 +30,7 @@ import torch
 import minbert
 from minbert import checkpoint, cli, dataset, hub, parallel, plots, report, selftest, training
 from minbert.cli import natural, number
-from minbert.config import BOUNDS, OPTION_ALIASES, Config
+from minbert.config import BOUNDS, OPTION_ALIASES, Config, shown
 from minbert.errors import UserError
 from minbert.heads import BertSentClassifier
 from minbert.int8 import quantize
@@ -180,13 +180,16 @@ def resumed(args, parser):
         if (folder / "run.json").exists():
             raise UserError(f"the run in {folder} is done; use it with --eval_only --model {folder} --test FILE")
         raise UserError(f"{folder} holds no stopped run: there is no {checkpoint.STATE} in it")
-    words = []
-    for name, value in checkpoint.load_facts(folder / checkpoint.STATE)["arguments"].items():
-        if isinstance(value, list):
-            words += [f"--{name}", *value]
-        elif value not in (None, False):
-            words.append(f"--{name}" if value is True else f"--{name}={value}")
-    began = parser.parse_args(words)
+    words, stored = [], checkpoint.load_facts(folder / checkpoint.STATE)
+    with checkpoint.reading(folder / checkpoint.STATE):
+        for name, value in stored["arguments"].items():
+            if name not in vars(args) or name in OUTPUT:  # a stranger's state says nothing of where to write
+                raise KeyError(name)
+            if isinstance(value, list):
+                words += [f"--{name}", *value]
+            elif value not in (None, False):
+                words.append(f"--{name}" if value is True else f"--{name}={value}")
+        began = parser.parse_args(words)
     for name in given:
         setattr(began, name, getattr(args, name))
     began.out = args.resume  # wherever it was when the run began
@@ -216,15 +219,14 @@ def facts(args, files, directory, device):
 
 def compare(began, now):
     """Warn of what is not as it was when the run began. Raises UserError if it cannot be the same run any more."""
-    where = {"data": "the file of --{}", "model": "the model's {}", "machine": "the number of {}"}
-    for kind, hard in (("data", True), ("model", True), ("versions", False), ("machine", False)):
+    for kind, place in (("data", "the file of --{}"), ("model", "the model's {}"), ("versions", ""), ("machine", "")):
         changed = [name for name in now[kind] if now[kind][name] != began[kind].get(name)]
-        if hard and changed:
-            names = " and ".join(where[kind].format(name) for name in changed)
+        if place and changed:
+            names = " and ".join(place.format(name) for name in changed)
             raise UserError(f"--resume: {names} changed since the run began: put it back, or begin again")
         for name in changed:
-            was = f"{name} was {began[kind].get(name)} when the run began, and is {now[kind][name]} now"
-            report.warn(f"{was}: the result will be as good, but not the same to the last bit")
+            values = f"{shown(began[kind].get(name))} when the run began, {shown(now[kind][name])} now"
+            report.warn(f"{name}: {values}; the result will be as good, but not the same to the last bit")
 
 
 def inputs(args):
@@ -378,10 +380,11 @@ def train(args, model, files, data, settings, device, folder, known, stop):
     stop.advice = f"; go on with: python train_classifier.py --resume {report.short(folder)}"
     if args.resume:
         tensors, saved = checkpoint.load_state(state)
-        run.restore(tensors, saved["done"])
-        print(f"going on after epoch {len(run.done['epochs'])} and {run.done['steps']} batches")
-        for figures in run.done["epochs"]:
-            show.line(figures)
+        with checkpoint.reading(state):
+            run.restore(tensors, saved["done"])
+            print(f"going on after epoch {len(run.done['epochs'])} and {run.done['steps']} batches")
+            for figures in run.done["epochs"]:
+                show.line(figures)
     keeper = checkpoint.Keeper(state, run.state, known, args.save_minutes, stop)
 
     def step(loss, rate):
@@ -479,7 +482,8 @@ def main(arguments):
     with checkpoint.claim(folder), checkpoint.Stop() as stop:
         known = facts(args, files, directory, device)
         if args.resume:
-            compare(checkpoint.load_facts(folder / checkpoint.STATE), known)
+            with checkpoint.reading(folder / checkpoint.STATE):
+                compare(checkpoint.load_facts(folder / checkpoint.STATE), known)
         begin = time.perf_counter()
         longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
         data = encode(tokenizer, files, ids, longest)

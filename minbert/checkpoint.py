@@ -12,6 +12,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
 from minbert import parallel
+from minbert.config import shown
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
 
@@ -109,10 +110,13 @@ def load_state(path):
 
 @contextmanager
 def reading(path):
+    """A context in which a state is read; what it lacks, or holds instead, becomes a UserError."""
     try:
         yield
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: is not the state of a run ({error})") from None
+    except UserError:
+        raise
+    except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: is not the state of a run ({shown(error)})") from None
 
 
 class Stopped(Exception):

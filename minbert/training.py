@@ -302,7 +302,7 @@ class Run:
         return tensors, copy.deepcopy(self.done)
 
     def restore(self, tensors, done):
-        """Go on from what `state` returned. Raises UserError if it is not the state of such a run."""
+        """Go on from what `state` returned. Raises UserError, before anything moves, if it does not fit this run."""
         weights, best = self.way.weights(), part("best", tensors)
         fitting = under("weight", weights) | (under("best", weights) if best else {})
         for name, weight in self.moving.items():
@@ -316,7 +316,9 @@ class Run:
             {name: tensor.shape for name, tensor in each.items() if name in fitting or not name.startswith("random/")}
             for each in (tensors, fitting)
         ]
-        if shapes[0] != shapes[1] or done.keys() != self.done.keys():
+        kinds = [{name: type(value) for name, value in each.items()} for each in (done, self.done)]
+        steps, _, _ = self.settings.steps(len(self.train))
+        if shapes[0] != shapes[1] or kinds[0] != kinds[1] or not 0 <= done["steps"] <= steps:
             raise UserError("the saved state does not fit this run")
         self.way.learner.load_state_dict(part("weight", tensors))
         for name, weight in self.moving.items():

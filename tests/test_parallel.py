@@ -8,15 +8,16 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from torch import multiprocessing
 
-from minbert import BertSentClassifier, UserError, parallel
+from minbert import BertSentClassifier, UserError, checkpoint, parallel
 from minbert.batch import make_batch
-from minbert.training import Data, Settings, class_weights, fit, predict, train_step
+from minbert.training import Data, Run, Settings, class_weights, fit, predict, train_step
 from tests.conftest import ROOT
 
 
@@ -106,6 +107,40 @@ def draw(config, lessons):
     return weights, seed
 
 
+def ask():
+    """Of two processes the second has had a SIGTERM."""
+    return parallel.highest(15 * parallel.rank())
+
+
+def go_on(config, lessons, path):
+    """Whether a run that is killed after four steps and goes on ends with the weights of a whole one, bit for bit."""
+
+    def begin():
+        torch.manual_seed(0)
+        return Run(BertSentClassifier(config.change(classifier_dropout=0.5)), lessons, lessons, SETTINGS)
+
+    whole, run, steps = begin(), begin(), []
+    whole.go()
+
+    def watch(loss, rate):
+        steps.append(loss)
+        if len(steps) == 4:
+            tensors, done = run.state()
+            if parallel.writer():
+                checkpoint.save_state(path, tensors, {"done": done})
+            raise InterruptedError
+
+    with suppress(InterruptedError):
+        run.go(watch=watch)
+    torch.distributed.barrier()
+    run = begin()
+    tensors, facts = checkpoint.load_state(path)
+    run.restore(tensors, facts["done"])
+    run.go()
+    weights = run.model.state_dict()
+    return len(steps), all(torch.equal(weight, weights[name]) for name, weight in whole.model.state_dict().items())
+
+
 def step(config, lessons, rows, weight, poison=0.0):
     """One step on a batch of these rows: its loss and its gradients, clipped; or its error, and whether nothing moved.
 
@@ -187,6 +222,15 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def test_two_processes_go_on_bit_for_bit_each_with_its_own_dropout(both, tiny, lessons, tmp_path):
+    assert both(go_on, tiny, lessons, tmp_path / "state.safetensors") == [(4, True)] * 2
+
+
+def test_what_one_process_is_asked_all_hear(both):
+    assert both(parallel.highest, 0) == [0, 0]
+    assert both(ask) == [15, 15]
 
 
 @pytest.mark.parametrize("copies", [1, 30])

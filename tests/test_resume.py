@@ -1,15 +1,19 @@
 """A run that was stopped, or killed, goes on as if it had not been: the same weights and losses, bit for bit."""
 
+import json
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -319,15 +323,44 @@ def test_a_state_that_is_damaged_is_refused(stopped):
     assert "out/state.safetensors: is not the state of a run" in stopped("--resume", "out")
 
 
+def spoil(value, rng):
+    """A JSON value of which one part is something else, or gone."""
+    if isinstance(value, (dict, list)) and value and rng.random() < 0.9:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        chosen = rng.choice(keys)
+        items = {key: spoil(value[key], rng) if key == chosen else value[key] for key in keys}
+        if rng.random() < 0.2:
+            del items[chosen]
+        return items if isinstance(value, dict) else list(items.values())
+    return rng.choice([None, True, -1, 10**30, 0.5, "", "x" * 1000, "--help", [], {}, [None], {"a": 1}, "\n"])
+
+
+def test_a_stranger_s_state_is_refused_in_one_line_or_goes_on(run, stopped):
+    """Facts are spoilt, 60 times over: nothing is written but where the run is told to write now."""
+    state, rng = Path("out/state.safetensors"), random.Random(0)
+    tensors, facts = checkpoint.load_state(state)
+    whole, there, ends = state.read_bytes(), {path.name for path in Path().iterdir()}, Counter()
+    for _ in range(60):
+        safetensors.torch.save_file(tensors, state, metadata={"facts": json.dumps(spoil(facts, rng))})
+        status, _, err = run("--resume", "out")
+        assert (status == 2 and err.splitlines()[-1].startswith("error: ")) or status == 0, err
+        assert {path.name for path in Path().iterdir()} == there
+        ends[status] += 1
+        shutil.rmtree("out")
+        Path("out").mkdir()
+        state.write_bytes(whole)
+    assert ends[2] > 20 and ends[0] > 5
+
+
 @pytest.mark.parametrize("kind", ["versions", "machine"])
 def test_what_may_change_the_last_bits_is_warned_of(run, stopped, monkeypatch, kind):
     if kind == "versions":
         monkeypatch.setattr(train_classifier.report, "versions", lambda: {"torch": "9.9"})
-        expected = r"warning: torch was \S+ when the run began, and is 9.9 now"
+        expected = r"warning: torch: '\S+' when the run began, '9.9' now;"
     else:
         threads = torch.get_num_threads()
         monkeypatch.setattr(train_classifier.torch, "get_num_threads", lambda: threads + 7)
-        expected = rf"warning: threads was {threads} when the run began, and is {threads + 7} now"
+        expected = rf"warning: threads: {threads} when the run began, {threads + 7} now;"
     status, _, err = run("--resume", "out")
     assert status == 0 and re.search(expected, err)
 
