@@ -20,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -198,15 +197,23 @@ def first(folder, data, runs):
     save("first", lines)
 
 
+# Linux counts what a process had before it became another program: so a small one starts and measures the command.
+MEASURE = """
+import os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.perf_counter() - begin, usage.ru_maxrss / 1024)
+sys.exit(status != 0)
+"""
+
+
 def whole_process(command):
     """Seconds and peak memory in MB of a command."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(errors.decode())
-    return time.perf_counter() - begin, usage.ru_maxrss / 1024
+    measured = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=ROOT, capture_output=True, text=True)
+    if measured.returncode:
+        raise SystemExit(measured.stderr)
+    return map(float, measured.stdout.split())
 
 
 BENCHES = {"tokenize": tokenize, "predict": predict, "train": train, "frozen": frozen, "first": first}

@@ -119,7 +119,7 @@ def go_on(config, lessons, path):
         torch.manual_seed(0)
         return Run(BertSentClassifier(config.change(classifier_dropout=0.5)), lessons, lessons, SETTINGS)
 
-    whole, run, steps = begin(), begin(), []
+    whole, steps = begin(), []
     whole.go()
 
     def watch(loss, rate):
@@ -130,6 +130,7 @@ def go_on(config, lessons, path):
                 checkpoint.save_state(path, tensors, {"done": done})
             raise InterruptedError
 
+    run = begin()
     with suppress(InterruptedError):
         run.go(watch=watch)
     torch.distributed.barrier()
