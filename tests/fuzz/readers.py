@@ -383,9 +383,14 @@ def check_stream(path, data, block):
     return outcome(used, problems)
 
 
+def beginning(data):
+    """Two bytes, of a gzipped file the two that come out of it, be it whole or not."""
+    return zlib.decompressobj(31).decompress(data, 2) if data[:2] == b"\x1f\x8b" else data[:2]
+
+
 REFUSALS = {  # how a refusal ends, or goes on: whether it is right of these bytes
     "the file is empty": lambda data: not "".join(lines_of(data)[1]).strip(),
-    "the file is UTF-16; save it as UTF-8": lambda data: data[:2] in UTF16,
+    "the file is UTF-16; save it as UTF-8": lambda data: beginning(data) in UTF16,
     "cannot be read (": lambda data: data[:2] == b"\x1f\x8b",
     "the format was not recognised; ": None,
     "the header cannot be read: ": None,
