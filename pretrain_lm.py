@@ -233,7 +233,20 @@ def prepare(args, folder):
     tokens = sum((folder / name).stat().st_size // 2 for name in PACKED)
     print(f"text   {number:,} texts, {tokens:,} tokens of {len(tokenizer):,} kinds", end="")
     print(f"; {left_out[0]} texts left out that repeat --exclude" if args.exclude else "")
-    return tokenizer, {"texts": number, "tokens": tokens, "left_out": left_out[0]}
+    return tokenizer, {
+        "texts": number,
+        "tokens": tokens,
+        "left_out": left_out[0],
+        "sha256": packed_digests(folder),
+    }
+
+
+def packed_digests(folder):
+    found = {}
+    for name in PACKED:
+        with open(folder / name, "rb") as file:
+            found[name] = hub.digest(file)
+    return found
 
 
 def build(args, tokenizer):
@@ -340,6 +353,8 @@ def train(args, folder, device):
     """Everything from the text to a model; returns it, what the record says of the text, and the history."""
     if args.resume:
         tokenizer, text = BertTokenizer.from_pretrained(folder), read_record(folder)["text"]
+        if text != text | {"sha256": packed_digests(folder)}:
+            raise UserError(f"the packed text in {folder} has changed since the run began: begin again")
     else:
         write_record(folder, args)
         tokenizer, text = prepare(args, folder)

@@ -103,7 +103,8 @@ def parse(arguments):
         "--lr",
         type=number(float, 1e-12, 10.0, "above 0 and below 10"),
         metavar="RATE",
-        help=f"the highest learning rate; default: {rates['pretrain']} for pretrain, {rates['flexible']} for flexible",
+        help=f"the highest learning rate; default: {rates['pretrain']} for pretrain, {rates['flexible']} for flexible, "
+        f"twice that if the model is narrower than {training.NARROW}",
     )
     add("--batch_size", type=natural, default=16, metavar="N", help="default: %(default)s")
     add("--weight_decay", type=amount, default=0.01, metavar="X", help="default: %(default)s")
@@ -176,6 +177,11 @@ def resumed(args, parser):
     given = [name for name, value in vars(args).items() if value != parser.get_default(name)]
     if foreign := [f"--{name}" for name in given if name not in OUTPUT or name == "out"]:
         raise UserError(f"--resume goes on as the run began: leave out {', '.join(foreign)}")
+    if not folder.is_dir():
+        raise UserError(f"--resume: there is no folder {folder}")
+    checkpoint.check_free(folder)
+    if (folder / "pretraining.json").exists():
+        raise UserError(f"{folder} holds a run of pretrain_lm.py: python pretrain_lm.py --resume {folder}")
     if not (folder / checkpoint.STATE).exists():
         if (folder / "run.json").exists():
             raise UserError(f"the run in {folder} is done; use it with --eval_only --model {folder} --test FILE")
@@ -260,6 +266,7 @@ def replaceable(path):
 
 def check_new(folder):
     """Raise UserError for a folder with a stopped run, which a new one would write over."""
+    checkpoint.check_free(folder)
     state = folder / checkpoint.STATE
     if state.exists():
         way = f"go on with --resume {folder}, name another --out, or delete {state} to begin again"
@@ -270,6 +277,10 @@ def check_model(args, directory):
     """Raise UserError for what does not go with the model, before the data or its weights are read."""
     config = Config.from_json(directory / "config.json")
     cli.fits(args.max_length, args.model, config)
+    shipped = args.eval_only and args.dev == str(SHIPPED / "reviews-dev.txt")
+    if shipped and config.labels not in ((), ("negative", "positive")):
+        told = f"the reviews in data/ are negative or positive, but {args.model} tells {', '.join(config.labels)}"
+        raise UserError(f"--eval_only: name your texts with --test; {told}")
     if args.eval_only and args.labels and config.labels and len(args.labels) != config.num_labels:
         known = f"but {args.model} knows {config.num_labels}: {', '.join(config.labels)}"
         raise UserError(f"--labels names {len(args.labels)} classes, {known}; leave --labels out to use these")

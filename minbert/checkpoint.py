@@ -1,5 +1,6 @@
 """What survives a crash or a full disk: files that are there as a whole or as they were, and runs that go on."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import filelock
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 
 from minbert import parallel
@@ -79,11 +81,28 @@ def claim(folder):
         lock.release()
 
 
+def check_free(folder):
+    """Raise UserError if a run is writing into a folder at this moment."""
+    if (folder / LOCK).exists():
+        with claim(folder):
+            pass
+
+
 def save_state(path, tensors, facts):
     """Write tensors and what JSON can hold in one file, which is whole, or the one before."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    told = json.dumps(facts | {KEY: FORMAT})
     with whole(path) as new:
-        safetensors.torch.save_file(tensors, new, metadata={"facts": json.dumps(facts | {KEY: FORMAT})})
+        safetensors.torch.save_file(tensors, new, metadata={"facts": told, "sha256": digest(tensors, told)})
+
+
+def digest(tensors, told):
+    """The SHA-256 of all that a state holds."""
+    sha256 = hashlib.sha256(told.encode())
+    for name in sorted(tensors):
+        sha256.update(name.encode())
+        sha256.update(tensors[name].flatten().view(torch.uint8).numpy())
+    return sha256.hexdigest()
 
 
 def forget(folder):
@@ -102,10 +121,13 @@ def load_facts(path):
 
 
 def load_state(path):
-    """What save_state wrote: tensors and facts."""
+    """What save_state wrote: tensors and facts. Raises UserError if one bit of it has changed since."""
     facts = load_facts(path)
-    with reading(path):
-        return safetensors.torch.load_file(path), facts
+    with reading(path), safe_open(path, framework="pt") as file:
+        tensors, metadata = safetensors.torch.load_file(path), file.metadata()
+        if digest(tensors, metadata["facts"]) != metadata["sha256"]:
+            raise UserError(f"{path}: is damaged, its SHA-256 is another; the run in this folder has to begin again")
+    return tensors, facts
 
 
 @contextmanager
@@ -116,7 +138,8 @@ def reading(path):
     except UserError:
         raise
     except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: is not the state of a run ({shown(error)})") from None
+        reason = shown(str(error), 200)
+        raise UserError(f"{path}: is damaged, or not the state of such a run; begin again ({reason})") from None
 
 
 class Stopped(Exception):

@@ -27,7 +27,8 @@ TEXT_COLUMNS = ("text", "sentence", "review", "tweet", "comment", "content", "me
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "stance", "emotion", "rating", "target")
 MOST_CLASSES = 200  # more different labels than this, and the wrong column was named
 
-GZIP, BOM, UTF16 = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")  # how such files begin
+GZIP, ZIP, BOM = b"\x1f\x8b", b"PK\3\4", b"\xef\xbb\xbf"  # how such files begin
+UTF16 = b"\xff\xfe", b"\xfe\xff"
 
 UNBALANCED = 'unbalanced quote (in a table, a text with quotes is written "a ""quoted"" word")'
 
@@ -150,6 +151,14 @@ def in_order(label):
     return (0, float(label), label) if is_number(label) else (1, 0.0, label)
 
 
+def check_beginning(path, data):
+    """Raise UserError for what begins as a file does that can be no table or text."""
+    if data[:2] in UTF16:
+        raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
+    if data[:4] == ZIP:
+        raise UserError(f"{path}: is a zip archive, as Excel's files are: save the table as CSV UTF-8")
+
+
 def read(path, format=None, text_column=None, label_column=None, labels_required=True):
     """Read a file of examples. Bad rows are collected in .problems, nothing is dropped in silence.
 
@@ -161,8 +170,7 @@ def read(path, format=None, text_column=None, label_column=None, labels_required
     path = Path(path)
     data = load(path)
     examples = Examples(str(path), format or "", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    if data[:2] in UTF16:
-        raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
+    check_beginning(path, data)
     lines, bad = decode(data)
     if not any(line.strip() for line in lines):
         raise UserError(f"{path}: the file is empty")

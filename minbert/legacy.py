@@ -146,8 +146,8 @@ def read_config(path, tensors, stated, args):
         raise UserError(f"{path}: is no BERT with a classifier, it lacks {names}")
     sizes = {size: found[name].shape[at] for size, (name, at) in SIZES.items()}
     sizes["num_hidden_layers"] = len({match[0] for name in found if (match := re.match(r"encoder\.layers\.\d+", name))})
-    values = {"num_attention_heads": args.heads} | fields(stated) | sizes
-    if not values["num_attention_heads"]:
+    values = fields(stated) | sizes | ({"num_attention_heads": args.heads} if args.heads else {})
+    if not values.get("num_attention_heads"):
         if sizes["hidden_size"] % HEAD_SIZE:
             raise UserError(f"{path}: its hidden size is {sizes['hidden_size']}: say how many --heads it is split into")
         values["num_attention_heads"] = sizes["hidden_size"] // HEAD_SIZE

@@ -85,8 +85,7 @@ def read_lines(path):
     ):
         stream = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == dataset.GZIP else file
         block = stream.read(BLOCK)
-        if block[:2] in dataset.UTF16:
-            raise UserError(f"{path}: the file is UTF-16; save it as UTF-8")
+        dataset.check_beginning(path, block)
         block, rest = block.removeprefix(dataset.BOM), b""
         old_mac = block.count(b"\r") > 2 * block.count(b"\n")  # as in dataset.decode
         while block:

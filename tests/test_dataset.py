@@ -266,6 +266,7 @@ PACKED = gzip.compress(b"text,label\ngood,1\n" * 99)
         pytest.param(b"text,label\n", "a header, but no rows", id="a header"),
         pytest.param(b"text,label\n\n\n", "a header, but no rows", id="a header and blank lines"),
         pytest.param("text,label\n".encode("utf-16"), "UTF-16; save it as UTF-8", id="UTF-16"),
+        pytest.param(b"PK\3\4\x14\0\6\0", "is a zip archive, as Excel's files are: save the table as CSV", id="xlsx"),
         pytest.param(b"\xfe\xff\0t\0e\0x\0t", "UTF-16; save it as UTF-8", id="UTF-16, big-endian"),
         pytest.param(PACKED[:-9], "cannot be read", id="gzip without its end"),
         pytest.param(PACKED[:20], "cannot be read", id="gzip cut short"),

@@ -70,7 +70,9 @@ def test_a_stopped_run_of_a_newer_format_is_refused_and_one_without_is_read(tmp_
             for read in (checkpoint.load_facts, checkpoint.load_state):
                 with pytest.raises(UserError, match=r"^\S*state.safetensors: written by a newer minbert"):
                     read(path)
-    save_file({"weight": torch.ones(2)}, path, metadata={"facts": '{"done": 3}'})
+    told = '{"done": 3}'
+    metadata = {"facts": told, "sha256": checkpoint.digest({"weight": torch.ones(2)}, told)}
+    save_file({"weight": torch.ones(2)}, path, metadata=metadata)
     assert checkpoint.load_state(path)[1] == facts
 
 

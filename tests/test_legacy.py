@@ -6,6 +6,7 @@ import functools
 import pickle
 import random
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,6 +142,11 @@ def test_the_one_file_checkpoint_of_train_classifier(tiny, source):
 def test_the_number_of_heads(source, tiny):
     torch.save(content(source), "kit.pt")
     assert convert("kit.pt", "--heads", "4").config.num_attention_heads == 4  # 32 numbers each, as in MiniLM
+    saved = content(source)
+    saved["model_config"].num_attention_heads = 2
+    torch.save(saved, "kit.pt")
+    shutil.rmtree("out")
+    assert convert("kit.pt", "--heads", "4").config.num_attention_heads == 4  # what is said last counts
     torch.save(BertSentClassifier(tiny).state_dict(), "tiny.pt")
     with pytest.raises(UserError, match=r"tiny\.pt: its hidden size is 15: say how many --heads it is split into$"):
         legacy.main(["tiny.pt", "new", "--vocab", "vocab.txt"])

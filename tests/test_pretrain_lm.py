@@ -181,7 +181,9 @@ def test_the_record_says_what_was_asked_on_what_with_what_and_what_came_out(make
     assert kept["arguments"].items() >= {"minutes": None, "hidden": 12, "mask": 0.15, "precision": "fp32"}.items()
     tokenizer = BertTokenizer.from_pretrained("out")
     tokens = sum(len(tokenizer.encode(text, add_special_tokens=False)) + 1 for text in sentences(200))
+    digests = kept["text"].pop("sha256")
     assert kept["text"] == {"texts": 200, "tokens": tokens, "left_out": 0}
+    assert list(digests) == ["train.ids", "heldout.ids"] and all(len(digest) == 64 for digest in digests.values())
     assert [figures["steps"] for figures in kept["history"]] == list(range(1, 9))
     assert kept["history"][-1].keys() >= {"tokens", "seconds", "loss", "accuracy", "heldout_loss", "heldout_accuracy"}
     assert kept["versions"].items() >= {"minbert": minbert.__version__, "torch": torch.__version__}.items()
@@ -483,8 +485,15 @@ def test_a_run_goes_on_as_it_began(run, stopped, flags):
         (lambda: Path("out/pretraining.json").write_text("{}"), "out/pretraining.json: is not the record of a run"),
         (lambda: Path("out/pretraining.json").write_bytes(b"\xff"), "out/pretraining.json: is not the record of a run"),
         (lambda: Path("out/state.safetensors").unlink(), "stopped before it first saved its state: begin again"),
-        (lambda: Path("out/state.safetensors").write_bytes(b"x" * 99), "state.safetensors: is not the state of a run"),
+        (
+            lambda: Path("out/state.safetensors").write_bytes(b"x" * 99),
+            "is damaged, or not the state",
+        ),
         (lambda: Path("out/train.ids").unlink(), "out has lost train.ids"),
+        (
+            lambda: Path("out/train.ids").write_bytes(bytes(99)),
+            "the packed text in out has changed since",
+        ),
         (lambda: Path("out/vocab.txt").unlink(), "vocab.txt"),
     ],
     ids=[
@@ -497,6 +506,7 @@ def test_a_run_goes_on_as_it_began(run, stopped, flags):
         "no state",
         "bad state",
         "no ids",
+        "other ids",
         "no vocabulary",
     ],
 )

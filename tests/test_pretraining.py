@@ -558,5 +558,5 @@ def test_what_is_not_a_state_is_named(kept, damage):
         safetensors.torch.save_file({"a": torch.zeros(3)}, path)
     else:
         safetensors.torch.save_file({"a": torch.zeros(3)}, path, metadata={"facts": "{"})
-    with pytest.raises(UserError, match=r"state\.safetensors: is not the state of a run"):
+    with pytest.raises(UserError, match=r"state\.safetensors: is damaged, or not the state"):
         load_state(path)

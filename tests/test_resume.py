@@ -201,7 +201,7 @@ def test_two_runs_cannot_have_one_folder(tmp_path):
 def test_what_is_no_state_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "state").write_bytes(content)
     for read in (checkpoint.load_state, checkpoint.load_facts):
-        with pytest.raises(UserError, match="is not the state of a run") as error:
+        with pytest.raises(UserError, match="is damaged, or not the state") as error:
             read(tmp_path / "state")
         assert "\n" not in str(error.value)
 
@@ -315,12 +315,22 @@ def test_a_new_run_does_not_write_over_a_stopped_one(stopped):
 def test_another_run_in_the_same_folder_is_refused(stopped):
     with checkpoint.claim(Path("out")):
         assert "another run is writing into out" in stopped("--resume", "out")
+        assert "another run is writing into out" in stopped(*ARGUMENTS, "--out", "out")
+
+
+def test_one_bit_that_has_changed_is_seen(run, stopped):
+    state = Path("out/state.safetensors")
+    whole = state.read_bytes()
+    for place in (len(whole) // 3, len(whole) // 2, len(whole) - 1):
+        state.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        status, _, err = run("--resume", "out")
+        assert status == 2 and "out/state.safetensors: is damaged, its SHA-256 is another" in err.splitlines()[-1]
 
 
 def test_a_state_that_is_damaged_is_refused(stopped):
     state = Path("out/state.safetensors")
     state.write_bytes(state.read_bytes()[:-1])
-    assert "out/state.safetensors: is not the state of a run" in stopped("--resume", "out")
+    assert "out/state.safetensors: is damaged, or not the state" in stopped("--resume", "out")
 
 
 def spoil(value, rng):
@@ -341,7 +351,9 @@ def test_a_stranger_s_state_is_refused_in_one_line_or_goes_on(run, stopped):
     tensors, facts = checkpoint.load_state(state)
     whole, there, ends = state.read_bytes(), {path.name for path in Path().iterdir()}, Counter()
     for _ in range(60):
-        safetensors.torch.save_file(tensors, state, metadata={"facts": json.dumps(spoil(facts, rng))})
+        told = json.dumps(spoil(facts, rng))
+        metadata = {"facts": told, "sha256": checkpoint.digest(tensors, told)}
+        safetensors.torch.save_file(tensors, state, metadata=metadata)
         status, _, err = run("--resume", "out")
         assert status == 0 or (status == 2 and err.count("error: ") == 1), err
         assert {path.name for path in Path().iterdir()} == there
@@ -366,10 +378,15 @@ def test_what_may_change_the_last_bits_is_warned_of(run, stopped, monkeypatch, k
 
 
 def test_what_cannot_be_resumed_says_why(run):
-    assert run("--resume", "nothing")[::2] == (
-        2,
-        "error: nothing holds no stopped run: there is no state.safetensors in it\n",
-    )
+    Path("empty").mkdir()
+    for folder, why in (
+        ("nothing", "--resume: there is no folder nothing"),
+        ("train.txt", "--resume: there is no folder train.txt"),
+        ("empty", "empty holds no stopped run: there is no state.safetensors in it"),
+    ):
+        assert run("--resume", folder)[::2] == (2, f"error: {why}\n")
+    Path("empty/pretraining.json").touch()
+    assert "python pretrain_lm.py --resume empty" in run("--resume", "empty")[2]
     assert run(*ARGUMENTS, "--out", "out")[0] == 0
     status, _, err = run("--resume", "out")
     assert status == 2 and "the run in out is done; use it with --eval_only --model out --test FILE" in err

@@ -677,6 +677,12 @@ def test_an_empty_value_such_as_an_unset_variable_gives_is_refused(refused, flag
     assert f"{flag} is empty" in refused(flag, "")
 
 
+def test_a_model_of_other_classes_is_not_scored_on_the_reviews_of_this_project(train, run):
+    train("--labels", "positive=for", "negative=against")
+    status, _, err = run("--eval_only", "--model", "out")
+    assert status == 2 and "name your texts with --test" in err and "out tells for, against" in err
+
+
 def test_eval_only_does_not_train(refused):
     assert "--eval_only does not train" in refused("--eval_only")
 
