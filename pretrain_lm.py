@@ -158,7 +158,8 @@ def check(args, folder):
     """Raise UserError for what a new run would fail of after the text has been read."""
     for path in [*args.text, *args.exclude]:
         if not Path(path).is_file():
-            raise UserError(f"{path}: there is no such file")
+            what = "is a folder; name a file in it" if Path(path).is_dir() else "there is no such file"
+            raise UserError(f"{path}: {what}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder")
     record = read_record(folder)

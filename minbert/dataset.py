@@ -329,7 +329,9 @@ def column(path, header, wanted, candidates, kind, required=True):
     if not required:
         return None
     asked = f"no column {wanted}" if wanted else f"no column that looks like the {kind}"
-    raise UserError(f"{path}: {asked}; the columns are {', '.join(map(repr, header))}. Name it with --{kind}_column")
+    close = difflib.get_close_matches(wanted, header, n=1) if wanted else []
+    remedy = f"Did you mean {close[0]}?" if close else f"Name it with --{kind}_column"
+    raise UserError(f"{path}: {asked}; the columns are {', '.join(map(repr, header))}. {remedy}")
 
 
 def records(lines, bad, delimiter, joined=lambda start, stop: False):

@@ -42,9 +42,10 @@ MISTAKES = [
     (PROBE, "--file empty.csv", "empty.csv holds no text"),
     (PROBE, "--show attention --file text.txt", "there is no file text.txt; did you mean texts.txt?"),
     (PRETRAIN, "--text text.txt", "text.txt: there is no such file"),
-    (PRETRAIN, "--exclude tiny", "tiny: there is no such file"),
+    (PRETRAIN, "--exclude tiny", "tiny: is a folder; name a file in it"),
     # A column, a label
     (TRAIN, "--label_column stance", "train.csv: no column stance; the columns are 'label', 'text'"),
+    (TRAIN, "--text_column texts", "Did you mean text?"),
     (TRAIN, "--text_column tweet", "train.csv: no column tweet; the columns are 'label', 'text'"),
     (TRAIN, "--labels a=x b=x", "the labels name 'x' twice"),
     (PREDICT, "--text train.csv --text_column tweet", "no column tweet; the columns are 'label', 'text'"),

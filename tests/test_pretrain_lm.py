@@ -575,7 +575,7 @@ def test_where_nothing_can_be_written(refused, name):
         (("--heads", "5"), "hidden_size 12 cannot be split into 5 attention heads"),
         (("--text", "nowhere.txt"), "nowhere.txt: there is no such file"),
         (("--text", "texts.txt", "nowhere.gz"), "nowhere.gz: there is no such file"),
-        (("--text", "."), ".: there is no such file"),
+        (("--text", "."), ".: is a folder"),
         (("--exclude", "nowhere.csv"), "nowhere.csv: there is no such file"),
         (("--teacher", "tinny"), "there is no model tinny: "),
         (("--teacher", "all-MiniLM-L6-v3"), "did you mean all-MiniLM-L6-v2?"),
