@@ -54,6 +54,8 @@ def start():
 def together(program):
     """program(), which returns an exit status, in each of the processes that torchrun has started. Only rank 0 prints.
 
+    Returns the status if the process is alone, and else ends it.
+
     Most mistakes are made by all processes, but not at the same time, and torchrun stops all of them when the first has
     ended. So the others wait until rank 0 has reported its own, and report theirs if it has none.
     """
@@ -79,7 +81,9 @@ def together(program):
     if status or writer():
         store.set("reported", "")
     distributed.destroy_process_group()
-    return status
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # at once: a thread of gloo that outlives Python would abort (pytorch/pytorch issue 190489)
 
 
 def take_device(device):
