@@ -399,7 +399,7 @@ class Frozen:
         return nullcontext()
 
     def decay(self, factor):
-        pass
+        """Nothing: each step reads all weights that learn."""
 
     def weights(self):
         return self.learner.state_dict()
