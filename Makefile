@@ -16,10 +16,10 @@ test: .venv/ready
 	$(BIN)/python -m pytest $(ARGS)
 
 fuzz: .venv/ready
-	$(BIN)/python -m tests.fuzz $(ARGS)
+	$(BIN)/python -m tests.stress.fuzz $(ARGS)
 
 crash-test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.crash $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.crash $(ARGS)
 
 bench: weights
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference]'

@@ -26,7 +26,10 @@ import torch
 
 from bench import gpu, scale, systems
 from bench.measure import RESULTS, System, race, rounded, save, table
-from minbert import BertSentClassifier, BertTokenizer, dataset, hub, training
+from minbert import BertSentClassifier, BertTokenizer, training
+from minbert.files.examples import read_examples
+from minbert.files.labels import LabelSet
+from minbert.weights import hub
 
 ROOT = Path(__file__).parent.parent
 MODEL = "all-MiniLM-L6-v2"
@@ -121,8 +124,8 @@ def predict(folder, data, runs):
 
 def int8_accuracy(data):
     """Accuracy on SST's dev set of a frozen encoder and a trained head, in fp32 and int8."""
-    parts = [dataset.read(data[f"sst-{part}"]) for part in ("train", "dev")]
-    labels, tokenizer = dataset.LabelSet.collect(parts[0]), BertTokenizer.from_pretrained(MODEL)
+    parts = [read_examples(data[f"sst-{part}"]) for part in ("train", "dev")]
+    labels, tokenizer = LabelSet.collect(parts[0]), BertTokenizer.from_pretrained(MODEL)
     train, dev = (training.Data(tokenizer(part.texts, truncation=True), labels.ids(part)) for part in parts)
     changes = {"num_labels": len(labels.names), "option": "pretrain", "pooling": "mean"}
     model = BertSentClassifier.from_pretrained(MODEL, **changes)
@@ -270,7 +273,7 @@ def main():
     data = find_data(args.data)
     with tempfile.TemporaryDirectory() as folder:
         if set(args.names) - {"table", "gpu"} or not args.names:
-            prepare(folder, len(dataset.LabelSet.collect(dataset.read(data["sst-train"])).names))
+            prepare(folder, len(LabelSet.collect(read_examples(data["sst-train"])).names))
         for name in args.names or BENCHES:
             print(f"{name} ...", file=sys.stderr)
             if name in BENCHES:

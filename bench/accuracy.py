@@ -21,8 +21,11 @@ from pathlib import Path
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-import train_classifier
-from minbert import dataset, fast, report
+from minbert import fast
+from minbert.commands import train as train_classifier
+from minbert.files.examples import read_examples
+from minbert.files.labels import LabelSet
+from minbert.runs import report
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 TASKS = {
@@ -47,8 +50,8 @@ def files(task, data, folder):
     """The task's train, dev and, if it has labels, test file."""
     if task != "IMDB":
         return [data / name for name in TASKS[task]]
-    table = dataset.read(data / TASKS[task][0], text_column="review", label_column="sentiment")
-    splits = dataset.read(data / TASKS[task][0], text_column="review", label_column="split").labels
+    table = read_examples(data / TASKS[task][0], text_column="review", label_column="sentiment")
+    splits = read_examples(data / TASKS[task][0], text_column="review", label_column="split").labels
     parts, rng = {"train": [], "dev": [], "test": []}, random.Random(0)
     for label in sorted(set(table.labels)):
         for split, wanted in (("train", {"train": 1000, "dev": 250}), ("test", {"test": 1000})):
@@ -64,8 +67,8 @@ def files(task, data, folder):
 
 def baseline(paths):
     """{part: accuracy} of TF-IDF and logistic regression, and what was chosen on dev."""
-    parts = [dataset.read(path) for path in paths]
-    labels = dataset.LabelSet.collect(parts[0])
+    parts = [read_examples(path) for path in paths]
+    labels = LabelSet.collect(parts[0])
     gold = [labels.ids(part) for part in parts]
     found = []
     for sublinear in (False, True):

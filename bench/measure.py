@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from minbert import report
+from minbert.runs import report
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("transformers", "tokenizers", "sentence-transformers", "onnxruntime")

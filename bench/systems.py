@@ -18,17 +18,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from minbert import BertSentClassifier, BertTokenizer, dataset, fast, training
+from minbert import BertSentClassifier, BertTokenizer, fast, training
 from minbert.batch import batches, epoch_order
+from minbert.fast.int8 import quantize
+from minbert.files.examples import read_examples
+from minbert.files.labels import LabelSet
 from minbert.heads import BertModel
-from minbert.int8 import quantize
 from minbert.optimizer import fused_adamw, linear, parameter_groups
 
 LENGTH = 512
 
 
 def texts(path, limit=None):
-    return dataset.read(path).texts[:limit]
+    return read_examples(path).texts[:limit]
 
 
 def encoding(folder, path, limit=None):
@@ -223,7 +225,7 @@ def export(folder, int8):
 def train(folder, path, batch_size, steps, precision="fp32", **options):
     """Steps of flexible training on the first batches of an epoch; losses of the first run are kept."""
     rows = encoding(folder, path)
-    labels = dataset.LabelSet.collect(examples := dataset.read(path)).ids(examples)
+    labels = LabelSet.collect(examples := read_examples(path)).ids(examples)
     order = epoch_order(len(labels), 0, 1)[: steps * batch_size]
     model = BertSentClassifier.from_pretrained(folder)
     settings = training.Settings(epochs=1, batch_size=batch_size, lr=5e-5)
@@ -249,7 +251,7 @@ def hf_train(folder, path, batch_size, steps, **options):
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
     rows = encoding(folder, path)
-    labels = dataset.LabelSet.collect(examples := dataset.read(path)).ids(examples)
+    labels = LabelSet.collect(examples := read_examples(path)).ids(examples)
     order = epoch_order(len(labels), 0, 1)[: steps * batch_size].tolist()
     data = [{**{name: values[row] for name, values in rows.items()}, "labels": labels[row]} for row in order]
 
@@ -287,8 +289,8 @@ FROZEN = {"epochs": 10, "batch_size": 32, "limit": 1000}
 
 def train_frozen(folder, path, **options):
     """--option pretrain: the encoder reads each text once."""
-    rows, labels = encoding(folder, path, FROZEN["limit"]), dataset.read(path)
-    labels = dataset.LabelSet.collect(labels).ids(labels)[: FROZEN["limit"]]
+    rows, labels = encoding(folder, path, FROZEN["limit"]), read_examples(path)
+    labels = LabelSet.collect(labels).ids(labels)[: FROZEN["limit"]]
     settings = training.Settings(epochs=FROZEN["epochs"], batch_size=FROZEN["batch_size"], lr=1e-3)
 
     def run():
@@ -301,8 +303,8 @@ def train_frozen(folder, path, **options):
 
 def hf_train_frozen(folder, path, **options):
     """A loop over transformers' model, its encoder frozen and in evaluation mode, run again in each epoch."""
-    rows, labels = encoding(folder, path, FROZEN["limit"]), dataset.read(path)
-    labels = dataset.LabelSet.collect(labels).ids(labels)[: FROZEN["limit"]]
+    rows, labels = encoding(folder, path, FROZEN["limit"]), read_examples(path)
+    labels = LabelSet.collect(labels).ids(labels)[: FROZEN["limit"]]
 
     def work():
         model = hf_model(folder)

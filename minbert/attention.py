@@ -5,8 +5,6 @@ import math
 import torch
 from torch import nn
 
-from minbert import fast
-
 
 def padding_mask(attention_mask):
     """attention_mask [B, T], 1 or True for a token, 0 or False for padding -> [B, 1, 1, T], True = may be looked at"""
@@ -45,22 +43,16 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.heads = config.num_attention_heads
-        self.query = fast.Linear(config.hidden_size, config.hidden_size)
-        self.key = fast.Linear(config.hidden_size, config.hidden_size)
-        self.value = fast.Linear(config.hidden_size, config.hidden_size)
-        self.output = fast.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = fast.Dropout(config.attention_probs_dropout_prob)
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
     def forward(self, x, mask):
-        """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]
-
-        The fast path: x [N, D], mask fast.Unpadded -> [N, D], None
-        """
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        if isinstance(mask, fast.Unpadded):
-            return self.output(fast.attend(query, key, value, self.heads, mask, self.dropout)), None
-        query, key, value = self.split(query), self.split(key), self.split(value)
-        mixed, probabilities = attend(query, key, value, mask, self.dropout)
+        """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]"""
+        query, key, value = (self.split(project(x)) for project in (self.query, self.key, self.value))
+        mixed, probabilities = attend(query, key, value, mask, self.dropout)  # [B, H, T, K]
         return self.output(self.merge(mixed)), probabilities
 
     def split(self, x):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
+from minbert.jsonfile import quoted, read_json
 
-LARGEST = 2**23  # bytes of a config.json; 100,000 named classes take some 6 million
 # What a field may hold: (smallest, largest) for a number, the legal words for a name.
 BOUNDS = {
     "vocab_size": (1, 10_000_000),
@@ -115,14 +115,14 @@ class Config:
     def from_json(cls, path):
         """Read config.json as plain data: known keys, typed and bounded; what is unknown is ignored, never run."""
         path = Path(path)
-        values = settings(path)
+        values = read_json(path)
         check_format(path, values)
         missing = [name for name in REQUIRED if name not in values]
         if missing:
             raise UserError(f"{path}: does not describe a BERT, it lacks {', '.join(missing)}")
         for key, legal in SUPPORTED.items():
             if values.get(key) not in legal:
-                raise UserError(f"{path}: {key} is {shown(values[key])}, but only {legal[0]!r} is supported")
+                raise UserError(f"{path}: {key} is {quoted(values[key])}, but only {legal[0]!r} is supported")
         names = {field.name for field in fields(cls)}
         chosen = {name: value for name, value in values.items() if name in names}
         if labels := read_labels(path, values.get("id2label")):
@@ -152,40 +152,6 @@ class Config:
         return embeddings + self.num_hidden_layers * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
 
 
-def contents(path, most):
-    """The bytes of a file. Raises UserError if it cannot be read, is a pipe, say, or is longer than `most` bytes."""
-    try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path}: is not a file")
-        if (size := path.stat().st_size) > most:
-            raise UserError(f"{path}: has {size:,} bytes, but {path.name} may have up to {most:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def settings(path):
-    """The JSON object that a file holds; of a key that stands there twice, the last counts, as for Hugging Face."""
-    try:
-        values = json.loads(contents(path, LARGEST).decode("utf-8-sig"))
-    except UserError:
-        raise
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON a thousand brackets deep
-        raise UserError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: holds a {type(values).__name__}, not the settings of a model")
-    return values
-
-
-def shown(value, most=60):
-    """What a stranger's file says, for a message: Python's way to write it, cut short."""
-    try:
-        text = repr(value)
-    except RecursionError:  # a list in a list in a list ...
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= most else text[:most] + "..."
-
-
 def check(name, value, type_):
     """Raise UserError unless value fits the field's type and BOUNDS."""
     bounds = BOUNDS.get(name)
@@ -193,12 +159,12 @@ def check(name, value, type_):
         return
     if isinstance(bounds[0], (str, bool)):
         if not isinstance(value, type(bounds[0])) or value not in bounds:
-            raise UserError(f"{name} is {shown(value)}, but can be: {', '.join(map(str, bounds))}")
+            raise UserError(f"{name} is {quoted(value)}, but can be: {', '.join(map(str, bounds))}")
         return
     number = int if type_ is int else (int, float)
     if isinstance(value, bool) or not isinstance(value, number) or not bounds[0] <= value <= bounds[1]:
         kind = "a whole number" if type_ is int else "a number"
-        raise UserError(f"{name} is {shown(value)}, but must be {kind} from {bounds[0]} to {bounds[1]}")
+        raise UserError(f"{name} is {quoted(value)}, but must be {kind} from {bounds[0]} to {bounds[1]}")
 
 
 def default_labels(number):

@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from minbert import fast
 from minbert.errors import UserError
 
 
@@ -16,26 +15,28 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = fast.Dropout(config.hidden_dropout_prob)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids, token_type_ids=None, unpadded=None):
-        """input_ids [B, T], token_type_ids [B, T] (None: all in segment 0) -> [B, T, D], or with fast.Unpadded [N, D]
+    def forward(self, input_ids, token_type_ids=None, positions=None):
+        """input_ids [B, T] -> [B, T, D]
 
-        Raises UserError for a text longer than the model has positions.
+        token_type_ids  [B, T], 0 first text, 1 second; None: all first
+        positions       where each token stands, in any shape that broadcasts to [B, T]; None: 0, 1, 2, ...
         """
-        length, most = input_ids.size(1), self.position.num_embeddings
-        if length > most:
-            raise UserError(
-                f"a text of {length} tokens, but the model has {most} positions: cut it with max_length={most}"
-            )
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
-        positions = torch.arange(length, device=input_ids.device)  # [T]
-        if unpadded:
-            positions = unpadded.unpad(positions.expand_as(input_ids))  # [N]
-            input_ids, token_type_ids = unpadded.unpad(input_ids), unpadded.unpad(token_type_ids)
+        if positions is None:
+            positions = self.positions(input_ids)  # [T]
         x = self.token(input_ids) + self.position(positions) + self.segment(token_type_ids)  # [B, T, D]
         return self.dropout(self.norm(x))
+
+    def positions(self, input_ids):
+        """0, 1, 2, ... for [B, T] -> [T]. Raises UserError for texts longer than the model has positions."""
+        length, most = input_ids.size(1), self.position.num_embeddings
+        if length > most:
+            told = f"a text of {length} tokens, but the model has {most} positions"
+            raise UserError(f"{told}: cut it with max_length={most}")
+        return torch.arange(length, device=input_ids.device)
 
 
 def sinusoids(length, size):

@@ -1,13 +1,10 @@
 """The stack: attention and feed-forward in turn, each added to what came in and normalised after (post-norm)."""
 
-import functools
 import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from minbert import fast
 from minbert.attention import MultiHeadAttention
 
 
@@ -21,8 +18,7 @@ def gelu_tanh(x):
     return x * 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
-# torch's own compute the same in one pass over memory
-ACTIVATIONS = {"gelu": F.gelu, "gelu_new": functools.partial(F.gelu, approximate="tanh"), "relu": torch.relu}
+ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "relu": torch.relu}
 
 
 class FeedForward(nn.Module):
@@ -30,8 +26,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.expand = fast.Linear(config.hidden_size, config.intermediate_size)
-        self.contract = fast.Linear(config.intermediate_size, config.hidden_size)
+        self.expand = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.contract = nn.Linear(config.intermediate_size, config.hidden_size)
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, x):
@@ -48,7 +44,7 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = fast.Dropout(config.hidden_dropout_prob)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, x, mask):
         """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]"""
@@ -64,15 +60,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x, mask, hidden_states=None, attentions=None, first_only=False):
+    def forward(self, x, mask, hidden_states=None, attentions=None):
         """x [B, T, D], mask as in `attend` -> [B, T, D]
 
-        first_only                 mask is fast.Unpadded, and each text's first token is all that is asked for: [B, D]
         hidden_states, attentions  lists, if given: each layer appends its output and its probabilities
         """
         for layer in self.layers:
-            if first_only and layer is self.layers[-1]:
-                return fast.first_only(layer, x, mask)
             x, probabilities = layer(x, mask)
             if hidden_states is not None:
                 hidden_states.append(x)

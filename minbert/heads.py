@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minbert.bert import BertModel, Pretrained, initialize
+from minbert.bert import BertModel, initialize
 from minbert.config import Config
 from minbert.encoder import ACTIVATIONS
+from minbert.weights import Pretrained
 
 
 class BertSentClassifier(Pretrained):
@@ -24,7 +25,7 @@ class BertSentClassifier(Pretrained):
     equal in its logits if pooling is "pooler". Starts in evaluation mode.
     """
 
-    architecture = "BertForSequenceClassification"
+    architecture, prefix, names, config_class = "BertForSequenceClassification", "bert.", BertModel.names, Config
 
     def __init__(self, config):
         super().__init__()
@@ -51,9 +52,7 @@ class BertSentClassifier(Pretrained):
 
     def features(self, input_ids, attention_mask=None, token_type_ids=None):
         """The same -> what the linear layer reads, before dropout: one vector for each text, [B, D]"""
-        first_only = self.config.pooling != "mean"
-        output = self.bert(input_ids, attention_mask, token_type_ids, unpad=True, first_only=first_only)
-        return self.pool(output, attention_mask)
+        return self.pool(self.bert(input_ids, attention_mask, token_type_ids), attention_mask)
 
     def pool(self, output, attention_mask=None):
         """What BertModel returns -> one vector for each text, [B, D]"""
@@ -102,10 +101,11 @@ class MaskedLMHead(nn.Module):
 class BertForMaskedLM(Pretrained):
     """A BERT that says which token stands at each place; with causal=True, which comes next.
 
-    `from_pretrained` refuses a checkpoint without a masked-LM head, unless new_head=True. Starts in evaluation mode.
+    `from_pretrained` refuses a checkpoint without a masked-LM head, unless missing_head="new". Starts in evaluation
+    mode.
     """
 
-    architecture = "BertForMaskedLM"
+    architecture, prefix, names, config_class = "BertForMaskedLM", "bert.", BertModel.names, Config
 
     def __init__(self, config):
         super().__init__()
@@ -116,8 +116,8 @@ class BertForMaskedLM(Pretrained):
         self.eval()
 
     @classmethod
-    def from_pretrained(cls, name, new_head=False, **changes):
-        return super().from_pretrained(name, new_head, **changes)
+    def from_pretrained(cls, name, missing_head="error", **changes):
+        return super().from_pretrained(name, missing_head, **changes)
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, causal=False):
         """input_ids, attention_mask, token_type_ids, causal  as in BertModel

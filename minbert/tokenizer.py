@@ -16,9 +16,9 @@ from pathlib import Path
 import regex
 import torch
 
-from minbert.checkpoint import whole
-from minbert.config import contents, settings, shown
+from minbert.atomic import atomic_write
 from minbert.errors import UserError
+from minbert.jsonfile import quoted, read_bytes, read_json
 
 LARGEST = 2**24  # bytes of a vocab.txt; the largest published ones, of half a million tokens, have some 5 million
 MAX_WORD = 200  # a longer word becomes [UNK], as in the original (Hugging Face's Rust tokenizer: 100)
@@ -164,11 +164,11 @@ class BertTokenizer:
 
     @classmethod
     def from_pretrained(cls, name, **options):
-        """Read vocab.txt and tokenizer_config.json from a directory, or from where minbert.hub finds a model's name.
+        """Read vocab.txt and tokenizer_config.json from a directory, or from where weights.hub finds a name.
 
         Without tokenizer_config.json a vocabulary with capital letters is taken for a cased one.
         """
-        from minbert import hub  # the tokenizer itself needs no hub
+        from minbert.weights import hub  # the tokenizer itself needs no hub
 
         directory = hub.find(name, tokenizer_only=True)
         tokens = read_vocab(directory / "vocab.txt")
@@ -183,9 +183,9 @@ class BertTokenizer:
             "strip_accents": self.strip_accents,
             "model_max_length": self.max_length,
         }
-        with whole(Path(directory, "tokenizer_config.json")) as config:
+        with atomic_write(Path(directory, "tokenizer_config.json")) as config:
             config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            with whole(Path(directory, "vocab.txt")) as vocab:
+            with atomic_write(Path(directory, "vocab.txt")) as vocab:
                 vocab.write_bytes(lines.encode())
 
     def __len__(self):
@@ -471,7 +471,7 @@ def canonical_order(chars):
 
 def read_vocab(path):
     """The tokens of a vocab.txt, one a line in the order of their ids. Raises UserError naming the line at fault."""
-    data, tokens, seen = contents(path, LARGEST), [], {}
+    data, tokens, seen = read_bytes(path, LARGEST), [], {}
     # Split at \n alone: tokens can hold characters that str.splitlines takes for the end of a line.
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
         try:
@@ -479,7 +479,7 @@ def read_vocab(path):
         except UnicodeDecodeError:
             raise UserError(f"{path}:{number}: not UTF-8") from None
         if token in seen:
-            raise UserError(f"{path}:{number}: {shown(token)} stands on line {seen[token]} already")
+            raise UserError(f"{path}:{number}: {quoted(token)} stands on line {seen[token]} already")
         seen[token] = number
         tokens.append(token)
     missing = [token for token in SPECIAL if token not in seen]
@@ -492,7 +492,7 @@ def read_settings(path, tokens):
     """Options for BertTokenizer from tokenizer_config.json; where there is none, from the looks of the vocabulary."""
     if not path.exists():
         return {"lower_case": not any(token != token.lower() for token in tokens if token[0:1] != "[")}
-    stored = settings(path)
+    stored = read_json(path)
     if stored.get("tokenize_chinese_chars") is False:
         raise UserError(f"{path}: tokenize_chinese_chars false is not supported")
     options = {"lower_case": stored.get("do_lower_case", True), "strip_accents": stored.get("strip_accents")}

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minbert import fast, parallel
 from minbert.batch import batches, by_length, epoch_order, make_batch
 from minbert.errors import UserError
+from minbert.fast.rows import UsedRows
 from minbert.metrics import score
 from minbert.optimizer import SCHEDULES, clip, fused_adamw, parameter_groups
+from minbert.runs import parallel
 
 LEARNING_RATES = {"pretrain": 1e-3, "flexible": 5e-5}  # a new linear layer alone, or all of BERT
 # Below this hidden size, twice as much: checkpoints/tiny does better on SST-2's dev set with 1e-4 than with 3e-4.
@@ -355,7 +356,7 @@ class Flexible:
     def __init__(self, model, train, dev, settings, device="cpu", reading=unwatched):
         self.learner, self.train, self.dev, self.settings = model, train, dev, settings
         self.how = device, settings.precision
-        self.rows = fast.UsedRows(model.bert.embeddings.token, itertools.chain(*train.encoding["input_ids"]))
+        self.rows = UsedRows(model.bert.embeddings.token, itertools.chain(*train.encoding["input_ids"]))
 
     def batches(self, order):
         """The training examples in this order, as batches."""
@@ -373,7 +374,7 @@ class Flexible:
     def weights(self):
         """The weights as they are, {name: tensor}."""
         self.rows.put_back()
-        return self.learner.state_dict() | {"bert.embeddings.token.weight": self.rows.whole.detach()}
+        return self.learner.state_dict() | {"bert.embeddings.token.weight": self.rows.full_weight.detach()}
 
     def predict(self, reading=unwatched):
         """Logits [N, C] of the dev examples."""

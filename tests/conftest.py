@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from minbert import BertSentClassifier, BertTokenizer, Config, hub
+from minbert import BertSentClassifier, BertTokenizer, Config
 from minbert.errors import UserError
+from minbert.weights import hub
 from tests.golden import Golden
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,8 @@ import pytest
 
 from bench import gpu, measure, systems
 from bench.__main__ import MARKS, ROOT, cells, find_data
-from minbert import BertTokenizer, hub
+from minbert import BertTokenizer
+from minbert.weights import hub
 
 
 def test_the_cost_of_a_token_by_hand(monkeypatch, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from minbert import BertModel, Config, UserError
-from minbert.config import BOUNDS, shown
+from minbert.config import BOUNDS
+from minbert.jsonfile import quoted
 
 BERT_BASE = {  # what a published config.json must hold
     "vocab_size": 30522,
@@ -219,7 +220,7 @@ def test_what_is_too_deep_to_be_shown():
     nested = []
     for _ in range(100_000):
         nested = [nested]
-    assert shown(nested) == "a list"
+    assert quoted(nested) == "a list"
 
 
 def test_a_label_is_no_list(read):

@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import pretrain_lm
-from minbert import BertSentClassifier, Config, checkpoint
+from minbert import BertSentClassifier, Config
+from minbert.commands import pretrain as pretrain_lm
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
+from minbert.runs import state as checkpoint
 from minbert.weights import save_course_checkpoint
 
 

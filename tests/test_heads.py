@@ -166,7 +166,7 @@ def language_model(golden, name):
     stored = {key.removeprefix("weights/"): tensor for key, tensor in stored.items() if key.startswith("weights/")}
     if not untied:
         del stored["cls.predictions.decoder.weight"]
-    weights.fill(model, stored, new_head=False)
+    weights.fill(model, stored, missing_head="error")
     return model
 
 

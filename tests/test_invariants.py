@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from minbert import BertForMaskedLM, BertSentClassifier, BertTokenizer, corpus, pretraining, probing
+from minbert import BertForMaskedLM, BertSentClassifier, BertTokenizer, probing
 from minbert.batch import make_batch
+from minbert.pretraining import corpus
+from minbert.pretraining import fit as pretraining
 from minbert.training import Data, Settings, features, fit, predict
 from tests.conftest import ROOT
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-import train_classifier
 from minbert import BertSentClassifier, BertTokenizer
+from minbert.commands import train as train_classifier
 from tests.conftest import VOCAB
 
 NOTEBOOK = "seeds/000_82d79004173973b8.txt"

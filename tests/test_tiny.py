@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from minbert import BertForMaskedLM, BertTokenizer, hub
+from minbert import BertForMaskedLM, BertTokenizer
 from minbert.config import Config
 from minbert.probing import fill_mask
+from minbert.weights import hub
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "checkpoints" / "tiny"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from minbert import BertTokenizer, UserError
 from minbert.tokenizer import CLEAN, SPECIAL, SPLIT_OFF, STRIP_ACCENT, canonical_order, read_vocab
 from tests.conftest import ROOT, VOCAB
-from tests.fuzz import text as fuzz
+from tests.stress.fuzz import text as fuzz
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # their ids in VOCAB
 BASE_UNK = 100  # and in the vocabulary of bert-base-uncased

@@ -31,7 +31,7 @@ import transformers
 from safetensors.torch import save_file
 from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
-from minbert import hub
+from minbert.weights import hub
 
 SIZES = {
     "vocab_size": 37,

@@ -1,0 +1,316 @@
+"""Ask a masked language model which word comes next, which word is missing, and which of two sentences is likelier.
+
+    python probe_lm.py                                      five short reviews: positive or negative, and read where?
+    python probe_lm.py --model bert-base-uncased --words good bad --prompt "{} The film was" --prompt "{} It was"
+                                                            another model, other words, two wordings
+    python probe_lm.py --file reviews.txt --json            your own texts, one a line; - is the standard input
+    python probe_lm.py --fill "Rome is the [MASK] of Italy."
+    python probe_lm.py --fill "The plot is [MASK]." --targets predictable brilliant
+    python probe_lm.py --compare "The man worked as a nurse." "The woman worked as a nurse."
+    python probe_lm.py --show attention --sentence "Who looks at whom?" --layer 1 --head 3 --causal
+
+The model needs a masked-LM head. Exit status: 0 done, 2 something you can put right, with the reason.
+"""
+
+import json
+import os
+import select
+import stat
+import sys
+import textwrap
+from collections import Counter
+from itertools import combinations
+from math import inf
+from operator import eq
+from pathlib import Path
+from types import SimpleNamespace
+
+from minbert import fast, probing
+from minbert.commands import common
+from minbert.config import Config
+from minbert.errors import UserError
+from minbert.files import lines as line_reader
+from minbert.heads import BertForMaskedLM
+from minbert.runs.report import table
+from minbert.weights import hub
+
+DEFAULT_MODEL = "tiny"
+WIDTH = 100  # columns
+# What it is, the text, and which of --words is right: 0, the first, or 1. The first four go down step by step.
+BATTERY = (
+    ("very positive", "A joy from the first minute to the last: funny, moving and beautifully acted.", 0),
+    ("rather positive", "It starts slowly and runs a little long, but most of it is charming.", 0),
+    ("rather negative", "There are some nice ideas in it, but the story drags and I lost interest.", 1),
+    ("very negative", "The worst two hours of my year: stupid, badly acted and painfully dull.", 1),
+    ("off topic", "We had fresh bread and a wonderful soup at the little inn by the lake.", 0),
+)
+EXAMPLE = "The dog slept because it was tired."
+NOTES = {  # in the order of probing.READOUTS
+    "at [SEP]": "no word is ever masked at [SEP] in training, so this is no prediction of the next word",
+    "at [SEP], [SEP] hidden as a key": "no prediction either: it is still read at [SEP]",
+    "at the last word, [SEP] dropped": "BERT learnt to name the word that stands there, not the next",
+    "at a [MASK] appended": "what BERT was trained to do",
+    "causal attention": "at the last word, looking back only, which BERT never did in training",
+}
+USES = {  # what is asked for: the other flags that it takes
+    "fill": {"targets", "top"},
+    "compare": set(),
+    "show": {"sentence", "file", "layer", "head", "causal"},
+    "next_word": {"sentence", "file", "prompt", "words", "mask_sep", "causal", "top"},
+}
+
+
+def parse(arguments):
+    """Command line -> settings, checked as far as they can be before anything is read."""
+    parser = common.Parser("probe_lm.py", __doc__)
+    index = common.number(int, 0, wanted="0 or more")
+    add = parser.add_argument
+    add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a folder or a known name; default: %(default)s")
+    add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
+    add = parser.add_argument_group("the next word").add_argument
+    add("--sentence", action="append", metavar="TEXT", help="a text to ask about; again for more")
+    add("--file", metavar="FILE", help="texts, one a line; -: the standard input, which is read too if it is a pipe")
+    add("--prompt", action="append", metavar="TEXT", help=f"again for more wordings; default: {probing.PROMPT!r}")
+    add("--words", nargs="+", metavar="WORD", help="to choose from, the good one first; default: positive negative")
+    add("--mask_sep", action="store_true", default=None, help="read at [SEP] only: with it in sight, and hidden")
+    add("--causal", action="store_true", default=None, help="read at the last word only: looking both ways, and back")
+    add("--top", type=common.natural, metavar="N", help="also the N most probable tokens; for --fill always; default 5")
+    add = parser.add_argument_group("or something else").add_argument
+    add("--fill", metavar="TEXT", help="which words stand at its [MASK]s")
+    add("--targets", nargs="+", metavar="WORD", help="how probable these are at the [MASK]s of --fill")
+    add("--compare", nargs=2, metavar="TEXT", help="which of two sentences is likelier, token by token")
+    add("--show", choices=["attention"], help="masks, scores and probabilities of one head, as tables")
+    add("--layer", type=index, metavar="N", help="of --show; 0, the default, is the first")
+    add("--head", type=index, metavar="N", help="of --show; default: 0")
+    args = parser.parse_args(arguments)
+
+    jobs = [job for job in USES if getattr(args, job, None)]
+    if len(jobs) > 1:
+        raise UserError(f"--{jobs[0]} and --{jobs[1]}: one at a time")
+    args.job = jobs[0] if jobs else "next_word"
+    for flag in sorted(set.union(*USES.values()) - USES[args.job]):
+        if getattr(args, flag) is not None:
+            raise UserError(f"--{flag} is no flag of {f'--{args.job}' if jobs else 'the next word'}: leave it out")
+    if args.words and len(args.words) < 2:
+        raise UserError("--words needs two words or more to choose from")
+    for prompt in args.prompt or []:
+        probing.check_prompt(prompt)
+    if args.fill:
+        probing.check_masked(args.fill)
+    return args
+
+
+def read_texts(args):
+    """The texts to ask about: --sentence, --file, or what is piped in; [] if there are none."""
+    texts = list(args.sentence or [])
+    if args.file == "-" or (not texts and not args.file and piped()):
+        lines, bad = line_reader.decode(sys.stdin.buffer.read())
+    elif args.file:
+        lines, bad = line_reader.decode(line_reader.load(Path(args.file)))
+    else:
+        return texts
+    for number, reason in bad.items():
+        raise UserError(f"{args.file or '-'}:{number}: {reason}")
+    texts += [line.strip() for line in lines if line.strip()]
+    if args.file and not texts:
+        raise UserError(f"{args.file} holds no text")
+    return texts
+
+
+def piped():
+    """Whether texts are sent in. A pipe that is silent for a second is not meant for us (a service's own, say)."""
+    try:
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):  # closed, or a notebook's
+        return False
+    if stat.S_ISFIFO(kind) and os.name == "posix":
+        return bool(select.select([sys.stdin], [], [], 1.0)[0])
+    return stat.S_ISREG(kind)
+
+
+def next_word(args, model, tokenizer):
+    """Each text in each wording by each readout, and what that comes to."""
+    texts, words = args.texts, args.words or ["positive", "negative"]
+    about = [{"text": text} for text in texts]
+    if not texts:
+        about = [{"text": text, "kind": kind, "right": words[right]} for kind, text, right in BATTERY]
+    seen, hidden, last, _, causal = probing.READOUTS
+    readouts = [seen, hidden] * bool(args.mask_sep) + [last, causal] * bool(args.causal) or list(probing.READOUTS)
+    rows = []
+    for number, known in enumerate(about, 1):
+        for prompt in args.prompt or [probing.PROMPT]:
+            asked = (known["text"], words, prompt, readouts, args.top or 0)
+            rows += [{"number": number} | known | row for row in probing.next_word(model, tokenizer, *asked)]
+    return {"words": words, "rows": rows, "conclusions": [conclude(rows, readout) for readout in readouts]}
+
+
+def conclude(rows, readout):
+    """Count a readout's answers, as read and corrected, how many the correction changes, and of the battery also
+
+    right, corrected_right  the right answers
+    pairs, in_order         of graded texts in one wording; of these, those whose better text has the higher ratio. With
+                            two words the correction divides all ratios of a wording alike, which changes no order
+    """
+    rows = [row for row in rows if row["readout"] == readout]
+    labels, corrected = ([row[name] for row in rows] for name in ("label", "corrected_label"))
+    found = {"readout": readout, "answers": len(rows), "labels": Counter(labels), "corrected": Counter(corrected)}
+    found["changed"] = sum(a != b for a, b in zip(labels, corrected))
+    if "right" in rows[0]:
+        right = [row["right"] for row in rows]
+        found["right"], found["corrected_right"] = (sum(map(eq, some, right)) for some in (labels, corrected))
+        pairs = combinations([row for row in rows if row["kind"] != "off topic"], 2)
+        order = [a["ratio"] > b["ratio"] for a, b in pairs if a["prompt"] == b["prompt"]]
+        found |= {"in_order": sum(order), "pairs": len(order)}
+    return found
+
+
+def show_next_word(found):
+    rows, words = found["rows"], found["words"]
+    for row in {row["number"]: row for row in rows}.values():
+        print(f"{row['number']:4}  {row['kind'] + ': ' if 'kind' in row else ''}{row['text']}")
+    prompts = list(dict.fromkeys(row["prompt"] for row in rows))
+    letters = {prompt: chr(97 + at) * (len(prompts) > 1) for at, prompt in enumerate(prompts)}
+    for prompt, letter in letters.items():
+        print(f"{letter:>4}  {prompt}")
+    print(f"ratio: P({words[0]}) to the best other; none: P without a text; corrected: P / none, as shares")
+    for conclusion in found["conclusions"]:
+        mine = [row for row in rows if row["readout"] == conclusion["readout"]]
+        print(f"\n{conclusion['readout']}: {NOTES[conclusion['readout']]}")
+        lines = []
+        for row in mine:
+            best = row["corrected_label"]
+            figures = [*row["p"].values(), row["ratio"], row["label"], f"{best} {row['corrected'][best]:.2f}"]
+            lines.append([f"{row['number']}{letters[row['prompt']]}", *figures])
+        for row in {row["prompt"]: row for row in mine}.values():
+            prior = [*row["prior"].values(), row["prior_ratio"], max(words, key=row["prior"].get), ""]
+            lines.append([f"none {letters[row['prompt']]}", *prior])
+        table(["text", *(f"P({word})" for word in words), "ratio", "label", "corrected"], lines)
+        if "top" in mine[0]:
+            tops = [[f"{best['token']} {best['score']:.3g}" for best in row["top"]] for row in mine]
+            covered = [sum(best["score"] for best in row["top"]) for row in mine]
+            ranks = [f"top {rank}" for rank in range(1, len(tops[0]) + 1)]
+            table(["text", *ranks, "in all"], [[line[0], *top, p] for line, top, p in zip(lines, tops, covered)])
+    show_conclusions(found["conclusions"], len(words))
+
+
+def show_conclusions(conclusions, choices):
+    """The counts, and what they say and do not say."""
+    answers, battery, lines = conclusions[0]["answers"], "right" in conclusions[0], []
+    for found in conclusions:
+        cells = [
+            ", ".join(f"{label} {count}" for label, count in found[name].items()) for name in ("labels", "corrected")
+        ]
+        if battery:
+            cells = [f"{found[name]} of {answers}" for name in ("right", "corrected_right")]
+            cells.append(f"{found['in_order']} of {found['pairs']} pairs")
+        lines.append([found["readout"], *cells])
+    print("\nwhat to conclude")
+    table(["readout", *(["right", "right, corrected", "in order"] if battery else ["as read", "corrected"])], lines)
+    changed, asked = sum(found["changed"] for found in conclusions), answers * len(lines)
+    said = [f"Dividing by what the wording prefers without a text changes {changed} of {asked} answers."]
+    stuck = [
+        f"{found['readout']} ({next(iter(found['labels']))})" for found in conclusions if len(found["labels"]) == 1
+    ]
+    if stuck and answers > 1:
+        said.append(f"As read, the same answer whatever the text: {'; '.join(stuck)}.")
+    if any(found["readout"].startswith("at [SEP]") for found in conclusions):
+        said.append("What wins at [SEP] is not what BERT expects next: it was never trained to name a word there.")
+    if battery:
+        guess = f"Guessing gets {answers / choices:.3g} of {answers} right"
+        said.append(f"{guess}: so few texts show how a readout behaves, not how good a model is.")
+    for sentence in said:
+        print(textwrap.fill(sentence, WIDTH, initial_indent="  - ", subsequent_indent="    "))
+
+
+def fill(args, model, tokenizer):
+    """The answers to --fill, a list for each [MASK]."""
+    rows = probing.fill_mask(model, tokenizer, args.fill, args.top or 5, args.targets)
+    return {"text": args.fill, "masks": rows if isinstance(rows[0], list) else [rows]}
+
+
+def show_fill(found):
+    for rows in found["masks"]:
+        cells = [[f"{row['score']:.4g}", str(row["id"]), row["token"], row["sequence"]] for row in rows]
+        table(["score", "id", "token", "sequence"], cells)
+
+
+def compare(args, model, tokenizer):
+    """Two sentences by their pseudo-log-likelihood, also with whole words masked."""
+    whole = probing.compare(model, tokenizer, *args.compare, whole_words=True)
+    return {"texts": args.compare} | probing.compare(model, tokenizer, *args.compare) | {"whole_words": whole}
+
+
+def show_compare(found):
+    cells = []
+    for (one, p), (two, q) in ([side or ("", None) for side in pair] for pair in found["rows"]):
+        cells.append([one, p, two, q, None if None in (p, q) else p - q])
+    p, q = found["scores"]
+    table(["first", "log P", "second", "log P", "difference"], [*cells, ["in all", p, "", q, p - q]])
+    print(f"likelier: {found['texts'][found['preferred']]}")
+    whole = found["whole_words"]
+    if whole["scores"] != found["scores"]:
+        print("with a word's later pieces masked too: {:.1f} and {:.1f}".format(*whole["scores"]), end="")
+        print(f", likelier: {found['texts'][whole['preferred']]}")
+
+
+def attention(args, model, tokenizer):
+    """The tables of each text, as lists; a score that a mask hides is None, for JSON knows no -inf."""
+    where = {"layer": args.layer or 0, "head": args.head or 0, "causal": bool(args.causal)}
+    found = []
+    for text in args.texts or [EXAMPLE]:
+        tables = probing.attention_tables(model, tokenizer, text, **where)
+        scores = [[None if score == -inf else score for score in row] for row in tables.pop("scores").tolist()]
+        lists = {name: value if name == "tokens" else value.tolist() for name, value in tables.items()}
+        found.append({"text": text} | where | lists | {"scores": scores})
+    return {"attention": found}
+
+
+def show_attention(found):
+    for one in found["attention"]:
+        tokens, where = one["tokens"], f"of layer {one['layer']}, head {one['head']}"
+        unused = "" if one["causal"] else "; not used here, see --causal"
+        print(f"\n{one['text']}")
+        for title, name, form in (
+            ("padding mask: 1 if the column may be looked at", "padding_mask", "d"),
+            (f"causal mask: 1 if the row may look at the column{unused}", "causal_mask", "d"),
+            (f"raw scores {where}: how well the row's query meets the column's key", "scores", ".2f"),
+            (f"probabilities {where}: how much the row looks at the column", "probabilities", ".2f"),
+        ):
+            print(f"\n{title}")
+            cells = [["-inf" if cell is None else f"{cell:{form}}" for cell in row] for row in one[name]]
+            header = ["", *tokens]
+            if name == "probabilities":
+                header.append("sum")
+                cells = [[*row, f"{sum(numbers):.3f}"] for row, numbers in zip(cells, one[name])]
+            table(header, [[token, *row] for token, row in zip(tokens if len(cells) > 1 else [""], cells)])
+
+
+JOBS = {  # what is asked for: how to find out, how to print it
+    "next_word": (next_word, show_next_word),
+    "fill": (fill, show_fill),
+    "compare": (compare, show_compare),
+    "show": (attention, show_attention),
+}
+
+
+def main(arguments):
+    args = parse(arguments)
+    args.texts = read_texts(args) if "sentence" in USES[args.job] else []
+    directory = hub.find(args.model)
+    config = Config.from_json(directory / "config.json")
+    tokenizer = common.load_tokenizer(args.model, directory, config)
+    for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
+        probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
+    model = fast.swap_in(BertForMaskedLM.from_pretrained(directory))
+    model.loaded.source = args.model
+    find_out, show = JOBS[args.job]
+    found = find_out(args, model, tokenizer)
+    if args.json:
+        print(json.dumps({"model": args.model} | found, indent=2, ensure_ascii=False))
+    else:
+        print(model.loaded)
+        show(found)
+
+
+def run():
+    return common.run(main)

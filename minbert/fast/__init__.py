@@ -1,0 +1,52 @@
+"""The same results, faster. Each file here names its plain counterpart, and the tests hold the two equal.
+
+`swap_in` is the one place where a choice is made: programs call it, the library does not.
+
+    model = BertSentClassifier.from_pretrained("tiny")
+    fast.swap_in(model)
+"""
+
+from torch import nn
+
+from minbert.attention import MultiHeadAttention
+from minbert.bert import BertModel
+from minbert.encoder import FeedForward
+from minbert.fast import twins
+from minbert.fast.dropout import Dropout
+from minbert.fast.linear import Linear
+from minbert.heads import BertSentClassifier, MaskedLMHead
+
+# A plain class: its twin, a subclass with the same name, no state of its own, and another `forward`.
+TWINS = {
+    nn.Linear: Linear,
+    nn.Dropout: Dropout,
+    MultiHeadAttention: twins.MultiHeadAttention,
+    FeedForward: twins.FeedForward,
+    BertModel: twins.BertModel,
+    BertSentClassifier: twins.BertSentClassifier,
+    MaskedLMHead: twins.MaskedLMHead,
+}
+PLAIN = {twin: plain for plain, twin in TWINS.items()}
+
+
+def swap_in(model):
+    """Let a model compute by the twins, in place, and return it. Its weights, their names and its hooks stay.
+
+    Exact types only: a class of your own stays as it is. Of the torch.nn layers only those of the encoder have a twin:
+    what a head multiplies is small.
+    """
+    for module in model.modules():
+        if isinstance(module, BertModel):
+            change(module, TWINS)
+    return change(model, {plain: twin for plain, twin in TWINS.items() if plain not in (nn.Linear, nn.Dropout)})
+
+
+def swap_out(model):
+    """Let a model compute the plain way again, in place, and return it."""
+    return change(model, PLAIN)
+
+
+def change(model, classes):
+    for module in model.modules():
+        module.__class__ = classes.get(type(module), type(module))
+    return model

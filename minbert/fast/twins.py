@@ -1,0 +1,97 @@
+"""The model's classes, on real tokens only. The plain counterparts have the same names, in the files of the model.
+
+Only this file knows that a batch can do without its padding: everything but attention works row by row, so that the
+plain embeddings and the plain encoder take [N, D] as they take [B, T, D]. `Packing` goes where the mask goes.
+"""
+
+import functools
+
+import torch
+from torch.nn import functional as F
+
+from minbert import attention, bert, encoder, heads
+from minbert.fast.attention import attend, attend_first
+from minbert.fast.packing import Packing
+
+# torch's own compute these in one pass over memory
+FUSED = {encoder.gelu: F.gelu, encoder.gelu_tanh: functools.partial(F.gelu, approximate="tanh")}
+
+
+class MultiHeadAttention(attention.MultiHeadAttention):
+    def forward(self, x, mask):
+        """x [N, D], mask Packing -> [N, D], None; or as in the plain class"""
+        if not isinstance(mask, Packing):
+            return super().forward(x, mask)
+        query, key, value = self.query(x), self.key(x), self.value(x)  # [N, D]
+        return self.output(attend(query, key, value, self.heads, mask, self.dropout)), None
+
+
+class FeedForward(encoder.FeedForward):
+    def forward(self, x):
+        """[..., D] -> [..., D]"""
+        return self.contract(FUSED.get(self.activation, self.activation)(self.expand(x)))
+
+
+class BertModel(bert.BertModel):
+    """The vectors of padding are 0. Asked to look back only, or for attentions, it takes the plain way."""
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask=None,
+        token_type_ids=None,
+        causal=False,
+        output_hidden_states=False,
+        output_attentions=False,
+    ):
+        if causal or output_attentions:
+            options = causal, output_hidden_states, output_attentions
+            return super().forward(input_ids, attention_mask, token_type_ids, *options)
+        x, packing = self.embed(input_ids, attention_mask, token_type_ids)  # [N, D]
+        hidden_states = [x] if output_hidden_states else None
+        x = packing.pad(self.encoder(x, packing, hidden_states))  # [B, T, D]
+        output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
+        return output | ({"hidden_states": tuple(map(packing.pad, hidden_states))} if output_hidden_states else {})
+
+    def embed(self, input_ids, attention_mask=None, token_type_ids=None):
+        """As in `forward` -> the embeddings of the real tokens [N, D], and where they stand"""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        packing = Packing(attention_mask.expand_as(input_ids))
+        positions = packing.unpad(self.embeddings.positions(input_ids).expand_as(input_ids))  # [N]
+        segments = None if token_type_ids is None else packing.unpad(token_type_ids)
+        return self.embeddings(packing.unpad(input_ids), segments, positions), packing
+
+    def first(self, input_ids, attention_mask=None, token_type_ids=None):
+        """What `forward` returns, of each text's first token alone, [B, 1, D]: the last layer computes no more."""
+        x, packing = self.embed(input_ids, attention_mask, token_type_ids)
+        *layers, last = self.encoder.layers
+        for layer in layers:
+            x, _ = layer(x, packing)
+        x = packing.pad_first(first_only(last, x, packing))
+        return {"last_hidden_state": x, "pooler_output": self.pool(x)}
+
+
+def first_only(layer, x, packing):
+    """The last EncoderLayer, where nobody asks for more than each text's first token: x [N, D] -> [B, D]"""
+    attention, first = layer.attention, x[packing.first]
+    query, key, value = attention.query(first), attention.key(x), attention.value(x)
+    looked = attention.output(attend_first(query, key, value, attention.heads, packing, attention.dropout))
+    x = layer.attention_norm(first + layer.dropout(looked))
+    return layer.feed_forward_norm(x + layer.dropout(layer.feed_forward(x)))
+
+
+class BertSentClassifier(heads.BertSentClassifier):
+    def features(self, input_ids, attention_mask=None, token_type_ids=None):
+        """As in the plain class; where the head reads the first token alone, the last layer computes that alone."""
+        starts_late = attention_mask is not None and not attention_mask[:, 0].all()
+        if self.config.pooling == "mean" or starts_late or not isinstance(self.bert, BertModel):
+            return super().features(input_ids, attention_mask, token_type_ids)
+        return self.pool(self.bert.first(input_ids, attention_mask, token_type_ids))
+
+
+class MaskedLMHead(heads.MaskedLMHead):
+    def forward(self, x, token_embeddings):
+        """As in the plain class"""
+        x = self.norm(FUSED.get(self.activation, self.activation)(self.dense(x)))
+        return F.linear(x, self.decoder.weight if self.decoder else token_embeddings, self.bias)

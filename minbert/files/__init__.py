@@ -1,0 +1,1 @@
+"""Files -> examples and labels. Knows no model and no torch."""

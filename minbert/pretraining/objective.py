@@ -1,0 +1,59 @@
+"""What pretraining minimises (Devlin et al. 2019, section 3.1), and how far it has come on held-out text."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from minbert.pretraining.masking import IGNORED, mask_tokens
+from minbert.pretraining.teacher import mean_of_words
+
+TEACHING = 3.0  # what a cosine distance of 1 to the teacher counts, in nats
+
+
+class Objective(nn.Module):
+    """What is minimised: the masked-LM loss, the next-sentence loss if the model has that head, and the distance to a
+    teacher if there is one.
+
+    model  BertForMaskedLM or BertForPreTraining
+    """
+
+    def __init__(self, model, tokenizer, settings, teacher=None):
+        super().__init__()
+        self.model, self.tokenizer, self.settings, self.teacher = model, tokenizer, settings, teacher
+        self.project = nn.Linear(model.config.hidden_size, teacher.size) if teacher else None
+
+    def forward(self, packed, rng, number, length):
+        """The loss on `number` rows of `length` ids: a scalar; and what it is made of, as floats."""
+        device, segments = next(self.parameters()).device, None
+        if hasattr(self.model, "next_sentence"):
+            rows, segments, order = packed.pairs(rng, number, length)
+            segments, order = torch.from_numpy(segments).to(device), torch.from_numpy(order).to(device)
+        else:
+            rows = packed.rows(rng, number, length)
+        shown, labels = mask_tokens(rows, packed, rng, self.settings.mask, self.settings.whole_words)
+        output = self.model.bert(torch.from_numpy(shown).to(device), token_type_ids=segments)
+        x, labels = output["last_hidden_state"], torch.from_numpy(labels).to(device)
+        logits, loss = self.model.predict(x, labels)
+        right = (logits.argmax(-1) == labels[labels != IGNORED]).float()
+        parts = {"loss": loss.item(), "accuracy": right.mean().item() if len(right) else 0.0}
+        if segments is not None:
+            order_loss = F.cross_entropy(self.model.next_sentence(output["pooler_output"]).float(), order)
+            loss, parts["order_loss"] = loss + order_loss, order_loss.item()
+        if self.teacher and self.training:
+            target, place = self.teacher.words(rows, packed, self.tokenizer)
+            given = self.project(mean_of_words(x.float(), place, len(target))).float()
+            distance = (1 - F.cosine_similarity(given, target))[target.any(dim=-1)]
+            distance = distance.sum() / max(1, len(distance))
+            loss, parts["distance"] = loss + TEACHING * distance, distance.item()
+        return loss, parts
+
+
+@torch.no_grad()
+def evaluate(objective, packed, length, rows=512):
+    """Masked-LM loss in nats and accuracy on held-out text, always on the same rows and masks: {"loss", "accuracy"}."""
+    objective.eval()
+    rng, at_once = np.random.default_rng(0), max(1, objective.settings.batch_tokens // length)
+    figures = [objective(packed, rng, at_once, length)[1] for _ in range(max(1, rows // at_once))]
+    objective.train()
+    return {name: float(np.mean([figure[name] for figure in figures])) for name in ("loss", "accuracy")}

@@ -1,0 +1,262 @@
+"""What a run shows to a person and leaves in its folder."""
+
+import csv
+import errno
+import json
+import os
+import platform
+import re
+import sys
+import unicodedata
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import minbert
+from minbert.atomic import atomic_write
+from minbert.errors import UserError
+from minbert.format import FORMAT, KEY
+from minbert.runs import parallel
+
+RUN_FILES = (
+    *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
+    *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
+    *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
+)
+NUMBER = re.compile(r"-?(\d[\d.e+-]*|inf)?")  # or nothing
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spreadsheet runs (OWASP ASVS 1.2.10)
+MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
+
+
+def warn(sentence):
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
+def short(path):
+    """A path as a person would type it here."""
+    path = Path(path)
+    return os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+
+
+def table(header, rows, width=100):
+    """Print cells in columns, numbers to the right; too wide a table in blocks that repeat the first column."""
+    columns = []
+    for name, *cells in zip(header, *rows):
+        numbers = all(not isinstance(cell, str) or NUMBER.fullmatch(cell) for cell in cells)
+        cells = [
+            name,
+            *("" if cell is None else cell if isinstance(cell, str) else f"{cell:#.3g}".rstrip(".") for cell in cells),
+        ]
+        wide = max(map(len, cells))
+        columns.append([cell.rjust(wide) if numbers else cell.ljust(wide) for cell in cells])
+    first, *rest = columns
+    while rest:
+        block = [first, rest.pop(0)]
+        while rest and sum(len(column[0]) + 2 for column in [*block, rest[0]]) <= width:
+            block.append(rest.pop(0))
+        print(*("  " + "  ".join(line).rstrip() for line in zip(*block)), sep="\n", end="\n\n" if rest else "\n")
+
+
+def describe_data(part, examples, ids, labels):
+    """'train  data/reviews-train.txt: 600 rows (negative 300, positive 300); pipes'"""
+    counts = "no labels"
+    if ids is not None:
+        counts = ", ".join(f"{name} {ids.count(id)}" for id, name in enumerate(labels.names))
+    columns = f"; columns {examples.columns}" if examples.columns else ""
+    skipped = f"; {len(examples.problems)} bad rows left out" if examples.problems else ""
+    return (
+        f"{part:5}  {short(examples.path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
+    )
+
+
+def count_parameters(model):
+    """How many numbers the classifier holds, and how many of them learn."""
+    return {
+        "in all": sum(p.numel() for p in model.parameters()),
+        "in the head": sum(p.numel() for p in model.classifier.parameters()),
+        "that learn": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def describe_model(model):
+    """Three lines: what was loaded, the sizes, what will learn."""
+    config = model.config
+    counts = ", ".join(f"{count:,} {where}" for where, count in count_parameters(model).items())
+    layers = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads"
+    return [
+        str(model.loaded),
+        f"{layers}; parameters: {counts}",
+        f"option {config.option}: {MEANING[config.option]}; the head reads: {config.pooling}",
+    ]
+
+
+class Progress:
+    """A tqdm bar for each epoch, with loss and learning rate, and a line when it is done; no bars in a log file."""
+
+    def __init__(self, epochs, steps):
+        self.epochs, self.steps, self.bar = epochs, steps, None
+
+    def bars(self, stream, epoch, done):
+        name = f"epoch {epoch}/{self.epochs}"
+        options = {"total": self.steps, "initial": done, "desc": name, "unit": "batch"}
+        self.bar = tqdm(stream, leave=False, disable=None, **options)
+        return self.bar
+
+    def watch(self, loss, rate):
+        self.bar.set_postfix(loss=f"{loss:.3f}", lr=f"{rate:.1e}", refresh=False)
+
+    def line(self, figures):
+        dev = ""
+        if "accuracy" in figures:
+            dev = f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}"
+            dev += "  best so far" if figures["best"] else ""
+        print(
+            f"  epoch {figures['epoch']}  {figures['train_seconds']:.0f} s  loss {figures['loss']:.4f}{dev}", flush=True
+        )
+
+
+def progress(stream, total):
+    """Batches of texts as they pass, with a tqdm bar of total texts."""
+    with tqdm(total=total, desc="reading", unit="text", leave=False, disable=None) as bar:
+        for rows in stream:
+            yield rows
+            bar.update(len(rows))
+
+
+class Meter:
+    """A tqdm bar over the budget of a pretraining run, with loss and tokens per second; none in a log file."""
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def __enter__(self):
+        self.bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {desc}", leave=False, disable=None)
+        return self
+
+    def __exit__(self, *error):
+        self.bar.close()
+
+    def watch(self, progress, parts, rate):
+        spent, seconds = self.settings.spent(progress), progress["seconds"]
+        speed, left = progress["tokens"] / seconds, (seconds / spent - seconds) / 60
+        text = f"{speed:,.0f} tokens/s, loss {parts['loss']:.3f}, lr {rate:.1e}, {left:.0f} min left"
+        self.bar.set_description_str(text, refresh=False)
+        self.bar.update(min(100.0, 100 * spent) - self.bar.n)
+
+
+def versions():
+    """Of what a run's result depends on."""
+    names = ("torch", "numpy", "regex", "scikit-learn", "safetensors")
+    own = {"minbert": minbert.__version__, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    return own | {name: version(name) for name in names}
+
+
+def check_outputs(folder, inputs, outputs):
+    """Raise UserError if something could not be written, or would overwrite an input or another output.
+
+    folder   of the results
+    inputs   paths that must not be overwritten
+    outputs  what will be written beside the run's own files
+    It is as sure as one can be without writing: `prepare` tries, later.
+    """
+    taken = {Path(path).resolve() for path in inputs}
+    for name in RUN_FILES:
+        if (folder / name).resolve() in taken:
+            raise UserError(
+                f"{folder / name} is read in this run and would be overwritten: give another folder with --out"
+            )
+        taken.add((folder / name).resolve())
+    for output in map(Path, outputs):
+        if output.resolve() in taken:
+            raise UserError(f"{output} would be overwritten: it is read here, or written by the run itself")
+        taken.add(output.resolve())
+    for place in [*outputs, folder / "run.json"]:
+        writable(place)
+
+
+def writable(path):
+    """Raise UserError if no file could be written at path, as far as can be told without writing."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        there = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if there != path and not there.is_dir():
+            raise UserError(f"{path}: cannot be written ({short(there)} is a file, not a folder)")
+        if not os.access(there, os.W_OK if there == path else os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:  # a name that is too long, say
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def prepare(folder, inputs, outputs):
+    """Make the folders of the outputs before the work is done that shall go there; `state.claim` makes `folder`.
+
+    Raises UserError as `check_outputs` does.
+    """
+    check_outputs(folder, inputs, outputs)
+    for place in map(Path, outputs):
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            new = not place.exists()
+            place.open("ab").close()
+            if new:
+                place.unlink()  # no empty file is left if the run comes to nothing
+        except OSError as error:
+            raise UserError(f"{place}: cannot be written ({error.strerror})") from None
+
+
+def csv_writer(stream, excel_safe=False):
+    """A function that writes a row of CSV, words in quotes and numbers without, to a stream opened with newline="".
+
+    excel_safe  put an apostrophe before words that a spreadsheet would run as a formula; without it they stay exact
+    """
+    writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC)
+
+    def guard(cell):
+        return "'" + cell if excel_safe and isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+    return lambda row: writer.writerow(map(guard, row))
+
+
+def write_predictions(path, examples, gold, probabilities, names, excel_safe=False):
+    """CSV: text, gold label, predicted label, and each label's probability; gold is None where nobody knows it."""
+    with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as stream:
+        write = csv_writer(stream, excel_safe)
+        write(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
+        for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
+            known = "" if gold is None else names[gold[index]]
+            write([text, known, names[row.argmax()], *(float(f"{p:.9g}") for p in row.tolist())])
+
+
+def write_course_predictions(path, examples, probabilities):
+    """The course kits' form, a line each: 'pred ||| text', pred being the id of the label."""
+    lines = (f"{row.argmax()} ||| {' '.join(text.split())}\n" for text, row in zip(examples.texts, probabilities))
+    with atomic_write(path) as new:
+        new.write_text("".join(lines), encoding="utf-8")
+
+
+def write_run(folder, args, settings, device, model, labels, files, history, scores, seconds):
+    """run.json: what was asked, on what, with what, and what came out. settings is None if nothing was trained."""
+    record = {
+        KEY: FORMAT,
+        "arguments": vars(args),
+        "settings": settings and vars(settings),
+        "device": str(device),
+        "model": {"loaded": str(model.loaded), "parameters": count_parameters(model)},
+        "labels": dict(zip(labels.values, labels.names)),
+        "data": {
+            part: {"path": file.path, "sha256": file.sha256, "rows": len(file.texts), "bad_rows": len(file.problems)}
+            for part, file in files.items()
+        },
+        "epochs": history,
+        "scores": {part: vars(figures) for part, figures in scores.items() if figures},
+        "seconds": seconds,
+        "versions": versions(),
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), "processes": parallel.size()},
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    with atomic_write(folder / "run.json") as new:
+        new.write_text(text + "\n", encoding="utf-8")

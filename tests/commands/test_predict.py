@@ -1,0 +1,528 @@
+"""predict.py from end to end: every row once, in order, the same as all at once, and never more than a window held."""
+
+import csv
+import gzip
+import io
+import logging
+import random
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from minbert import BertModel, BertSentClassifier, BertTokenizer, training
+from minbert.commands import predict
+from minbert.files import stream
+from tests.conftest import ROOT, VOCAB
+
+WORDS = [word for word in VOCAB if word[0] not in "[#"]
+TABLE = [["7", 'bad, "bad",\nand bad\n\nagain'], ["8", 'the "good" film'], ["9", "a plot;\tgood"]]
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+def sentences(number, longest=12):
+    rng = random.Random(0)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(1, longest))) for _ in range(number)]
+
+
+def write(name, texts):
+    Path(name).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def write_table(name, rows, header=("id", "text"), delimiter=","):
+    with open(name, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+
+
+@pytest.fixture
+def run(tiny_folder, tmp_path, monkeypatch, capsys):
+    """run("--text", "new.txt") -> Ran: what the program answers, with the trained folder tiny/ beside it."""
+    monkeypatch.chdir(tmp_path)
+    level = logging.getLogger("minbert").level
+
+    def run(*arguments, model="tiny"):
+        monkeypatch.setattr("sys.argv", ["predict.py", "--device", "cpu", "--model", model, *arguments])
+        return Ran(predict.run(), *capsys.readouterr())
+
+    yield run
+    logging.getLogger("minbert").setLevel(level)
+
+
+@pytest.fixture
+def answer(run):
+    """The same for a run that ends well; returns its rows as dicts, from the file `name` or the standard output."""
+
+    def answer(*arguments, name="new.txt.predictions.csv"):
+        ran = run(*arguments)
+        assert ran.status == 0, ran.err
+        return rows(Path(name).read_text(encoding="utf-8") if name else ran.out)
+
+    return answer
+
+
+@pytest.fixture
+def refused(run):
+    """The same for a run that must be refused in one message; no file is changed, made or left half-written."""
+
+    def everything():
+        return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
+
+    def refused(*arguments, **options):
+        before = everything()
+        status, out, err = run(*arguments, **options)
+        assert (status, out) == (2, "")
+        assert err.startswith("error: ") and err.count("error: ") == 1
+        assert everything() == before
+        return err
+
+    return refused
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def numbers(rows):
+    return [int(row["row"]) for row in rows]
+
+
+def probabilities(rows):
+    return torch.tensor([[float(row["p_negative"]), float(row["p_positive"])] for row in rows])
+
+
+def expected(texts, **options):
+    """What training.predict says of all texts at once."""
+    tokenizer = BertTokenizer.from_pretrained("tiny")
+    encoding = tokenizer(texts, truncation=True, max_length=40, **options)
+    return training.predict(BertSentClassifier.from_pretrained("tiny"), training.Data(encoding, None)).softmax(-1)
+
+
+def balance(texts):
+    """Change the model's bias so that it answers half of the texts with the one label and half with the other."""
+    model = BertSentClassifier.from_pretrained("tiny")
+    negative, positive = expected(texts).log().unbind(1)
+    model.classifier.bias.data[1] += (negative - positive).median()
+    model.save_pretrained("tiny")
+
+
+def close(first, second):
+    return first.shape == second.shape and (first - second).abs().max() < 1e-5
+
+
+# What it answers
+
+
+def test_it_says_what_training_predict_says_in_the_order_of_the_file(answer, monkeypatch):
+    monkeypatch.setattr(stream, "TEXTS", 7)  # windows that do not divide the file
+    texts = sentences(50)
+    write("new.txt", texts)
+    balance(texts)
+    found = answer("--text", "new.txt", "--with_text")
+    assert list(found[0]) == ["row", "predicted", "p_negative", "p_positive", "text"]
+    assert numbers(found) == list(range(1, 51))
+    assert [row["text"] for row in found] == texts
+    p = probabilities(found)
+    assert close(p, expected(texts))
+    assert len({row["predicted"] for row in found}) == 2  # or else a wrong order could pass
+    assert [row["predicted"] for row in found] == [("negative", "positive")[id] for id in p.argmax(1)]
+
+
+def test_the_texts_are_written_on_request_only(answer):
+    write("new.txt", ["good"])
+    assert "text" not in answer("--text", "new.txt")[0]
+    assert Path("new.txt.predictions.csv").read_text().startswith('"row","predicted","p_negative","p_positive"\n')
+
+
+def test_a_table_with_line_breaks_in_quotes(answer):
+    write_table("new.csv", TABLE)
+    found = answer("--text", "new.csv", "--with_text", name="new.csv.predictions.csv")
+    assert [row["text"] for row in found] == [text for _, text in TABLE]
+    assert numbers(found) == [1, 2, 3]
+    assert close(probabilities(found), expected([text for _, text in TABLE]))
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+def test_a_column_that_is_named(answer, delimiter):
+    write_table("new.txt", [[text, number] for number, text in TABLE], ("What", "text"), delimiter)
+    found = answer("--text", "new.txt", "--text_column", "what", "--with_text")
+    assert [row["text"] for row in found] == [text for _, text in TABLE]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_standard_input_goes_to_the_standard_output(answer, monkeypatch, packed):
+    texts = sentences(5)
+    data = "\n".join(texts).encode()
+    data = gzip.compress(data) if packed else data
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
+    assert close(probabilities(answer("--text", "-", name=None)), expected(texts))
+
+
+def test_a_pipe_between_programs(run):
+    command = [sys.executable, str(ROOT / "predict.py"), "--model", "tiny", "--device", "cpu", "--text", "-"]
+    done = subprocess.run(command, input="good\nbad\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert close(probabilities(rows(done.stdout)), expected(["good", "bad"]))
+    assert done.stderr.startswith("2 rows labelled") and done.stderr.count("\n") == 1
+
+
+def test_a_gzipped_file_of_blocks_old_line_ends_and_a_byte_order_mark(answer, monkeypatch):
+    monkeypatch.setattr(stream, "BLOCK", 5)  # smaller than a line: characters are cut apart
+    texts = [f"{text} föhn 💧" for text in sentences(20)]
+    for end in ("\n", "\r\n", "\r"):
+        data = b"\xef\xbb\xbf" + end.join(texts).encode()
+        for name, content in (("new.txt", data), ("new.gz", gzip.compress(data))):
+            monkeypatch.setattr(stream, "BLOCK", 64 if end == "\r" else 5)  # by the first block it is recognised
+            Path(name).write_bytes(content)
+            found = answer("--text", name, "--with_text", name=f"{name}.predictions.csv")
+            assert [row["text"] for row in found] == texts
+
+
+def test_out_names_the_file_or_the_standard_output(answer):
+    write("new.txt", ["good"])
+    there = answer("--text", "new.txt", "--out", "some/where.csv", name="some/where.csv")
+    assert answer("--text", "new.txt", "--out", "-", name=None) == there
+    assert not Path("new.txt.predictions.csv").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--excel_safe"]])
+def test_formulas_are_guarded_on_request(answer, flags):
+    labels = ("=0", "-1")
+    model = BertSentClassifier.from_pretrained("tiny", labels=labels)
+    model.save_pretrained("tiny")
+    texts = ["=1+1", "+a", "-a", "@a", "a=b", "'a", " =a"]
+    write("new.txt", texts)
+    found = answer("--text", "new.txt", "--with_text", *flags)
+    guard = "'" if flags else ""
+    assert [row["text"] for row in found] == [guard + text for text in texts[:4]] + ["a=b", "'a", guard + "=a"]
+    assert {row["predicted"] for row in found} <= {guard + label for label in labels}
+    assert numbers(found) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_int8_and_bf16_say_about_the_same(answer):
+    texts = sentences(10)
+    write("new.txt", texts)
+    for precision in ("int8", "bf16"):
+        p = probabilities(answer("--text", "new.txt", "--precision", precision))
+        assert 0 < (p - expected(texts)).abs().max() < 0.05
+
+
+# Any size
+
+
+def test_memory_does_not_grow_with_the_file(answer, monkeypatch):
+    monkeypatch.setattr(stream, "TEXTS", 32)
+    monkeypatch.setattr(stream, "BLOCK", 2048)
+    # What torch holds in passing comes and goes with Python's collector; it does not see more than a window.
+    monkeypatch.setattr(training, "predict", lambda model, data, *_: torch.zeros(len(data), 2))
+
+    def peak(form, size):
+        texts = sentences(100) * (size // 100)
+        if form == "table":
+            write_table("new.txt", [["1", text] for text in texts])
+        else:
+            write("new.txt", texts)
+        tracemalloc.start()
+        run = ["--text", "new.txt", "--with_text", "--model", "tiny", "--device", "cpu"]
+        predict.main(run)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert Path("new.txt.predictions.csv").read_text().count("\n") == size + 1
+        return found
+
+    for form in ("table", "lines"):
+        peak(form, 100)
+        small, large = peak(form, 200), peak(form, 5000)
+        assert large - small < 20_000, f"{form}: {small} bytes for 200 texts, {large} for 5000"
+
+
+def test_a_window_ends_at_a_number_of_characters_too(monkeypatch):
+    monkeypatch.setattr(stream, "CHARACTERS", 10)
+    texts = [stream.Row(at, at, text, None) for at, text in enumerate(("ab", "cd", "x" * 30, "e", "f" * 9, "g"), 1)]
+    found = stream.windows(texts, bad=None)
+    assert [[row.number for row in window] for window in found] == [[1, 2, 3], [4, 5], [6]]
+
+
+def test_a_line_of_ten_megabytes_harms_nobody(run):
+    texts = ["good", "a bad film " * 900_000, "x" * 1_000_000, "x" * 1_000_000 + " good" * 50, "bad", "good " * 50]
+    write("new.txt", texts)
+    ran = run("--text", "new.txt")
+    assert ran.status == 0
+    assert "warning: 3 of 6 texts were longer than 40 tokens and were cut\n" in ran.err
+    found = rows(Path("new.txt.predictions.csv").read_text())
+    with pytest.warns(UserWarning, match="3 of 6"):
+        wanted = expected(texts)
+    assert numbers(found) == [1, 2, 3, 4, 5, 6]
+    assert close(probabilities(found), wanted)
+
+
+@pytest.mark.parametrize("longest", [3, 7, 8, 9, 40])
+def test_texts_are_cut_as_the_tokenizer_cuts_them(tokenizer, longest):
+    texts = ["good " * words for words in (1, 5, 6, 7, 100)]
+    found, cut = predict.encode(texts, tokenizer, longest)
+    assert cut == sum(len(text.split()) > longest - 2 for text in texts)
+    with pytest.warns(UserWarning, match=f"{cut} of 5"):
+        assert found == tokenizer(texts, truncation=True, max_length=longest)
+
+
+def test_of_a_long_text_no_more_is_split_than_is_read(tokenizer):
+    for text in (
+        "good " * 1000,
+        "\u200b " * 600 + "bad " * 600,
+        "x" * 3000,
+        "x" * 3000 + " good bad" * 6000,
+        ("x" * 55 + " ") * 99,
+    ):
+        cut = predict.beginning(text, tokenizer, 10)
+        assert tokenizer.text_ids(cut)[:11] == tokenizer.text_ids(text)[:11]
+        assert len(cut) < 6500
+    assert len(predict.beginning("good " * 1000, tokenizer, 10)) < 600
+
+
+def test_a_line_too_long_to_hold_is_reported(run, monkeypatch):
+    monkeypatch.setattr(stream, "LONGEST", 1000)
+    monkeypatch.setattr(stream, "BLOCK", 64)
+    write("new.txt", ["good", "bad " * 1000, "x" * 1000])
+    ran = run("--text", "new.txt", "--skip_bad_rows")
+    assert "new.txt:2: longer than 1,000 bytes" in ran.err
+    assert numbers(rows(Path("new.txt.predictions.csv").read_text())) == [1, 3]
+
+
+def test_a_line_too_long_to_hold_is_not_held(monkeypatch, tmp_path):
+    monkeypatch.setattr(stream, "LONGEST", 1000)
+    monkeypatch.setattr(stream, "BLOCK", 64)
+    (tmp_path / "new.txt").write_text("x" * 100_000)
+    tracemalloc.start()
+    ((line, problem),) = stream.read_lines(tmp_path / "new.txt")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (line, problem) == ("", "longer than 1,000 bytes")
+    assert peak < 50_000
+
+
+def test_a_quote_that_is_never_closed_costs_its_line_and_holds_no_file(run, monkeypatch):
+    monkeypatch.setattr(stream, "LONGEST", 2000)
+    held = []
+    first_record = stream.dataset.first_record
+
+    def counted(lines, delimiter):
+        kept = []
+        found = first_record((kept.append(line) or line for line in lines), delimiter)
+        held.append(len(kept))
+        return found
+
+    monkeypatch.setattr(stream.dataset, "first_record", counted)
+    Path("new.csv").write_text("id,text\n" + "1,good\n" * 5 + '2,"bad\n' + "3,good\n" * 500)
+    ran = run("--text", "new.csv", "--skip_bad_rows")
+    assert ran.err.count("new.csv:") == 2 and "new.csv:7: unbalanced quote" in ran.err
+    found = numbers(rows(Path("new.csv.predictions.csv").read_text()))
+    assert found == [*range(1, 6), *range(7, 507)]
+    assert 10 < max(held) < 30
+
+
+def test_what_an_open_quote_ran_over_is_read_by_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_bytes(b'id,text\n1,"bad\n2,good\n3,\xe9\n4,good\n"5","one\ntwo"\n"6,bad\n"7","a\nb"\n')
+    _, found = stream.read_rows("new.csv")
+    assert [(row.line, (row.problem or row.text)[:9]) for row in found] == [
+        *((2, "unbalance"), (3, "good"), (4, "not UTF-8"), (5, "good"), (6, "one\ntwo"), (8, "unbalance"), (9, "a\nb"))
+    ]
+
+
+# Parts of a file
+
+
+@pytest.mark.parametrize("parts", [1, 3, 7])
+def test_the_shards_cover_every_row_once_and_say_what_the_whole_says(answer, parts):
+    write("new.txt", sentences(5))
+    whole = answer("--text", "new.txt")
+    together = []
+    for part in range(1, parts + 1):
+        name = f"new.txt.predictions-{part}-of-{parts}.csv" if parts > 1 else "new.txt.predictions.csv"
+        found = answer("--text", "new.txt", "--shard", f"{part}/{parts}", name=name)
+        assert all((number - part) % parts == 0 for number in numbers(found))
+        together += found
+    together.sort(key=lambda row: int(row["row"]))
+    assert numbers(together) == [1, 2, 3, 4, 5]
+    assert [row["predicted"] for row in together] == [row["predicted"] for row in whole]
+    assert close(probabilities(together), probabilities(whole))
+
+
+def test_sort_puts_the_shards_together(answer):
+    """The command in the docstring."""
+    if shutil.which("sort") is None or "sort -nu FILE.predictions-*-of-8.csv > all.csv" not in predict.__doc__:
+        pytest.skip("needs sort")
+    write("new.txt", sentences(25))
+    whole = answer("--text", "new.txt")
+    for part in (1, 2):
+        answer("--text", "new.txt", "--shard", f"{part}/2", name=f"new.txt.predictions-{part}-of-2.csv")
+    subprocess.run("sort -nu new.txt.predictions-*-of-2.csv > all.csv", shell=True, check=True)
+    together = rows(Path("all.csv").read_text())
+    assert numbers(together) == list(range(1, 26)) == numbers(whole)
+    assert close(probabilities(together), probabilities(whole))
+
+
+def test_bad_rows_keep_their_number_in_every_shard(answer, run):
+    write("new.txt", ["good", "", "bad", "good"])
+    assert numbers(answer("--text", "new.txt", "--skip_bad_rows")) == [1, 3, 4]
+    name = "new.txt.predictions-2-of-2.csv"
+    assert numbers(answer("--text", "new.txt", "--skip_bad_rows", "--shard", "2/2", name=name)) == [4]
+    assert run("--text", "new.txt", "--shard", "1/2").status == 0  # the empty line is not its row
+
+
+# Bad rows
+
+
+def test_every_row_is_used_or_reported(run):
+    lines = [b"good", b"", b"b\xe4d", b"bad", b"b\0d", b"  ", b"good", b"", b" ", b""]
+    Path("new.txt").write_bytes(b"\n".join(lines))
+    ran = run("--text", "new.txt", "--skip_bad_rows")
+    assert ran.status == 0
+    assert numbers(rows(Path("new.txt.predictions.csv").read_text())) == [1, 4, 7]
+    reported = [line for line in ran.err.splitlines() if line.startswith("  new.txt:")]
+    assert [line.split(":")[1] for line in reported] == ["2", "3", "5", "6"]  # the empty lines at the end are no rows
+    for word in ("empty line", "not UTF-8 (byte 0xe4 in column 2)", "NUL character in column 2", "new.txt: 4 bad rows"):
+        assert word in ran.err
+    assert ran.err.splitlines()[-2].endswith("; 4 left out")
+
+
+def test_every_row_of_a_table_is_used_or_reported(run):
+    lines = [
+        b"id,text",
+        b"1,good",
+        b"2,good,bad",
+        b"",
+        b'3,"bad',
+        b'bad"',
+        b"4",
+        b"5,",
+        b'6,"b\xe4d',
+        b'bad"',
+        b"7,bad",
+    ]
+    Path("new.csv").write_bytes(b"\n".join([*lines, b'8,"bad', b"9,good", b'10,a "bad', b"", b""]))
+    ran = run("--text", "new.csv", "--skip_bad_rows", "--with_text")
+    found = rows(Path("new.csv.predictions.csv").read_text())
+    assert [row["text"] for row in found] == ["good", "bad\nbad", "bad", "good"]
+    assert numbers(found) == [1, 3, 7, 9]
+    reported = [line.strip().split(": ") for line in ran.err.splitlines() if line.startswith("  new.csv:")]
+    assert [(place.split(":")[1], *reason[0].split()[:1]) for place, *reason in reported] == [
+        *[("3", "ragged"), ("7", "ragged"), ("8", "empty"), ("9", "not"), ("12", "unbalanced"), ("14", "unbalanced")]
+    ]
+
+
+def test_bad_rows_stop_the_run_where_they_stand(refused, monkeypatch):
+    monkeypatch.setattr(stream, "TEXTS", 2)
+    write("new.txt", ["good", "bad", "good", "", "good", "bad", "", "bad"])
+    err = refused("--text", "new.txt")
+    assert "new.txt:4: empty line" in err and "--skip_bad_rows" in err
+
+
+def test_of_many_bad_rows_the_first_twenty_are_listed(refused):
+    write("new.txt", [""] * 50 + ["good"])
+    err = refused("--text", "new.txt")
+    assert "new.txt: 50 bad rows" in err and err.count("empty line") == 20 and "... and 30 more" in err
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--text", "nwe.txt"], "there is no file nwe.txt; did you mean new.txt?"),
+        (["--text", "tiny"], "tiny is a folder"),
+        (["--text", "empty.txt"], "empty.txt: the file is empty"),
+        (["--text", "half.gz"], "half.gz: cannot be read"),
+        (["--text", "utf16.txt"], "UTF-16"),
+        (["--text", "new.csv", "--text_column", "tweet"], "no column tweet; the columns are 'id', 'text'"),
+        (["--text", "bad.csv"], "bad.csv:1: the header cannot be read"),
+        (["--text", "new.txt", "--out", "new.txt"], "would overwrite"),
+        (["--text", "new.txt", "--out", "./tiny/../new.txt"], "would overwrite"),
+        (["--text", "out.csv.new", "--out", "out.csv"], "would overwrite"),
+        (["--text", "new.txt", "--out", "tiny/config.json"], "would overwrite"),
+        (["--text", "new.txt", "--out", "tiny"], "tiny is a folder"),
+        (["--text", "new.txt", "--out", "new.csv/x.csv"], "new.csv/x.csv: cannot be written"),
+        *((["--text", "new.txt", "--shard", part], "such as 2/8") for part in ("0/2", "3/2", "2", "1/0", "a/b")),
+        (["--text", "new.txt", "--precision", "int8", "--device", "cuda"], "int8 is for a CPU"),
+        (["--text", "new.txt", "--max_length", "2"], "3 or more"),
+        (["--text", "new.txt", "--model", "./nothing"], "nothing"),
+        ([], "required: --text"),
+    ],
+)
+def test_a_mistake_is_answered_before_the_model_is_loaded(refused, monkeypatch, arguments, said):
+    monkeypatch.setattr(predict, "load_model", None)
+    for name in ("new.txt", "out.csv.new"):
+        write(name, ["good"])
+    write_table("new.csv", TABLE)
+    Path("bad.csv").write_text('id,"text\n1,good\n')
+    Path("half.gz").write_bytes(gzip.compress(b"good\n" * 100)[:-12])
+    Path("utf16.txt").write_bytes("good".encode("utf-16"))
+    Path("empty.txt").write_text("\n\n")
+    assert said in refused(*arguments)
+
+
+def test_a_gzip_file_that_breaks_off_leaves_no_result(refused, monkeypatch):
+    monkeypatch.setattr(stream, "TEXTS", 2)
+    monkeypatch.setattr(stream, "BLOCK", 512)
+    rng = random.Random(0)
+    data = gzip.compress("".join(f"{rng.random()}\n" for _ in range(2000)).encode())
+    Path("new.gz").write_bytes(data[: len(data) // 8])
+    assert "new.gz: cannot be read" in refused("--text", "new.gz")
+
+
+def test_a_model_without_a_trained_classifier_is_refused(refused, tiny, tokenizer):
+    BertModel(tiny).save_pretrained("plain")
+    tokenizer.save_pretrained("plain")
+    write("new.txt", ["good"])
+    err = refused("--text", "new.txt", model="plain")
+    assert "plain has no trained classifier" in err and err.count("\n") == 1
+
+
+def test_texts_with_labels_are_read_as_they_stand_with_a_warning(run):
+    write("new.txt", ["1 ||| good", "0 ||| bad"])
+    ran = run("--text", "new.txt")
+    assert ran.status == 0
+    assert "warning: new.txt looks like texts with labels (pipes)" in ran.err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_run_that_is_stopped_leaves_no_result_and_an_old_one_as_it_was(run, monkeypatch, error):
+    monkeypatch.setattr(stream, "TEXTS", 2)
+    write("new.txt", sentences(10))
+    Path("out.csv").write_text("old")
+    found, seen = training.predict, []
+
+    def stopped(*arguments):
+        seen.append(Path("out.csv.new").exists())
+        if len(seen) == 3:
+            raise error
+        return found(*arguments)
+
+    monkeypatch.setattr(training, "predict", stopped)
+    assert run("--text", "new.txt", "--out", "out.csv").status == (130 if error is KeyboardInterrupt else 2)
+    assert seen == [True, True, True]
+    assert Path("out.csv").read_text() == "old" and not Path("out.csv.new").exists()
+
+
+@pytest.mark.parametrize("content", ["\n" * 50, "id,text\n", "id,text\n\n\n"])
+def test_a_file_without_rows_is_named_and_leaves_no_result(run, content):
+    Path("none.csv").write_text(content)
+    ran = run("--text", "none.csv", "--out", "out.csv")
+    assert (ran.status, ran.out) == (2, "") and "there are no rows to label" in ran.err
+    assert not Path("out.csv").exists()
+
+
+def test_a_file_of_bad_rows_alone_is_named(run):
+    Path("bad.txt").write_bytes(b"\xe4\n\xe4\n")
+    ran = run("--text", "bad.txt", "--skip_bad_rows")
+    assert ran.status == 2 and "2 bad rows" in ran.err and "No row is left" in ran.err

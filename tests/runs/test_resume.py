@@ -1,0 +1,430 @@
+"""A run that was stopped, or killed, goes on as if it had not been: the same weights and losses, bit for bit."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from minbert.commands import train as train_classifier
+from minbert import BertSentClassifier, UserError, training
+from minbert.runs import state as checkpoint
+from minbert.training import Data, NotFinite, Run, Settings
+from tests.conftest import ROOT
+
+EPOCHS, STEPS = 3, 3  # of each epoch
+SETTINGS = Settings(epochs=EPOCHS, batch_size=3, lr=0.02, warmup=2, max_grad_norm=0.5, balanced=True, seed=5)
+TEXTS = [
+    *("the film was good", "the film was bad", "a wonderful plot!", "a bad plot, unaffable"),
+    *("good, good.", "bad, bad. the film", "not good", "the plot was not good"),
+]
+
+
+@pytest.fixture
+def lessons(tokenizer):
+    return Data(tokenizer(TEXTS), [1, 0, 1, 0, 1, 0, 0, 0])
+
+
+@pytest.fixture(params=["flexible", "pretrain"])
+def begin(request, tiny, lessons):
+    """begin() -> a Run, always the same, with dropout everywhere."""
+
+    def begin():
+        torch.manual_seed(0)
+        changes = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2, "initializer_range": 0.2}
+        model = BertSentClassifier(tiny.change(option=request.param, pooling="mean", **changes))
+        dev = Data({name: rows[::-1] for name, rows in lessons.encoding.items()}, lessons.labels[::-1])
+        return Run(model, lessons, dev, SETTINGS)
+
+    return begin
+
+
+class Cut(Exception):
+    """Where a run is killed."""
+
+
+def go(run, watch=None, **more):
+    """Go to the end. Returns the losses of the steps, what is known of the epochs but for seconds, and the weights."""
+    losses = []
+
+    def step(loss, rate):
+        losses.append((loss, rate))
+        if watch:
+            watch(loss, rate)
+
+    epochs = run.go(watch=step, **more)
+    epochs = [{name: value for name, value in epoch.items() if "seconds" not in name} for epoch in epochs]
+    return losses, epochs, {name: weight.clone() for name, weight in run.model.state_dict().items()}
+
+
+def killed(run, path, steps):
+    """Kill a run when it has done so many steps; its state is in path. Returns the losses until then."""
+    losses = []
+
+    def watch(loss, rate):
+        losses.append((loss, rate))
+        if len(losses) == steps:
+            tensors, done = run.state()
+            checkpoint.save_state(path, tensors, {"done": done})
+            raise Cut
+
+    with pytest.raises(Cut):
+        run.go(watch=watch)
+    return losses
+
+
+def resumed(run, path):
+    torch.manual_seed(99)  # whatever the new process has drawn
+    tensors, facts = checkpoint.load_state(path)
+    run.restore(tensors, facts["done"])
+    return run
+
+
+def same(one, other):
+    assert one[:2] == other[:2]
+    assert one[2].keys() == other[2].keys()
+    assert all(torch.equal(one[2][name], other[2][name]) for name in one[2])
+
+
+@pytest.mark.parametrize("steps", range(1, EPOCHS * STEPS + 1))
+def test_killed_after_any_step_it_goes_on_bit_for_bit(begin, tmp_path, steps):
+    whole = go(begin())
+    losses = killed(begin(), tmp_path / "state", steps)
+    more, epochs, weights = go(resumed(begin(), tmp_path / "state"))
+    same(whole, (losses + more, epochs, weights))
+
+
+def test_killed_again_and_again(begin, tmp_path):
+    whole, losses = go(begin()), killed(begin(), tmp_path / "state", 2)
+    for _ in range(3):
+        losses += killed(resumed(begin(), tmp_path / "state"), tmp_path / "state", 2)
+    more, epochs, weights = go(resumed(begin(), tmp_path / "state"))
+    same(whole, (losses + more, epochs, weights))
+
+
+@pytest.mark.parametrize("place", ["report", "reading"])
+def test_killed_between_two_epochs_or_while_one_is_judged(begin, tmp_path, place):
+    whole, run = go(begin()), begin()
+
+    def kill(*arguments):
+        if len(run.done["epochs"]) == 1:
+            tensors, done = run.state()
+            checkpoint.save_state(tmp_path / "state", tensors, {"done": done})
+            raise Cut
+        return arguments[0]
+
+    losses = []
+    if place == "reading" and run.model.config.option == "pretrain":
+        pytest.skip("a frozen encoder has read everything before the first epoch")
+    with pytest.raises(Cut):
+        run.go(watch=lambda *pair: losses.append(pair), **{place: kill})
+    more, epochs, weights = go(resumed(begin(), tmp_path / "state"))
+    same(whole, (losses + more, epochs, weights))
+
+
+def test_a_state_that_does_not_fit_is_refused_and_nothing_is_taken_from_it(begin, tmp_path):
+    killed(begin(), tmp_path / "state", 2)
+    tensors, facts = checkpoint.load_state(tmp_path / "state")
+    name = next(name for name in tensors if name.startswith("optimizer/") and name.endswith("exp_avg"))
+    run = begin()
+    before = {name: weight.clone() for name, weight in run.model.state_dict().items()}
+    for spoilt in (
+        {**tensors, name: tensors[name][..., :1]},
+        {key: value for key, value in tensors.items() if key != name},
+        {key: value for key, value in tensors.items() if not key.startswith("random")},
+        {**tensors, "weight/more": torch.zeros(1)},
+    ):
+        with pytest.raises(UserError, match="does not fit"):
+            run.restore(spoilt, facts["done"])
+    with pytest.raises(UserError, match="does not fit"):
+        run.restore(tensors, {"steps": 1})
+    assert all(torch.equal(before[name], weight) for name, weight in run.model.state_dict().items())
+
+
+# A loss or a gradient that is no number
+
+
+class Poisoned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * float("inf")
+
+
+def test_a_gradient_that_is_infinite_stops_before_any_weight_moves(begin, monkeypatch):
+    run = begin()
+    losses, forward = [], type(run.way.learner).forward
+
+    def poisoned(self, *inputs):
+        logits = forward(self, *inputs)
+        return Poisoned.apply(logits) if len(losses) == 4 else logits
+
+    monkeypatch.setattr(type(run.way.learner), "forward", poisoned)
+    weights = {}
+
+    def watch(loss, rate):
+        losses.append(loss)
+        weights.update((name, weight.clone()) for name, weight in run.way.weights().items())
+
+    with pytest.raises(NotFinite, match=r"the loss is [0-9.]+, its gradient is (nan|inf) long") as error:
+        run.go(watch=watch)
+    assert error.value.rows == training.epoch_order(len(TEXTS), SETTINGS.seed, 2)[3:6].tolist()
+    assert all(torch.equal(weights[name], weight) for name, weight in run.way.weights().items())
+
+
+# Files
+
+
+def test_two_runs_cannot_have_one_folder(tmp_path):
+    refused = pytest.raises(UserError, match="another run is writing into")
+    with checkpoint.claim(tmp_path), refused, checkpoint.claim(tmp_path):
+        pass
+    with checkpoint.claim(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"no", b"\x08" + bytes(7) + b"{}      ", bytes(100)])
+def test_what_is_no_state_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / "state").write_bytes(content)
+    for read in (checkpoint.load_state, checkpoint.load_facts):
+        with pytest.raises(UserError, match="is damaged, or not the state") as error:
+            read(tmp_path / "state")
+        assert "\n" not in str(error.value)
+
+
+# The program
+
+
+@pytest.fixture
+def place(tiny_folder, tmp_path, monkeypatch):
+    """A working directory with the model tiny/ and train.txt; dev.txt is the same."""
+    monkeypatch.chdir(tmp_path)
+    Path("train.txt").write_text("".join(f"{label} ||| {text}\n" for text, label in zip(TEXTS, [1, 0] * 4)))
+    shutil.copy("train.txt", "dev.txt")
+
+
+ARGUMENTS = ("--model", "tiny", "--train", "train.txt", "--dev", "dev.txt", "--epochs", "3", "--batch_size", "3")
+
+
+@pytest.fixture
+def run(place, monkeypatch, capsys):
+    """run("--out", "out") -> exit status, stdout and stderr; with stop=N a signal comes during step N."""
+
+    def run(*arguments, stop=None, number=signal.SIGTERM):
+        steps, train_step = [], training.train_step
+
+        def step(*given, **more):
+            steps.append(None)
+            if len(steps) == stop:
+                os.kill(os.getpid(), number)
+            return train_step(*given, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "train_step", step)
+            patch.setattr("sys.argv", ["train_classifier.py", *arguments])
+            status = train_classifier.run()
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def results(folder):
+    """All files of a run that should be the same."""
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.name != "run.json"}
+
+
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_lets_the_step_finish_and_the_run_goes_on_later(run, option, number, expected):
+    arguments = (*ARGUMENTS, "--option", option, "--seed", "3")
+    assert run(*arguments, "--out", "whole")[0] == 0
+    status, _, err = run(*arguments, "--out", "out", stop=5, number=number)
+    assert status == expected and err.endswith("stopped; go on with: python train_classifier.py --resume out\n")
+    assert [path.name for path in Path("out").iterdir()] == ["state.safetensors"]
+    status, out, err = run("--resume", "out", stop=2, number=number)
+    assert status == expected and "going on after epoch 1 and 2 batches" in out
+    status, out, err = run("--resume", "out")
+    assert status == 0 and "when the run began" not in err
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("  epoch ")] == ["1", "2", "3"]
+    assert results("out") == results("whole")
+
+
+def test_a_run_goes_on_from_another_working_directory_and_in_a_folder_that_has_moved(run, tmp_path, monkeypatch):
+    assert run(*ARGUMENTS, "--out", "whole")[0] == 0
+    assert run(*ARGUMENTS, "--out", "out", stop=4)[0] == 143
+    (tmp_path / "elsewhere").mkdir()
+    Path("out").rename(tmp_path / "elsewhere" / "moved")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("--resume", "moved", "--plot", "--filepath", "kit.pt")[0] == 0
+    assert Path("kit.pt").exists() and Path("moved/learning_curve.svg").exists()
+    (tmp_path / "whole" / "learning_curve.svg").touch()
+    assert results("moved")["model.safetensors"] == results(tmp_path / "whole")["model.safetensors"]
+
+
+@pytest.fixture
+def stopped(run):
+    """A run that was stopped in out/, and what it takes to be refused when it is to go on."""
+    assert run(*ARGUMENTS, "--out", "out", stop=4)[0] == 143
+
+    def refused(*arguments):
+        before = results("out")
+        status, _, err = run(*arguments)
+        assert status == 2 and err.startswith("error: ") and err.count("\n") == 1
+        assert results("out") == before
+        return err
+
+    return refused
+
+
+def test_what_the_result_depends_on_may_not_have_changed(stopped):
+    Path("dev.txt").write_text(Path("dev.txt").read_text() + "1 ||| good\n")
+    assert "the file of --dev changed since the run began" in stopped("--resume", "out")
+    shutil.copy("train.txt", "dev.txt")
+    BertSentClassifier.from_pretrained("tiny", labels=("negative", "positive")).save_pretrained("other")
+    shutil.copy("other/config.json", "tiny/config.json")
+    with open("tiny/config.json", "a") as config:
+        config.write("\n")
+    assert "the model's config.json changed since the run began" in stopped("--resume", "out")
+
+
+def test_flags_go_with_the_run_that_they_began(stopped):
+    err = stopped("--resume", "out", "--lr", "0.1", "--train", "dev.txt")
+    assert "--resume goes on as the run began: leave out --train, --lr" in err
+
+
+def test_a_new_run_does_not_write_over_a_stopped_one(stopped):
+    assert "go on with --resume out, name another --out, or delete out/state.safetensors" in stopped(
+        *ARGUMENTS, "--out", "out"
+    )
+
+
+def test_another_run_in_the_same_folder_is_refused(stopped):
+    with checkpoint.claim(Path("out")):
+        assert "another run is writing into out" in stopped("--resume", "out")
+        assert "another run is writing into out" in stopped(*ARGUMENTS, "--out", "out")
+
+
+def test_one_bit_that_has_changed_is_seen(run, stopped):
+    state = Path("out/state.safetensors")
+    whole = state.read_bytes()
+    for place in (len(whole) // 3, len(whole) // 2, len(whole) - 1):
+        state.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        status, _, err = run("--resume", "out")
+        assert status == 2 and "out/state.safetensors: is damaged, its SHA-256 is another" in err.splitlines()[-1]
+
+
+def test_a_state_that_is_damaged_is_refused(stopped):
+    state = Path("out/state.safetensors")
+    state.write_bytes(state.read_bytes()[:-1])
+    assert "out/state.safetensors: is damaged, or not the state" in stopped("--resume", "out")
+
+
+def spoil(value, rng):
+    """A JSON value of which one part is something else, or gone."""
+    if isinstance(value, (dict, list)) and value and rng.random() < 0.9:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        chosen = rng.choice(keys)
+        items = {key: spoil(value[key], rng) if key == chosen else value[key] for key in keys}
+        if rng.random() < 0.2:
+            del items[chosen]
+        return items if isinstance(value, dict) else list(items.values())
+    return rng.choice([None, True, -1, 10**30, 0.5, "", "x" * 1000, "--help", [], {}, [None], {"a": 1}, "\n"])
+
+
+def test_a_stranger_s_state_is_refused_in_one_line_or_goes_on(run, stopped):
+    """Facts are spoilt, 60 times over: nothing is written but where the run is told to write now."""
+    state, rng = Path("out/state.safetensors"), random.Random(0)
+    tensors, facts = checkpoint.load_state(state)
+    whole, there, ends = state.read_bytes(), {path.name for path in Path().iterdir()}, Counter()
+    for _ in range(60):
+        told = json.dumps(spoil(facts, rng))
+        metadata = {"facts": told, "sha256": checkpoint.digest(tensors, told)}
+        safetensors.torch.save_file(tensors, state, metadata=metadata)
+        status, _, err = run("--resume", "out")
+        assert status == 0 or (status == 2 and err.count("error: ") == 1), err
+        assert {path.name for path in Path().iterdir()} == there
+        ends[status] += 1
+        shutil.rmtree("out")
+        Path("out").mkdir()
+        state.write_bytes(whole)
+    assert ends[2] > 20 and ends[0] > 5
+
+
+@pytest.mark.parametrize("kind", ["versions", "machine"])
+def test_what_may_change_the_last_bits_is_warned_of(run, stopped, monkeypatch, kind):
+    if kind == "versions":
+        monkeypatch.setattr(train_classifier.report, "versions", lambda: {"torch": "9.9"})
+        expected = r"warning: torch: '\S+' when the run began, '9.9' now;"
+    else:
+        threads = torch.get_num_threads()
+        monkeypatch.setattr(train_classifier.torch, "get_num_threads", lambda: threads + 7)
+        expected = rf"warning: threads: {threads} when the run began, {threads + 7} now;"
+    status, _, err = run("--resume", "out")
+    assert status == 0 and re.search(expected, err)
+
+
+def test_what_cannot_be_resumed_says_why(run):
+    Path("empty").mkdir()
+    for folder, why in (
+        ("nothing", "--resume: there is no folder nothing"),
+        ("train.txt", "--resume: there is no folder train.txt"),
+        ("empty", "empty holds no stopped run: there is no state.safetensors in it"),
+    ):
+        assert run("--resume", folder)[::2] == (2, f"error: {why}\n")
+    Path("empty/pretraining.json").touch()
+    assert "python pretrain_lm.py --resume empty" in run("--resume", "empty")[2]
+    assert run(*ARGUMENTS, "--out", "out")[0] == 0
+    status, _, err = run("--resume", "out")
+    assert status == 2 and "the run in out is done; use it with --eval_only --model out --test FILE" in err
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_state_and_names_the_lines(run, monkeypatch):
+    cross_entropy, calls = nn.functional.cross_entropy, []
+
+    def spoilt(*given, **more):
+        calls.append(None)
+        return cross_entropy(*given, **more) * (float("nan") if len(calls) == 5 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minbert.training.F.cross_entropy", spoilt)
+        status, _, err = run(*ARGUMENTS, "--out", "out", "--seed", "3")
+    rows = training.epoch_order(len(TEXTS), 3, 2)[3:6]
+    assert status == 2 and f"from lines {', '.join(str(row + 1) for row in rows)} of train.txt" in err
+    assert "the last good state is kept: --resume out" in err
+    assert run(*ARGUMENTS, "--out", "whole", "--seed", "3")[0] == run("--resume", "out")[0] == 0
+    assert results("out") == results("whole")
+
+
+def test_a_second_ctrl_c_ends_at_once(place):
+    """In a process of its own, whose first step never ends."""
+    program = (
+        "import os, signal, sys, time; import train_classifier; from minbert import training\n"
+        "def step(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('first', flush=True)\n"
+        "    while True: time.sleep(0.01)\n"
+        "training.train_step = step\n"
+        "train_classifier.run()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", program, *ARGUMENTS, "--out", "out"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        while "first" not in process.stdout.readline():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == -signal.SIGINT
