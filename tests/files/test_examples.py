@@ -729,7 +729,7 @@ def test_twice_the_lines_are_twice_the_work_however_their_quotes_stand(monkeypat
             list(stream.read_records(((each, None) for each in content), ","))
         return taken
 
-    monkeypatch.setattr(dataset, "first_record", counted)
+    monkeypatch.setattr(table, "first_record", counted)
     for reader in ("dataset", "stream"):
         assert 200 <= work(200) < 2.2 * work(100), reader
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from minbert import Config
 from minbert.batch import Batch
-from minbert.weights import translate
+from minbert.bert import BertModel
 
 
 class Golden:
@@ -41,7 +41,7 @@ class Golden:
     def part(self, prefix):
         """All tensors under a prefix, under our names."""
         theirs = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
-        ours, unexpected, _ = translate(theirs)
+        ours, unexpected, _ = BertModel.names.translate(theirs)
         assert not unexpected
         return ours
 

@@ -56,7 +56,7 @@ def test_minilm_has_no_head_that_predicts_tokens(minilm):
         BertForMaskedLM.from_pretrained(minilm)
     assert str(error.value) == (
         f"{minilm} has no masked-LM head (cls.predictions.*): its predictions would be random; "
-        "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, missing_head="new")"
+        "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, missing_head='new')"
     )
 
 

@@ -284,7 +284,7 @@ def test_read_edit_save_at_the_same_path(tiny_folder):
     tensors = weights.read(tiny_folder)
     expected = {name: tensor.clone() for name, tensor in tensors.items()}
     tensors["classifier.bias"] = expected["classifier.bias"] = torch.tensor([5.0, 6.0])
-    with whole(path) as new:
+    with atomic_write(path) as new:
         safetensors.torch.save_file(tensors, new, {"format": "pt"})
     assert same(stored(tiny_folder), expected) and same(tensors, expected)
     safetensors.torch.save_file(safetensors.torch.load_file(path), path)  # safetensors before 0.8 wrote zeros
@@ -577,7 +577,7 @@ def test_a_head_that_the_checkpoint_lacks(pretrained, caplog, model_class, kept,
         model_class.from_pretrained(folder)
     assert str(error.value) == (
         f"{folder} has no {' and no '.join(lacking)}: its predictions would be random; "
-        "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, missing_head="new")"
+        "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, missing_head='new')"
     )
     caplog.clear()
     new = model_class.from_pretrained(folder, missing_head="new")
