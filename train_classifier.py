@@ -2,7 +2,7 @@
 
 import sys
 
-from minbert.commands.train import run
+from minbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main(["train", *sys.argv[1:]]))
