@@ -1,10 +1,10 @@
 """The number that stands in what minbert writes, so that an older minbert can say why it cannot read a newer file.
 
-It is "minbert_format" in config.json, which speaks for the weights beside it, run.json, pretraining.json, the state of a
-stopped run (state.safetensors, with a number of its own), and the model_config of the course kits' file. Files from
-before there was a number, and other people's, have none and are read as format 1. Tables, vocab.txt and labels.txt are plain text, for
-everybody. model.safetensors says no more than "pt": of two entries in its metadata, safetensors writes either first,
-and the same model would not be the same bytes.
+It is "minbert_format" in config.json, which speaks for the weights beside it, run.json, pretraining.json, the state of
+a stopped run (state.safetensors, with a number of its own), and the model_config of the course kits' file. Files from
+before there was a number, and other people's, have none and are read as format 1. Tables, vocab.txt and labels.txt are
+plain text, for everybody. model.safetensors says no more than "pt": of two entries in its metadata, safetensors writes
+either first, and the same model would not be the same bytes.
 """
 
 from minbert.errors import UserError

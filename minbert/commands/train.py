@@ -144,6 +144,7 @@ class Job:
     output_flags: tuple  # the names of those on which the result does not depend
     files: dict  # {"train": path, "dev": path, "test": path}, those that there are
     course_files: dict  # {"dev": path, "test": path} of the predictions in the course kits' form
+    outputs: list  # paths of what is written outside the folder
     folder: Path  # of the results
     directory: Path  # of the model
     device: object  # torch.device
@@ -199,17 +200,18 @@ def check(args):
     report.check_outputs(folder, [*files.values(), *directory.iterdir()], outputs)
     selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=not args.eval_only)
     given = {field.name: getattr(args, field.name, None) for field in fields(Job)}
-    decided = dict(
-        arguments=dict(vars(args)),
-        output_flags=OUTPUT,
-        files=files,
-        course_files={part: getattr(args, f"{part}_out") or folder / f"{part}_out.txt" for part in ("dev", "test")},
-        folder=folder,
-        directory=directory,
-        device=device,
-        settings=settings,
-        how_to_resume=common.advice("train", "--resume", report.short(folder)),
-    )
+    decided = {
+        "arguments": dict(vars(args)),
+        "output_flags": OUTPUT,
+        "files": files,
+        "course_files": {part: getattr(args, f"{part}_out") or folder / f"{part}_out.txt" for part in ("dev", "test")},
+        "outputs": outputs,
+        "folder": folder,
+        "directory": directory,
+        "device": device,
+        "settings": settings,
+        "how_to_resume": common.advice("train", "--resume", report.short(folder)),
+    }
     return Job(**given | decided)
 
 
@@ -335,9 +337,9 @@ def run(job):
     report.header(job.device, job.seed)
     examples, classes, labels = stages.read_data(job)
     model, tokenizer = stages.load(job, labels)
+    if parallel.writer():
+        report.prepare(job.outputs)
     with state.claim(job.folder), state.Stop() as stop:
-        if parallel.writer():
-            report.prepare([*job.course_files.values(), *([job.filepath] if job.filepath else [])])
         facts = stages.facts(job, examples)
         if job.resume:
             stages.compare_facts(job, facts)

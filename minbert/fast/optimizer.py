@@ -1,4 +1,4 @@
-"""AdamW and clipping in fewer passes over memory. The plain counterparts are `AdamW` and `clip` in minbert/optimizer.py."""
+"""AdamW and clipping in fewer passes over memory. Their plain counterparts are in minbert/optimizer.py."""
 
 import torch
 

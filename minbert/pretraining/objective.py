@@ -12,8 +12,8 @@ TEACHING = 3.0  # nats: the weight of a cosine distance of 1 to the teacher
 
 
 class Objective(nn.Module):
-    """The sum of the masked-LM loss, the next-sentence loss if the model has that head, and the distance to a teacher if
-    there is one.
+    """The sum of the masked-LM loss, the next-sentence loss if the model has that head, and the distance to a teacher
+    if there is one.
 
     model  BertForMaskedLM or BertForPreTraining
     """

@@ -1,4 +1,4 @@
-"""The training of a classifier: fit, and what it is made of. The step is in minbert/training.py, the loop in loop.py."""
+"""The training of a classifier, in three modes. The step is in minbert/training.py, the loop in loop.py."""
 
 import copy
 import itertools
@@ -39,10 +39,8 @@ def begin(model, train: Data, dev: Data | None, settings: Settings, device="cpu"
     for data in (train, dev):
         if data is not None and (data.labels is None or not len(data)):
             raise UserError("to train on and to choose by, texts with labels are needed")
-    if model.config.option == "pretrain":
-        mode = Frozen
-    else:
-        mode = Flexible if plain else FlexibleOnUsedRows
+    flexible = Flexible if plain else FlexibleOnUsedRows
+    mode = Frozen if model.config.option == "pretrain" else flexible
     return Loop(mode(model.to(device), train, dev, settings, device, plain, bar), device)
 
 

@@ -169,6 +169,16 @@ class Meter:
         self.bar.set_description_str(text, refresh=False)
         self.bar.update(min(100.0, 100 * spent) - self.bar.n)
 
+    def line(self, figures):
+        """A line at each measurement on held-out text."""
+        if "heldout_loss" in figures:
+            with tqdm.external_write_mode():  # not into the bar
+                say(
+                    f"  {figures['spent']:4.0%}  {figures['seconds'] / 60:5.1f} min  {figures['steps']:,} steps  "
+                    f"{figures['tokens'] / 1e6:.1f} M tokens  loss {figures['loss']:.3f}  held-out loss "
+                    f"{figures['heldout_loss']:.3f}, accuracy {figures['heldout_accuracy']:.3f}"
+                )
+
 
 def versions():
     """Versions of everything that a run's result depends on."""

@@ -19,8 +19,8 @@ from minbert import fast, training
 from minbert.batch import Batch
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.heads import BertSentClassifier
 from minbert.fast.optimizer import fused_adamw
+from minbert.heads import BertSentClassifier
 from minbert.optimizer import AdamW
 from minbert.runs import report
 

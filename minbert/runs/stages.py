@@ -1,4 +1,4 @@
-"""The stages of a classifier's run, in order. `job` is the Job of minbert/commands/train.py: what was decided before."""
+"""The stages of a classifier's run, in order. `job` is the Job of minbert/commands/train.py."""
 
 import os
 import time

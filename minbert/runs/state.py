@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import filelock
 import safetensors.torch
@@ -26,7 +25,7 @@ LOCK = ".lock"  # in the folder while a process writes there
 
 @contextmanager
 def claim(folder):
-    """The right to write into a folder, which is made. Raises UserError if another run holds it, or nobody can write."""
+    """The right to write into a folder, which is made. Raises UserError if another run holds it, or none can."""
     if not parallel.writer():
         yield
         return
