@@ -21,7 +21,8 @@ class UsedRows:
         occurs = torch.zeros(len(self.full_weight), dtype=torch.bool)
         occurs[torch.tensor(list(set(ids)), dtype=torch.int64)] = True
         self.ids = occurs.nonzero().squeeze(1).to(self.full_weight.device)  # [U]
-        self.numbers = occurs.cumsum(0) - 1  # id -> its row among the used ones, for ids that occur
+        # id -> its row among the used ones; padding, which may not occur, gets any row: nobody looks at it
+        self.numbers = (occurs.cumsum(0) - 1).clamp(min=0)
         self.used = nn.Parameter(self.full_weight.detach()[self.ids], self.full_weight.requires_grad)  # [U, D]
 
     @contextmanager
