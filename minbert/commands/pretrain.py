@@ -27,6 +27,7 @@ from minbert.bert import BertModel
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.fast.memory import retain_freed_memory
 from minbert.files.examples import read_examples
 from minbert.format import FORMAT, KEY, check_format
 from minbert.heads import BertForMaskedLM, BertForPreTraining
@@ -44,7 +45,7 @@ LEARNING_RATES = {"new": 1e-3, "old": 1e-4}  # of a new model, of one that has l
 
 
 def parse(arguments):
-    parser = common.Parser("pretrain_lm.py", __doc__)
+    parser = common.Parser("pretrain", __doc__)
     amount, share = common.number(float, 0.0, wanted="0 or more"), common.number(float, 0.0, 1.0, "from 0 to below 1")
     default = fit.Settings()
     add = parser.add_argument_group("text").add_argument
@@ -340,6 +341,7 @@ def tidy(folder):
 
 def main(arguments):
     args = parse(arguments)
+    retain_freed_memory()
     folder, device = Path(args.out), selftest.pick_device(args.device)
     if not args.resume:
         check(args, folder)
@@ -376,7 +378,7 @@ def train(args, folder, device):
     budget = f"{args.steps:,} steps" if args.steps else f"{args.minutes:g} minutes"
     print(f"training for {budget}, {args.batch_tokens} tokens a step, learning rate {args.lr}, {args.precision}")
     with report.Meter(settings) as meter, state.Stop() as stop:
-        stop.advice = f"; go on with: python pretrain_lm.py --resume {report.short(folder)}"
+        stop.advice = f"; go on with: {common.advice('pretrain', '--resume', report.short(folder))}"
         history = fit.fit(
             learner,
             packed,
@@ -404,8 +406,9 @@ def finish(folder, args, model, text, history):
     write_record(folder, args, text, history, finished=True)
     tidy(folder)
     print(f"written to {report.short(folder)}: {', '.join(sorted(file.name for file in folder.glob('[!.]*')))}")
-    print(f"use it: python train_classifier.py --model {report.short(folder)} --train FILE --dev FILE")
-    print(f'        python probe_lm.py --model {report.short(folder)} --fill "The film was [MASK]."')
+    model = ("--model", report.short(folder))
+    print("use it:", common.advice("train", *model, "--train", "FILE", "--dev", "FILE"))
+    print("       ", common.advice("probe", *model, "--fill", "The film was [MASK]."))
 
 
 def run():

@@ -9,7 +9,7 @@
                                                             what an earlier run has learnt, on other texts
     python train_classifier.py --resume runs/flexible-3-0.0001
                                                             go on with a run that was stopped, or killed
-    torchrun --nproc_per_node=2 train_classifier.py         two processes, each with its share of every batch
+    torchrun --nproc_per_node=2 -m minbert train            two processes, each with its share of every batch
                                                             (minbert/runs/parallel.py)
 
 Everything goes into one folder (--out): model.safetensors, config.json, vocab.txt, labels.txt, run.json and the
@@ -27,12 +27,13 @@ from pathlib import Path
 import torch
 
 import minbert
-from minbert import fast, training
+from minbert import fast, shipped, training
 from minbert.commands import common
 from minbert.commands.common import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
 from minbert.fast.int8 import quantize
+from minbert.fast.memory import retain_freed_memory
 from minbert.files.checks import data_warnings, refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.formats import FORMATS
@@ -44,7 +45,7 @@ from minbert.optimizer import SCHEDULES
 from minbert.runs import parallel, plots, report, selftest, state
 from minbert.weights import hub, save_course_checkpoint
 
-SHIPPED = Path(__file__).parents[2] / "data"
+SHIPPED = shipped.folder("data")
 SHIPPED_LABELS = ("0=negative", "1=positive")
 PARTS = ("train", "dev", "test")
 # Flags that a run is not known by: they may be given, or given again, with --resume.
@@ -63,7 +64,7 @@ def parse(arguments):
     """Command line -> settings, checked as far as they can be before anything is read."""
     amount = number(float, 0.0, wanted="0 or more")
     rates = training.LEARNING_RATES
-    parser = common.Parser("train_classifier.py", __doc__)
+    parser = common.Parser("train", __doc__)
     add = parser.add_argument_group("data").add_argument
     add("--train", metavar="FILE", help="default: the reviews in data/, with their dev and test files")
     add("--dev", metavar="FILE", help="scored after each epoch; the best epoch is kept")
@@ -187,7 +188,7 @@ def resumed(args, parser):
         raise UserError(f"--resume: there is no folder {folder}")
     state.check_free(folder)
     if (folder / "pretraining.json").exists():
-        raise UserError(f"{folder} holds a run of pretrain_lm.py: python pretrain_lm.py --resume {folder}")
+        raise UserError(f"{folder} holds a run of pretraining: {common.advice('pretrain', '--resume', folder)}")
     if not (folder / state.STATE).exists():
         if (folder / "run.json").exists():
             raise UserError(f"the run in {folder} is done; use it with --eval_only --model {folder} --test FILE")
@@ -394,7 +395,7 @@ def train(args, model, files, data, settings, device, folder, known, stop):
     )
     show, path = report.Progress(args.epochs, steps), folder / state.STATE
     run = training.Run(model, data["train"], data.get("dev"), settings, device, stoppable(stop))
-    stop.advice = f"; go on with: python train_classifier.py --resume {report.short(folder)}"
+    stop.advice = f"; go on with: {common.advice('train', '--resume', report.short(folder))}"
     if args.resume:
         tensors, saved = state.load_state(path)
         with state.state_errors(path):
@@ -474,6 +475,7 @@ def save(args, folder, model, tokenizer, labels, history):
 def main(arguments):
     args = parse(arguments)
     check_files(args)
+    retain_freed_memory()
     began = time.time()
     device, directory = selftest.pick_device(args.device), hub.find(args.model)
     parallel.take_device(device)
@@ -529,7 +531,7 @@ def main(arguments):
     written = sorted(file.name for file in folder.glob("[!.]*") if file.stat().st_mtime >= began - 1)
     print(f"written to {report.short(folder)}: {', '.join(written)}")
     if history:
-        print(f"use it: python train_classifier.py --eval_only --model {report.short(folder)} --test FILE")
+        print("use it:", common.advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"))
 
 
 def run():

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from minbert.atomic import atomic_write
-from minbert.errors import UserError
+from minbert.errors import Stopped, UserError
 from minbert.format import FORMAT, KEY, check_format
 from minbert.jsonfile import quoted
 from minbert.runs import parallel
@@ -106,10 +106,6 @@ def state_errors(path):
     except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         reason = quoted(str(error), 200)
         raise UserError(f"{path}: is damaged, or not the state of such a run; begin again ({reason})") from None
-
-
-class Stopped(Exception):
-    """What was asked to stop has stopped: the number of the signal that asked, and what to say."""
 
 
 class Stop:
