@@ -1,6 +1,6 @@
 """Old names of modules and functions. They work in this release, with a DeprecationWarning that says where to look.
 
-    from minbert.dataset import read  # DeprecationWarning: minbert.dataset.read is now minbert.files.examples....
+from minbert.dataset import read  # DeprecationWarning: minbert.dataset.read is now minbert.files.examples....
 """
 
 import sys

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import filelock
 import safetensors.torch
