@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from minbert import BertSentClassifier, BertTokenizer, fast, training
 from minbert.batch import batches, epoch_order
 from minbert.fast.int8 import quantize
+from minbert.fast.memory import retain_freed_memory
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.heads import BertModel
@@ -376,7 +377,7 @@ def serve(name, options):
 
     warnings.simplefilter("ignore")
     if not name.startswith(("hf_", "st_", "onnx_")):
-        fast.keep_memory()  # as our scripts do
+        retain_freed_memory()  # as our commands do
     run = globals()[name](**options)
     answer({})
     for line in sys.stdin:

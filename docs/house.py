@@ -8,6 +8,7 @@ file without a caption is an error, and an import that points upwards is drawn i
 """
 
 import ast
+import itertools
 import sys
 from html import escape
 from pathlib import Path
@@ -55,7 +56,7 @@ ROWS = (
     },
 )
 COLUMNS = 5
-GROUND_FILES = ("errors", "format", "atomic", "jsonfile")
+GROUND_FILES = ("errors", "format", "atomic", "jsonfile", "config_json")
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names
 
 WIDTH, LEFT, RIGHT = 960, 118, 842  # the picture; the rooms' edges
@@ -213,7 +214,7 @@ def draw():
         (x1, top1, width1, height1), (x2, top2, width2, _) = place[above], place[below]
         if floor_of[above] >= floor_of[below]:
             parts += [line([(x1 + 6, top1 + 20), (x2 + 6, top2 + 20)], "wrong", "head")]
-        elif floor_of[below] == floor_of[above] + 1 or above == ROOF and floor_of[below] == 1:
+        elif floor_of[below] == floor_of[above] + 1 or (above == ROOF and floor_of[below] == 1):
             x = min(max(x1, x2) + min(width1, width2) / 2, x1 + width1 - 20, x2 + width2 - 20)
             parts += [line([(x, top1 + height1), (x, top2)], "import", "head")]
         else:  # past the floors between, beside the rooms
@@ -256,7 +257,7 @@ def way(place, boxes, column):
     ]
     for row in ROWS[:2]:
         names = [name for name in row if name in boxes and name != "config"]
-        for one, two in zip(names, names[1:]):
+        for one, two in itertools.pairwise(names):
             (a, top), (b, _) = boxes[one], boxes[two]
             parts += [line([(a + column, top + BOX / 2), (b, top + BOX / 2)], "way", "wayhead")]
     for one, two in (("batch", "embeddings"), ("heads", "training")):
