@@ -17,7 +17,7 @@ from minbert.heads import BertForMaskedLM, BertForPreTraining, BertSentClassifie
 from minbert.optimizer import AdamW
 from minbert.tokenizer import BertTokenizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "AdamW",
     "BertForMaskedLM",
