@@ -163,7 +163,7 @@ def test_python_example(page, place, monkeypatch):
         names, sizes = {}, {}
         exec(compile(block, page, "exec"), names)
         for left, shape in re.findall(r"^(\S.*?)  # \[([A-Z, ]+)\]", block, re.MULTILINE):
-            name, assigned, value = left.partition(" = ")
+            name, assigned, _ = left.partition(" = ")
             tensor = names[name] if assigned else eval(left, names)
             assert len(tensor.shape) == len(shape.split(", ")), left
             for letter, size in zip(shape.split(", "), tensor.shape):
