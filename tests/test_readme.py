@@ -38,13 +38,25 @@ def commands(page):
 
 COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
 MADE = sorted({command for _, command in COMMANDS if command.startswith("make ")})
-RUN = [(page, command) for page, command in COMMANDS if not command.startswith(("make ", *SET_UP))]
+PART = "python -m pytest -m "
+RUN = [(page, command) for page, command in COMMANDS if not command.startswith(("make ", PART, *SET_UP))]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """An empty folder with the shipped data, a reader's own files and a course kit's checkpoint."""
-    place = tmp_path_factory.mktemp("reader")
+def places():
+    """{page: the folder where its commands run}"""
+    return {}
+
+
+@pytest.fixture
+def place(page, places, tmp_path_factory):
+    """The page's folder: the shipped data, a reader's own files, a course kit's checkpoint, and what commands wrote."""
+    if page not in places:
+        places[page] = prepared(tmp_path_factory.mktemp("reader"))
+    return places[page]
+
+
+def prepared(place):
     shutil.copytree(ROOT / "data", place / "data")
     stances = [("fine", "favor"), ("poor", "against"), ("plain", "none")] * 4
     for part in ("train", "dev", "test"):
@@ -59,7 +71,7 @@ def place(tmp_path_factory):
 
 def test_each_page_has_commands_to_test():
     assert [command for command in MADE if command in ("make train", "make test")] == ["make test", "make train"]
-    assert len(RUN) >= 35
+    assert len(RUN) >= 30
     assert {words.split()[1] for _, words in RUN if words.startswith("minbert ")} >= {*PROGRAMS, "convert", "doctor"}
 
 
@@ -82,7 +94,15 @@ def test_make_knows_the_target(command):
         assert planned.splitlines()[-1].strip().startswith(wanted[command])
 
 
-def shortened(words, page, place):
+@pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS if command.startswith(PART)}))
+def test_the_marker_selects_tests(command):
+    """pytest is not run from inside its own test."""
+    marker = command.removeprefix(PART)
+    assert re.search(rf"^    {marker}: ", (ROOT / "setup.cfg").read_text(encoding="utf-8"), re.MULTILINE)
+    assert any(f"pytest.mark.{marker}" in path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+
+
+def shortened(words):
     """A command's words, changed so that it takes seconds: the first rows only, few steps, no measurement."""
     words = [word.replace("$DATA", str(SHARED / "data")) for word in words]
     program = words[1] if words[0] in ("minbert", "python") else words[2]
@@ -95,16 +115,12 @@ def shortened(words, page, place):
         words += [] if "--model" in words else ["--vocab_size", "1000", "--hidden", "64"]
     elif program == "convert":
         words += ["--vocab", "tiny"]  # the default would be downloaded
-    elif words[1:3] == ["-m", "pytest"]:
-        words += ["--collect-only", "--rootdir", str(ROOT), str(ROOT / "tests")]
     elif words[1] == "-m" and words[2].startswith("bench"):
         words += ["--help"]
-    elif words[1] == "docs/house.py":
-        words += ["--check"]
     return words
 
 
-def call(words, monkeypatch, capfd):
+def call(words, monkeypatch):
     """Run `minbert ...`, `python -m ...` or `python FILE ...` in this process. Returns the status and what it wrote."""
     words = ["python", "-m", *words] if words[0] == "minbert" else words
     monkeypatch.setattr(sys, "argv", words[2:] if words[1] == "-m" else words[1:])
@@ -126,7 +142,7 @@ def call(words, monkeypatch, capfd):
 
 @pytest.mark.parametrize("page, command", RUN)
 @pytest.mark.filterwarnings("default")
-def test_command(page, command, place, request, monkeypatch, capfd):
+def test_command(page, command, place, request, monkeypatch):
     """Each command, in the order of the pages, on the first rows only."""
     if "$DATA" in command and not SHARED.exists():
         pytest.skip("needs the data sets, which are not part of the repository")
@@ -135,15 +151,15 @@ def test_command(page, command, place, request, monkeypatch, capfd):
     while re.match(r"[A-Z_]+=", command):
         variable, command = command.split(" ", 1)
         monkeypatch.setenv(*variable.split("="))
-    words = shortened(shlex.split(command), page, place)
-    monkeypatch.chdir(place if "bench" not in command and "docs/" not in command else ROOT)
-    if words[0] == "torchrun" or "pytest" in words:
-        words[0] = sys.executable if words[0] == "python" else shutil.which("torchrun", path=f"{sys.prefix}/bin")
+    words = shortened(shlex.split(command))
+    monkeypatch.chdir(ROOT if "bench" in command else place)
+    if words[0] == "torchrun":
         words = [str(ROOT / word) if word == "train_classifier.py" else word for word in words]
+        words = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         status, said = done.returncode, done.stderr + done.stdout
     else:
-        status, said = call(words, monkeypatch, capfd)
+        status, said = call(words, monkeypatch)
     if "--resume" in words:  # the run before it is done; tests/runs/test_resume.py stops runs
         assert status == 2 and "is done" in said
     else:
