@@ -52,6 +52,7 @@ RENAMED = {
     "report.check": "runs.report.check_outputs",
     "report.reading": "runs.report.progress",
     "stream.read": "files.stream.read_rows",
+    "tokenizer.Encoding": "encoding.Encoding",
     "weights.Report": "weights.fill.Report",
     "weights.unpickle": "weights.read.unpickle",
 }
