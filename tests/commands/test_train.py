@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import minbert
 from minbert import BertSentClassifier, BertTokenizer
-from minbert.commands import train as train_classifier
+from minbert.__main__ import main
 from tests.conftest import ROOT, VOCAB
 
 TRAIN = [
@@ -69,7 +69,7 @@ def run(place, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["train_classifier.py", "--device", "cpu", *arguments])
-        status = train_classifier.run()
+        status = main(["train", "--device", "cpu", *arguments])
         return Ran(status, *capsys.readouterr())
 
     yield run
@@ -715,7 +715,7 @@ def test_ctrl_c_ends_the_run_in_one_line_without_a_model(run, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minbert.training.train_step", interrupted)
+    monkeypatch.setattr("minbert.runs.loop.update", interrupted)
     ran = run("--model", "tiny", "--train", "train.csv", "--out", "out")
     assert ran.status == 130
     assert ran.err == "\nstopped\n"

@@ -191,7 +191,9 @@ def test_a_gradient_that_is_infinite_stops_before_any_weight_moves(begin, monkey
         losses.append(figures["loss"])
         weights.update((name, weight.clone()) for name, weight in run.task.current().items())
 
-    with pytest.raises(NotFinite, match=r"the loss is [0-9.]+, its gradient norm is (nan|inf); stopped before") as error:
+    with pytest.raises(
+        NotFinite, match=r"the loss is [0-9.]+, its gradient norm is (nan|inf); stopped before"
+    ) as error:
         run.train(watch=watch)
     assert error.value.rows == epoch_order(len(TEXTS), SETTINGS.seed, 2)[3:6].tolist() and error.value.step == 4
     assert all(torch.equal(weights[name], weight) for name, weight in run.task.current().items())
