@@ -21,7 +21,7 @@ from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClas
 from minbert.__main__ import main
 from minbert.commands.common import SCRIPTS
 from minbert.pretraining import corpus, stages
-from minbert.runs import plots, report, state
+from minbert.runs import loop, plots, report, state
 from minbert.tokenizer import SPECIAL
 
 MODEL = {"model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json"}
@@ -363,6 +363,50 @@ def test_a_teacher(make, tiny_folder):
     make("--out", "alone")
     assert record("alone")["history"][0]["loss"] != record()["history"][0]["loss"]
     assert tensors("alone").keys() == tensors().keys()
+
+
+@pytest.mark.parametrize("options", [(), ("--teacher", "tiny")], ids=str)
+def test_plain_computes_the_same_but_for_rounding_by_other_classes(make, tiny_folder, monkeypatch, options):
+    swapped, swap_in = [], stages.fast.swap_in
+    monkeypatch.setattr(stages.fast, "swap_in", lambda model: swapped.append(model) or swap_in(model))
+    make("--out", "fast", *options)
+    assert len(swapped) == 1 + len(options) // 2
+    swapped.clear()
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", None)
+    make("--plain", *options)
+    assert not swapped and record()["arguments"]["plain"] is True
+    losses = [[figures["loss"] for figures in record(folder)["history"]] for folder in ("out", "fast")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    fast = tensors("fast")
+    for name, tensor in tensors().items():
+        if "key.bias" not in name:  # its gradient is 0 but for rounding, which Adam makes as large as any
+            assert torch.allclose(tensor, fast[name], atol=1e-3), name
+
+
+def test_the_state_is_saved_every_few_minutes(run, monkeypatch):
+    saved = []
+    monkeypatch.setattr(state, "save_state", lambda path, tensors, facts: saved.append(facts["progress"]["steps"]))
+    for minutes, steps in (("0", [*range(1, 13), 5, 10, 12]), ("10", [5, 10, 12])):
+        saved.clear()
+        ran = run("--text", "texts.txt", *SMALL, "--steps", "12", "--out", f"out{minutes}", "--save_minutes", minutes)
+        assert ran.status == 0, ran.err
+        assert sorted(saved) == sorted(steps)
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_state(run, monkeypatch):
+    update = loop.update
+
+    def spoilt(module, loss, *given):
+        return update(module, loss * (float("nan") if len(calls) == 7 else 1), *given)
+
+    calls = []
+    monkeypatch.setattr(loop, "update", lambda *given: (calls.append(1), spoilt(*given)))
+    ran = run("--text", "texts.txt", *SMALL, "--steps", "12", "--out", "out")
+    assert ran.status == 2
+    assert "error: the loss is nan, its gradient norm is nan; stopped before updating the weights" in ran.err
+    assert "It came at step 6; the last good state is kept: --resume out" in ran.err
+    monkeypatch.setattr(loop, "update", update)
+    assert run("--resume", "out").status == 0
 
 
 # Stopped and resumed
