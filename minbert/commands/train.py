@@ -354,7 +354,8 @@ def run(job):
         if not parallel.writer():
             return
         report.write_run(job, model, labels, examples, history, scores, seconds)
-        state.forget(job.folder)
+        if job.settings:  # the run is done
+            state.forget(job.folder)
     report.say("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
     report.written(job.folder, began)
     if history:
