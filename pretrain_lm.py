@@ -1,4 +1,4 @@
-"""The door to minbert/commands/pretrain.py: python pretrain_lm.py is another name of minbert pretrain."""
+"""Another name of `minbert pretrain`, for a clone that is not installed; see minbert/commands/pretrain.py."""
 
 import sys
 

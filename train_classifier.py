@@ -1,4 +1,4 @@
-"""The door to minbert/commands/train.py: python train_classifier.py is another name of minbert train."""
+"""Another name of `minbert train`, for a clone that is not installed; see minbert/commands/train.py."""
 
 import sys
 

@@ -58,7 +58,8 @@ def overview():
             "",
             *lines,
             "",
-            "minbert COMMAND --help shows a command's manual. `minbert train` alone trains a small BERT on shipped reviews.",
+            "minbert COMMAND --help shows a command's manual.",
+            "minbert train, with nothing else, trains a small BERT on reviews that come with it.",
         ]
     )
 

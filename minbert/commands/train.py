@@ -23,13 +23,14 @@ import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from minbert import shipped
 from minbert.commands import common
 from minbert.commands.common import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
 from minbert.files.formats import FORMATS
 
-SHIPPED = Path(__file__).parents[2] / "data"
+SHIPPED = shipped.folder("data")
 SHIPPED_LABELS = ("0=negative", "1=positive")
 PARTS = ("train", "dev", "test")
 RATES = {"pretrain": 1e-3, "flexible": 5e-5}  # learning rates: of a new linear layer alone, or of all of BERT
