@@ -28,7 +28,7 @@ GONE = {
 RENAMED = {
     "bert.Pretrained": "weights.Pretrained",
     "checkpoint.Keeper": "runs.state.Autosave",
-    "checkpoint.digest": "runs.state.state_digest",
+    "checkpoint.digest": "runs.state.sha256_of",
     "checkpoint.reading": "runs.state.state_errors",
     "checkpoint.whole": "atomic.atomic_write",
     "cli.MOST": "commands.common.LARGEST",
