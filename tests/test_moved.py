@@ -15,15 +15,16 @@ OLD = {
     "checkpoint": "STATE LOCK whole flush_folder claim check_free save_state digest forget load_facts load_state "
     "reading Stopped Stop Keeper",
     "cli": "MOST Parser nearest number natural load_tokenizer readable fits run",
-    "config": "LARGEST contents settings shown",
+    "config": "LARGEST REQUIRED SUPPORTED contents settings shown default_labels read_labels",
     "corpus": "BREAK REMEMBERED HELD_OUT MOST_HELD_OUT NGRAM read_texts Overlap ngrams pack Packed",
     "dataset": "FORMATS TEXT_COLUMNS LABEL_COLUMNS MOST_CLASSES UTF16 UNBALANCED Examples LabelSet is_number whole "
     "in_order check_beginning read load reading decode decode_line recognise delimiter_of read_table ragged column "
     "records joiner record first_record labels_path read_lines refuse_bad_rows suspicions normalise",
-    "fast": "Linear Dropout Unpadded UsedRows keep keep_memory",
+    "fast": "Linear Dropout Unpadded UsedRows group Group first_only keep keep_memory",
     "hub": "UNWRITABLE WEIGHTS Known UNCASED_VOCAB KNOWN find checkpoints names on_the_hub complete listing legacy "
     "no_folder unknown installed cached download unresolvable damage digest offline",
     "int8": "Int8Linear whole_numbers quantize",
+    "optimizer": "fused_adamw clip AdamW linear constant SCHEDULES parameter_groups",
     "parallel": "FIRST_WORD size rank writer start together take_device wrap share mean highest deal gather",
     "plots": "pyplot learning_curve loss_curve confusion_matrix",
     "pretraining": "IGNORED Settings mask_tokens Objective evaluate",
@@ -34,8 +35,10 @@ OLD = {
     "difference",
     "stream": "BLOCK LONGEST LOOK Row read windows read_lines decode line_rows table_rows read_records",
     "teacher": "REMEMBERED Teacher mean_of_words",
+    "training": "Settings Data NotFinite set_seed pick_device autocast class_weights train_step train_epoch unwatched "
+    "predict features FeatureBatch fit under part random_states set_random_states",
     "vocabulary": "MOST_WORDS count_words learn_vocab alphabet spell merge",
-    "weights": "Report from_pretrained save_pretrained save_course_checkpoint unpickle",
+    "weights": "Report from_pretrained save_pretrained save_course_checkpoint unpickle check_size named_tensors",
 }
 NAMES = [f"{module}.{name}" for module, names in OLD.items() for name in names.split()]
 RENAMED = {  # some whose names changed
@@ -45,7 +48,9 @@ RENAMED = {  # some whose names changed
     "dataset.read": "files.examples.read_examples",
     "dataset.suspicions": "files.checks.data_warnings",
     "fast.keep_memory": "fast.memory.retain_freed_memory",
-    "report.reading": "runs.report.progress",
+    "report.reading": "runs.report.text_bar",
+    "training.fit": "runs.classifier.fit",
+    "training.under": "runs.loop.with_prefix",
     "stream.read": "files.stream.read_rows",
 }
 
