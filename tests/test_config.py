@@ -79,6 +79,7 @@ def test_what_is_written_for_others_to_read(tmp_path):
     assert written["label2id"] == {"größer": 0, "gleich": 1, "小さい": 2}
 
 
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 def test_nothing_in_config_json_can_choose_code(read):
     evil = {
         "auto_map": {"AutoModel": "modeling_evil.EvilModel"},
@@ -95,6 +96,7 @@ def test_nothing_in_config_json_can_choose_code(read):
     assert read(BERT_BASE | evil) == Config()
 
 
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 @pytest.mark.parametrize(
     "key, value, message",
     [
@@ -152,6 +154,7 @@ def test_null_is_as_good_as_absent(read, key):
     assert read(BERT_BASE | {key: None}) == Config()
 
 
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -198,6 +201,7 @@ def test_a_byte_order_mark_is_no_harm(read):
     assert read(b"\xef\xbb\xbf" + json.dumps(BERT_BASE).encode()) == Config()
 
 
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 @pytest.mark.parametrize("key", ["model_type", "option", "id2label", "labels", "vocab_size"])
 def test_lists_in_lists(read, key):
     """Some are too deep to be read, some only to be shown."""
