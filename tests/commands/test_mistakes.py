@@ -117,8 +117,8 @@ MISTAKES = [
     (PROBE, "--show attentoin", "did you mean attention?"),
     (PROBE, "--fill nothing", "the text has no [MASK]: write one"),
     (PROBE, "--prompt nothing", "the prompt 'nothing' needs one {}"),
-    (PROBE, "--words good q1x", "the model's vocabulary cannot write 'q1x': choose another word"),
-    (PROBE, "--compare good q1x", "cannot write 'q1x'"),
+    (PROBE, "--words good q1x", "the model's vocabulary cannot spell 'q1x': choose another word"),
+    (PROBE, "--compare good q1x", "cannot spell 'q1x'"),
     (PRETRAIN, "--precision fp3", "did you mean fp32?"),
     # A flag
     (TRAIN, "--epoch=3", "--epoch=3; did you mean --epochs?"),
