@@ -35,10 +35,14 @@ def texts(path, limit=None):
     return read_examples(path).texts[:limit]
 
 
+def swapped_tokenizer(folder):
+    return fast.swap_in(BertTokenizer.from_pretrained(folder))
+
+
 def encoding(folder, path, limit=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # texts that are cut
-        return BertTokenizer.from_pretrained(folder)(texts(path, limit), truncation=True, max_length=LENGTH)
+        return swapped_tokenizer(folder)(texts(path, limit), truncation=True, max_length=LENGTH)
 
 
 def count(rows):
@@ -84,7 +88,7 @@ def peak(**options):
 
 def tokenize(folder, paths, warm=True, **options):
     rows = [text for path in paths for text in texts(path)]
-    size, tokenizer = sum(len(text.encode()) for text in rows), BertTokenizer.from_pretrained(folder)
+    size, tokenizer = sum(len(text.encode()) for text in rows), swapped_tokenizer(folder)
 
     def run():
         if not warm:
@@ -102,7 +106,7 @@ def hf_tokenize(folder, paths, **options):
     size, tokenizer = sum(len(text.encode()) for text in rows), Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    ours = BertTokenizer.from_pretrained(folder)(rows)["input_ids"]
+    ours = swapped_tokenizer(folder)(rows)["input_ids"]
     equal = sum(row == found.ids for row, found in zip(ours, tokenizer.encode_batch_fast(rows)))
 
     def run():

@@ -72,7 +72,7 @@ def load(job, labels):
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
     if job.precision == "int8":
         quantize(model)
-    return (model if job.plain else fast.swap_in(model)), tokenizer
+    return (model, tokenizer) if job.plain else (fast.swap_in(model), fast.swap_in(tokenizer))
 
 
 def facts(job, examples):

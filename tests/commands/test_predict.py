@@ -288,7 +288,7 @@ def test_of_a_long_text_no_more_is_split_than_is_read(tokenizer):
         ("x" * 55 + " ") * 99,
     ):
         cut = predict.beginning(text, tokenizer, 10)
-        assert tokenizer.text_ids(cut)[:11] == tokenizer.text_ids(text)[:11]
+        assert tokenizer.text_to_ids(cut)[:11] == tokenizer.text_to_ids(text)[:11]
         assert len(cut) < 6500
     assert len(predict.beginning("good " * 1000, tokenizer, 10)) < 600
 
