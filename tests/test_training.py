@@ -8,9 +8,9 @@ import torch
 
 from minbert import BertSentClassifier, Config, UserError, training
 from minbert.batch import Batch
+from minbert.course.diagnosis import check
 from minbert.metrics import score
 from minbert.training import Data, Settings, class_weights, default_rate, fit, pick_device, predict, train_step
-from tests.diagnosis import check
 
 
 class Logits(torch.nn.Module):
