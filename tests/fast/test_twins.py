@@ -94,6 +94,7 @@ def test_attention_with_dropout_equals_attend_where_the_same_is_dropped(mask, ra
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.fault("numbers: too little memory for a long batch")
 def test_groups_hold_every_text_once_and_no_more_scores_than_fit():
     lengths = [9, 9, 7, 4, 4, 4, 1, 0]
     groups = list(fast.group(lengths, torch.device("cpu"), most=100))
@@ -145,6 +146,7 @@ def test_the_other_library_multiplies_the_same(shape, monkeypatch):
     assert torch.autograd.grad(layer(x).sum(), layer.bias)[0].tolist() == [x[..., 0].numel()] * 7
 
 
+@pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_mask
 def test_a_model_gives_the_same_vectors_with_and_without_padding(golden, mask):
     torch.manual_seed(0)
@@ -301,6 +303,7 @@ def test_a_frozen_encoder_reads_each_text_once(tiny, lessons, monkeypatch):
     assert sum(calls) == 2 * len(lessons)  # to train on and as dev
 
 
+@pytest.mark.fault("numbers: a frozen encoder that moves, or a stale copy of its vectors")
 def test_what_it_learns_equals_reading_again_in_each_epoch_bit_for_bit(tiny, lessons):
     remembered, again = frozen(tiny), frozen(tiny)
     torch.manual_seed(1)

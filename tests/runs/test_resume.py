@@ -97,6 +97,7 @@ def same(one, other):
     assert all(torch.equal(one[2][name], other[2][name]) for name in one[2])
 
 
+@pytest.mark.fault("saving: a resumed training that ends differently")
 @pytest.mark.parametrize("steps", range(1, EPOCHS * STEPS + 1))
 def test_killed_after_any_step_it_goes_on_bit_for_bit(begin, tmp_path, steps):
     whole = go(begin())
@@ -105,6 +106,7 @@ def test_killed_after_any_step_it_goes_on_bit_for_bit(begin, tmp_path, steps):
     same(whole, (losses + more, epochs, weights))
 
 
+@pytest.mark.fault("saving: a resumed training that ends differently")
 def test_killed_again_and_again(begin, tmp_path):
     whole, losses = go(begin()), killed(begin(), tmp_path / "state", 2)
     for _ in range(3):
@@ -113,6 +115,7 @@ def test_killed_again_and_again(begin, tmp_path):
     same(whole, (losses + more, epochs, weights))
 
 
+@pytest.mark.fault("saving: a resumed training that ends differently")
 @pytest.mark.parametrize("place", ["report", "reading"])
 def test_killed_between_two_epochs_or_while_one_is_judged(begin, tmp_path, place):
     whole, run = go(begin()), begin()
@@ -133,6 +136,7 @@ def test_killed_between_two_epochs_or_while_one_is_judged(begin, tmp_path, place
     same(whole, (losses + more, epochs, weights))
 
 
+@pytest.mark.fault("saving: a resumed training that ends differently")
 def test_a_state_that_does_not_fit_is_refused_and_nothing_is_taken_from_it(begin, tmp_path):
     killed(begin(), tmp_path / "state", 2)
     tensors, facts = checkpoint.load_state(tmp_path / "state")
@@ -165,6 +169,7 @@ class Poisoned(torch.autograd.Function):
         return grad * float("inf")
 
 
+@pytest.mark.fault("numbers: a loss or a gradient that is NaN or infinite")
 def test_a_gradient_that_is_infinite_stops_before_any_weight_moves(begin, monkeypatch):
     run = begin()
     losses, forward = [], type(run.way.learner).forward
@@ -189,6 +194,7 @@ def test_a_gradient_that_is_infinite_stops_before_any_weight_moves(begin, monkey
 # Files
 
 
+@pytest.mark.fault("saving: two runs in one folder")
 def test_two_runs_cannot_have_one_folder(tmp_path):
     refused = pytest.raises(UserError, match="another run is writing into")
     with checkpoint.claim(tmp_path), refused, checkpoint.claim(tmp_path):
@@ -248,6 +254,7 @@ def results(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.name != "run.json"}
 
 
+@pytest.mark.fault("saving: Ctrl-C, or a signal to end")
 @pytest.mark.parametrize("option", ["flexible", "pretrain"])
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_lets_the_step_finish_and_the_run_goes_on_later(run, option, number, expected):
@@ -291,6 +298,7 @@ def stopped(run):
     return refused
 
 
+@pytest.mark.fault("saving: a run resumed with other data, flags, model or threads")
 def test_what_the_result_depends_on_may_not_have_changed(stopped):
     Path("dev.txt").write_text(Path("dev.txt").read_text() + "1 ||| good\n")
     assert "the file of --dev changed since the run began" in stopped("--resume", "out")
@@ -302,23 +310,27 @@ def test_what_the_result_depends_on_may_not_have_changed(stopped):
     assert "the model's config.json changed since the run began" in stopped("--resume", "out")
 
 
+@pytest.mark.fault("saving: a run resumed with other data, flags, model or threads")
 def test_flags_go_with_the_run_that_they_began(stopped):
     err = stopped("--resume", "out", "--lr", "0.1", "--train", "dev.txt")
     assert "--resume goes on as the run began: leave out --train, --lr" in err
 
 
+@pytest.mark.fault("saving: two runs in one folder")
 def test_a_new_run_does_not_write_over_a_stopped_one(stopped):
     assert "go on with --resume out, name another --out, or delete out/state.safetensors" in stopped(
         *ARGUMENTS, "--out", "out"
     )
 
 
+@pytest.mark.fault("saving: two runs in one folder")
 def test_another_run_in_the_same_folder_is_refused(stopped):
     with checkpoint.claim(Path("out")):
         assert "another run is writing into out" in stopped("--resume", "out")
         assert "another run is writing into out" in stopped(*ARGUMENTS, "--out", "out")
 
 
+@pytest.mark.fault("saving: a resumed training that ends differently")
 def test_one_bit_that_has_changed_is_seen(run, stopped):
     state = Path("out/state.safetensors")
     whole = state.read_bytes()
@@ -365,6 +377,7 @@ def test_a_stranger_s_state_is_refused_in_one_line_or_goes_on(run, stopped):
     assert ends[2] > 20 and ends[0] > 5
 
 
+@pytest.mark.fault("saving: a run resumed with other data, flags, model or threads")
 @pytest.mark.parametrize("kind", ["versions", "machine"])
 def test_what_may_change_the_last_bits_is_warned_of(run, stopped, monkeypatch, kind):
     if kind == "versions":
@@ -393,6 +406,7 @@ def test_what_cannot_be_resumed_says_why(run):
     assert status == 2 and "the run in out is done; use it with --eval_only --model out --test FILE" in err
 
 
+@pytest.mark.fault("numbers: a loss or a gradient that is NaN or infinite")
 def test_a_loss_that_is_no_number_keeps_the_last_good_state_and_names_the_lines(run, monkeypatch):
     cross_entropy, calls = nn.functional.cross_entropy, []
 
@@ -410,6 +424,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state_and_names_the_lines(
     assert results("out") == results("whole")
 
 
+@pytest.mark.fault("saving: Ctrl-C, or a signal to end")
 def test_a_second_ctrl_c_ends_at_once(place):
     """In a process of its own, whose first step never ends."""
     program = (

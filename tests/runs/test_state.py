@@ -27,6 +27,7 @@ def test_a_file_gets_its_name_when_it_is_written(tmp_path):
     assert files(tmp_path / "new") == {"a.txt": b"all"}
 
 
+@pytest.mark.fault("saving: a process killed or a disk full while a model is written")
 @pytest.mark.parametrize("before", [{}, {"a.txt": b"old"}], ids=["nothing there", "an old file there"])
 @pytest.mark.parametrize(
     ("raised", "seen"),
@@ -47,6 +48,7 @@ def test_what_goes_wrong_leaves_the_folder_as_it_was(tmp_path, before, raised, s
     assert files(tmp_path) == before
 
 
+@pytest.mark.fault("saving: a run killed at any moment, or any write that fails")
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     """Its bytes, then the name, then the folder that holds the name: whenever the power fails, it is old or new."""
     done, replace = [], os.replace
@@ -72,6 +74,7 @@ def saved(tmp_path, tiny):
     return tmp_path
 
 
+@pytest.mark.fault("saving: a process killed or a disk full while a model is written")
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"])
 def test_a_disk_that_is_full_leaves_the_old_model_or_none(saved, tiny, tmp_path, monkeypatch, broken):
     """Whichever file it is that has no room: no new file beside an old one, and the message names it."""

@@ -112,6 +112,7 @@ def kit_name(name):
     return f"{KIT[module]}.{leaf}"
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize("rename", [str, old_norm, kit_name], ids=["hugging face", "gamma and beta", "course kits"])
 @pytest.mark.parametrize("prefix", ["bert.", ""])
 def test_names_of_other_peoples_checkpoints(tiny_folder, original, rename, prefix):
@@ -147,6 +148,7 @@ def test_a_pretraining_checkpoint_as_bert_base_uncased_is_stored(tiny_folder, or
     )
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize(
     "name",
     [
@@ -199,6 +201,8 @@ def test_two_names_for_one_place_are_an_error(first, second):
 # Strictness
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
+@pytest.mark.fault("weights: NaN or infinity, or numbers too large for the file")
 def test_one_message_lists_all_that_does_not_fit(tiny_folder, original):
     tensors = stored(tiny_folder)
     del tensors["bert.embeddings.LayerNorm.bias"]
@@ -228,6 +232,7 @@ def test_one_message_lists_all_that_does_not_fit(tiny_folder, original):
     ]
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -268,6 +273,7 @@ def test_a_strangers_name_for_a_tensor_is_one_line(tiny_folder):
     assert sorted(str(error.value).split("\n")[1:]) == sorted(f"  unexpected  {shown}" for shown in names.values())
 
 
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypatch):
     huge = {"vocab_size": 10_000_000, "hidden_size": 65_536, "num_attention_heads": 4096}
     store(tiny_folder, stored(tiny_folder), **huge)
@@ -278,6 +284,7 @@ def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypa
         BertSentClassifier.from_pretrained(tiny_folder)
 
 
+@pytest.mark.fault("saving: a model written over the file that it was read from")
 def test_read_edit_save_at_the_same_path(tiny_folder):
     """A file that is mapped into memory must not be cut short while its numbers are still wanted."""
     path = tiny_folder / "model.safetensors"
@@ -311,6 +318,7 @@ def test_a_pooler_may_be_new_and_a_warning_says_so(tiny_folder, original, caplog
     assert caplog.record_tuples == [("minbert", logging.WARNING, str(model.loaded))]
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize("name", ["classifier.bias", "classifier.weight", "bert.pooler.dense.bias"])
 def test_half_a_layer_is_not_new_but_an_error(tiny_folder, name):
     store(tiny_folder, {other: tensor for other, tensor in stored(tiny_folder).items() if other != name})
@@ -329,6 +337,7 @@ def test_other_floats_are_loaded_as_float32(tiny_folder, dtype):
     assert torch.equal(model.classifier.weight, stored(tiny_folder)["classifier.weight"].float())
 
 
+@pytest.mark.fault("weights: NaN or infinity, or numbers too large for the file")
 def test_a_float64_too_large_for_float32_is_infinite(tiny_folder):
     tensors = stored(tiny_folder)
     tensors["classifier.bias"] = torch.tensor([1e300, 0.0], dtype=torch.float64)
@@ -359,6 +368,7 @@ class Canary:
         return exec, (f"open({str(self.path)!r}, 'w').close()",)
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("how", ["torch.save", "torch.save before 1.6", "pickle"])
 def test_a_pickle_in_pytorch_model_bin_runs_no_code(tiny_folder, how):
     canary, path = tiny_folder / "canary", tiny_folder / "pytorch_model.bin"
@@ -377,6 +387,7 @@ def test_a_pickle_in_pytorch_model_bin_runs_no_code(tiny_folder, how):
     assert not canary.exists()
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("version", ["2.5.1+cu121", "2.9.1"])
 def test_pickles_are_not_opened_by_a_torch_that_is_not_safe(tiny_folder, monkeypatch, version):
     tensors = stored(tiny_folder)
@@ -419,6 +430,7 @@ def test_tensors_without_numbers_of_their_own(tiny_folder, claim):
         BertSentClassifier.from_pretrained(tiny_folder)
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("levels, deep", [(30, True), (70_000, False)], ids=["pairs of pairs", "one in another"])
 def test_tuples_that_take_for_ever_are_not_opened(tiny_folder, levels, deep):
     """As the key of a dict they are hashed: 2**30 times, or 70,000 calls deep."""
@@ -450,6 +462,7 @@ def test_something_other_than_named_tensors(tiny_folder, content):
         BertModel.from_pretrained(tiny_folder)
 
 
+@pytest.mark.fault("weights: a safetensors file with a false header, or cut short")
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("kept", [0, 5, 1000, -1])
 def test_a_file_cut_short(tiny_folder, file, kept):
@@ -729,6 +742,7 @@ def test_float16_halves_the_file(tiny, tmp_path):
     assert 0.5 < sizes[1] / sizes[0] < 0.51
 
 
+@pytest.mark.fault("weights: NaN or infinity, or numbers too large for the file")
 def test_what_float16_cannot_hold_is_not_written(original, tmp_path):
     with torch.no_grad():
         original.classifier.bias[0] = 70_000
@@ -771,6 +785,7 @@ def test_what_is_written_where(tmp_path, original):
     assert len({float(tensor.unique()) for tensor in written.values()}) == 39
 
 
+@pytest.mark.fault("saving: a model written over the file that it was read from")
 def test_saving_over_the_folder_that_was_loaded(tiny_folder):
     model = BertSentClassifier.from_pretrained(tiny_folder)
     for parameter in model.parameters():
