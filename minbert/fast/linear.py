@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from minbert.fast import measure
 
-ROWS, SIZE = 128, 384  # of the layer that is timed: tokens, and numbers per token
+ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
 
 
 def multiply(x, weight, bias=None):

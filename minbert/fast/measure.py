@@ -8,6 +8,7 @@ MINBERT_LINEAR=torch or MINBERT_LINEAR=onednn.
 import math
 import os
 import time
+from contextlib import contextmanager
 
 import torch
 
@@ -19,29 +20,38 @@ CHOICES = {}  # name -> Choice
 CLOCK = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
 
 
-def race(ways, rounds=8, budget=0.2):
-    """The best time of each way: {name: function} -> {name: seconds}.
+@contextmanager
+def one_thread():
+    """A context in which torch computes on one thread.
 
-    The ways take turns, after one call of each that does not count. They run on one thread: what several threads take
-    depends more on the machine's other programs than on the kernel.
+    What several threads take depends more on the machine's other programs than on the kernel.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
+def race(ways, rounds=8, budget=0.2):
+    """The best time of each way, on one thread: {name: function} -> {name: seconds}.
+
+    The ways take turns, after one call of each that does not count.
 
     rounds  turns of each way; 3 are enough once the budget, in seconds, is spent
     """
-    threads, best = torch.get_num_threads(), dict.fromkeys(ways, math.inf)
-    torch.set_num_threads(1)
-    try:
-        for run in ways.values():
+    for run in ways.values():
+        run()
+    best, began = dict.fromkeys(ways, math.inf), CLOCK()
+    for done in range(rounds):
+        if done >= 3 and CLOCK() - began > budget:
+            break
+        for name, run in ways.items():
+            begin = CLOCK()
             run()
-        began = CLOCK()
-        for done in range(rounds):
-            if done >= 3 and CLOCK() - began > budget:
-                break
-            for name, run in ways.items():
-                begin = CLOCK()
-                run()
-                best[name] = min(best[name], CLOCK() - begin)
-    finally:
-        torch.set_num_threads(threads)
+            best[name] = min(best[name], CLOCK() - begin)
     return best
 
 
@@ -83,6 +93,7 @@ class Choice:
             self.decide()
         return self.chosen
 
+    @one_thread()
     def decide(self):
         if asked := os.environ.get(self.variable):
             self.pin(asked, self.variable)
