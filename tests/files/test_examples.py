@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from minbert.errors import UserError
-from minbert.files import examples as examples_module
 from minbert.files import stream, table
 from minbert.files.checks import data_warnings, refuse_bad_rows
-from minbert.files.examples import Examples, read_examples
+from minbert.files.examples import Examples, read_examples, read_table
 from minbert.files.labels import LabelSet
 from tests.stress.fuzz import readers
 
@@ -565,9 +564,9 @@ def test_the_wrong_column_is_noticed_by_its_many_labels():
 def test_labelled_means_a_label_for_each_text(file):
     examples = read_examples(file("1 ||| good\n0 ||| bad\n"))
     assert examples.labelled
-    examples.keep([1])
+    examples.select([1])
     assert rows(examples) == [(2, "0", "bad")]
-    examples.keep([])
+    examples.select([])
     assert not examples.labelled
 
 
@@ -730,7 +729,7 @@ def test_twice_the_lines_are_twice_the_work_however_their_quotes_stand(monkeypat
         nonlocal taken
         content, taken = ["text,label", *["a,no", "b,yes"] * 2, *line.split("\n") * times], 0
         if reader == "dataset":
-            examples_module.read_table(Examples("train.csv", "table"), content, {}, None, None, True)
+            read_table(Examples("train.csv", "table"), content, {}, None, None, True)
         else:
             list(stream.read_records(((each, None) for each in content), ","))
         return taken

@@ -13,6 +13,8 @@ import torch
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, UserError, weights
 from minbert.atomic import atomic_write
 from minbert.embeddings import sinusoids
+from minbert.weights.fill import LISTED, fill
+from minbert.weights.read import read_tensors
 
 # A layer's modules as Hugging Face calls them and as the course kits do, without the number of the layer.
 LAYER = {
@@ -181,7 +183,7 @@ def test_a_pretraining_checkpoint_as_bert_base_uncased_is_stored(tiny_folder, or
     ],
 )
 def test_a_name_is_taken_whole_or_not_at_all(name):
-    found, unexpected, dropped = weights.translate({name: torch.ones(1)})
+    found, unexpected, dropped = BertModel.names.translate({name: torch.ones(1)})
     assert (found, unexpected, dropped) == ({}, [name], [])
 
 
@@ -195,7 +197,7 @@ def test_a_name_is_taken_whole_or_not_at_all(name):
 )
 def test_two_names_for_one_place_are_an_error(first, second):
     with pytest.raises(UserError, match=f"the same weights twice: {re.escape(first)} and {re.escape(second)}$"):
-        weights.translate({first: torch.ones(15), second: torch.ones(15)})
+        BertModel.names.translate({first: torch.ones(15), second: torch.ones(15)})
 
 
 # Strictness
@@ -250,9 +252,9 @@ def test_a_model_is_untouched_if_the_weights_do_not_fit(tiny, tiny_folder, spoil
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     spoil(tensors)
     with pytest.raises(UserError):
-        weights.fill(model, tensors)
+        fill(model, tensors)
     assert same(model.state_dict(), before)
-    weights.fill(model, stored(tiny_folder))
+    fill(model, stored(tiny_folder))
     assert not torch.equal(model.classifier.weight, before["classifier.weight"])
 
 
@@ -262,7 +264,7 @@ def test_of_many_tensors_that_do_not_fit_the_first_are_listed(tiny_folder):
         BertModel.from_pretrained(tiny_folder)
     first, *lines, last = str(error.value).split("\n")
     assert first == f"{tiny_folder} does not fit: {18 * 16} tensors"
-    assert len(lines) == weights.LISTED and last == f"  and {18 * 16 - weights.LISTED} more"
+    assert len(lines) == LISTED and last == f"  and {18 * 16 - LISTED} more"
 
 
 def test_a_strangers_name_for_a_tensor_is_one_line(tiny_folder):
@@ -288,7 +290,7 @@ def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypa
 def test_read_edit_save_at_the_same_path(tiny_folder):
     """A file that is mapped into memory must not be cut short while its numbers are still wanted."""
     path = tiny_folder / "model.safetensors"
-    tensors = weights.read(tiny_folder)
+    tensors = read_tensors(tiny_folder)
     expected = {name: tensor.clone() for name, tensor in tensors.items()}
     tensors["classifier.bias"] = expected["classifier.bias"] = torch.tensor([5.0, 6.0])
     with atomic_write(path) as new:
@@ -393,10 +395,10 @@ def test_pickles_are_not_opened_by_a_torch_that_is_not_safe(tiny_folder, monkeyp
     tensors = stored(tiny_folder)
     torch.save(tensors, tiny_folder / "pytorch_model.bin")
     monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
-    assert len(weights.read(tiny_folder)) == 41  # of model.safetensors
+    assert len(read_tensors(tiny_folder)) == 41  # of model.safetensors
     (tiny_folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=rf"torch {re.escape(version)} opens no pickle safely: .*torch>=2\.10"):
-        weights.read(tiny_folder)
+        read_tensors(tiny_folder)
 
 
 def test_a_compressed_pytorch_model_bin_is_not_opened(tiny_folder):
@@ -410,7 +412,7 @@ def test_a_compressed_pytorch_model_bin_is_not_opened(tiny_folder):
     assert torch.load(path, weights_only=True)["a"].shape == (1000,)  # torch does
     (tiny_folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"pytorch_model\.bin: is compressed, which torch\.save never does"):
-        weights.read(tiny_folder)
+        read_tensors(tiny_folder)
 
 
 @pytest.mark.parametrize(
@@ -439,7 +441,7 @@ def test_tuples_that_take_for_ever_are_not_opened(tiny_folder, levels, deep):
     (tiny_folder / "pytorch_model.bin").write_bytes(b"\x80\x02}X\1\0\0\0a\x85q\0" + nested + b"Ns.")
     (tiny_folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"pytorch_model\.bin: nests tuples as torch\.save never does"):
-        weights.read(tiny_folder)
+        read_tensors(tiny_folder)
 
 
 def test_pytorch_model_bin_is_read(tiny_folder):
@@ -451,7 +453,7 @@ def test_pytorch_model_bin_is_read(tiny_folder):
 
 def test_safetensors_come_first(tiny_folder):
     (tiny_folder / "pytorch_model.bin").write_bytes(b"not to be opened")
-    assert len(weights.read(tiny_folder)) == 41
+    assert len(read_tensors(tiny_folder)) == 41
 
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {1: torch.ones(1)}, {"model": torch.ones(1), "a": []}])
@@ -479,7 +481,7 @@ def test_a_file_cut_short(tiny_folder, file, kept):
 
 def test_no_weights(tiny_folder):
     (tiny_folder / "model.safetensors").unlink()
-    for attempt in (weights.read, BertModel.from_pretrained):
+    for attempt in (read_tensors, BertModel.from_pretrained):
         with pytest.raises(UserError, match=rf"{re.escape(str(tiny_folder))} holds no model\.safetensors"):
             attempt(tiny_folder)
 
