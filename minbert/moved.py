@@ -62,6 +62,8 @@ RENAMED = {
     "stream.read": "files.stream.read_rows",
     "tokenizer.Encoding": "encoding.Encoding",
     "training.FeatureBatch": "runs.classifier.FeatureBatch",
+    "training.LEARNING_RATES": "commands.train.RATES",
+    "training.NARROW": "commands.train.NARROW",
     "training.fit": "runs.classifier.fit",
     "training.part": "runs.loop.without_prefix",
     "training.pick_device": "runs.selftest.pick_device",
