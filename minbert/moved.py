@@ -60,6 +60,7 @@ RENAMED = {
     "report.check": "runs.report.check_outputs",
     "report.reading": "runs.report.text_bar",
     "stream.read": "files.stream.read_rows",
+    "tokenizer.Encoding": "encoding.Encoding",
     "training.FeatureBatch": "runs.classifier.FeatureBatch",
     "training.fit": "runs.classifier.fit",
     "training.part": "runs.loop.without_prefix",
