@@ -167,7 +167,7 @@ def load_model(job):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
         raise UserError(f"{job.model} {lacks}; train it first: {common.advice('train', '--model', job.model)}")
     if not job.plain:
-        fast.swap_in(model)
+        fast.swap_in(model), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)
     return model.to(job.device), tokenizer
 
@@ -201,7 +201,7 @@ def encode(texts, tokenizer, longest):
 def beginning(text, tokenizer, tokens):
     """The text, or a prefix of it that ends at a space and has more than `tokens` tokens: the rest would be cut."""
     end = text.find(" ", 50 * tokens)
-    while end >= 0 and len(tokenizer.text_ids(text[:end])) <= tokens:
+    while end >= 0 and len(tokenizer.text_to_ids(text[:end])) <= tokens:
         end = text.find(" ", 2 * end)
     return text if end < 0 else text[:end]
 
