@@ -27,7 +27,8 @@ def retain_freed_memory():
     trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1  # names of malloc.h
     with suppress(AttributeError, OSError, TypeError):  # where there is no glibc
         libc = ctypes.CDLL(None)
-        return all([libc.mallopt(option, most) for option in (mmap_threshold, trim_threshold)])
+        agreed = [libc.mallopt(option, most) for option in (mmap_threshold, trim_threshold)]
+        return all(agreed)
     return False
 
 
