@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from minbert import AdamW
-from minbert.optimizer import clip, fused_adamw, parameter_groups
+from minbert import optimizer as plain
+from minbert.fast.optimizer import clip, fused_adamw
+from minbert.optimizer import parameter_groups
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
@@ -27,14 +29,15 @@ def test_the_fused_optimizer_is_adamw(weight_decay):
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("most", [0.5, 100.0])
-def test_clipping_equals_torch_s(most):
+@pytest.mark.parametrize("clip", [clip, plain.clip])
+@pytest.mark.parametrize("max_norm", [0.5, 100.0])
+def test_clipping_equals_torch_s(max_norm, clip):
     torch.manual_seed(0)
     ours, theirs = ([nn.Parameter(torch.zeros(3, 2)), nn.Parameter(torch.zeros(4))] for _ in range(2))
     for one, other in zip(ours, theirs):
         one.grad = torch.randn_like(one)
         other.grad = one.grad.clone()
     unused = nn.Parameter(torch.zeros(2))
-    assert clip([*ours, unused], most) == pytest.approx(nn.utils.clip_grad_norm_(theirs, most))
+    assert clip([*ours, unused], max_norm) == pytest.approx(nn.utils.clip_grad_norm_(theirs, max_norm))
     for one, other in zip(ours, theirs):
         assert torch.allclose(one.grad, other.grad, rtol=1e-5)

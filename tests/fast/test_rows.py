@@ -5,7 +5,9 @@ import torch
 
 from minbert import BertSentClassifier, training
 from minbert.batch import batches, epoch_order
-from minbert.optimizer import fused_adamw, parameter_groups
+from minbert.fast.optimizer import fused_adamw
+from minbert.optimizer import linear, parameter_groups
+from minbert.runs.classifier import begin
 from minbert.training import Data, Settings
 
 
@@ -22,23 +24,23 @@ def test_training_on_the_used_rows_alone_equals_training_on_all(tiny, lessons, w
     quick, plain = BertSentClassifier(tiny), BertSentClassifier(tiny)
     plain.load_state_dict(quick.state_dict())
     before = quick.bert.embeddings.token.weight.detach().clone()
-    run = training.Run(quick, lessons, lessons, settings)
-    moving = sum(weight.numel() for group in run.optimizer.param_groups for weight in group["params"])
-    run.go()
+    loop = begin(quick, lessons, lessons, settings)
+    trainable = sum(weight.numel() for weight in loop.trainable.values())
+    history = loop.train()
     optimizer = fused_adamw(parameter_groups(plain, weight_decay), settings.lr)
     _, total, warmup = settings.steps(len(lessons))
-    rates = (settings.lr * training.SCHEDULES["linear"](step, warmup, total) for step in range(total))
+    rates = (settings.lr * linear(step, warmup, total) for step in range(total))
     for epoch in (1, 2):
         order = epoch_order(len(lessons), settings.seed, epoch)
         stream = batches(lessons.encoding, lessons.labels, order, settings.batch_size)
         training.train_epoch(plain, stream, optimizer, rates)
-        if run.done["epochs"][epoch - 1]["best"]:
+        if history[epoch - 1]["best"]:
             best = {name: weight.clone() for name, weight in plain.state_dict().items()}
     for name, weight in quick.state_dict().items():
         if "key.bias" not in name:  # its gradient is 0 but for rounding, which Adam makes as large as any
             assert torch.allclose(weight, best[name], atol=2e-5), name
     used = sorted({id for row in lessons.encoding["input_ids"] for id in row})
     rest = sorted(set(range(tiny.vocab_size)) - set(used))
-    assert moving == sum(weight.numel() for weight in quick.parameters()) - len(rest) * tiny.hidden_size
+    assert trainable == sum(weight.numel() for weight in quick.parameters()) - len(rest) * tiny.hidden_size
     moved = (quick.bert.embeddings.token.weight != before).any(dim=1)
     assert moved[used].all() and moved[rest].all().item() == bool(weight_decay) == moved[rest].any().item()

@@ -16,9 +16,9 @@ import torch
 from torch import multiprocessing
 
 from minbert import BertSentClassifier, UserError
-from minbert.runs import state as checkpoint
-from minbert.runs import parallel
 from minbert.batch import make_batch
+from minbert.runs import parallel
+from minbert.runs import state as checkpoint
 from minbert.training import Data, Run, Settings, class_weights, fit, predict, train_step
 from tests.conftest import ROOT
 

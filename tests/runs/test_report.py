@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minbert.commands import train as train_classifier
-from minbert.files.examples import read_examples
+from minbert.files.examples import Examples, read_examples
 from minbert.runs import report
-from minbert.files.examples import Examples
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", "\r=1+1", "\0=1+1", '=HYPERLINK("http://x","y")']
 HARMLESS = ["1+1", "a=b", "", "'", '"=1"', " =1", "(-1)", "é", "\n=1"]

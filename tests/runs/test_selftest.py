@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minbert import training, weights
+from minbert.commands import common as cli
 from minbert.commands import predict
 from minbert.commands import pretrain as pretrain_lm
 from minbert.commands import train as train_classifier
-from minbert import training, weights
-from minbert.commands import common as cli
-from minbert.runs import selftest
 from minbert.errors import UserError
+from minbert.runs import selftest
 from minbert.runs.selftest import compare, pick_device, self_test
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ def files(folder):
 
 
 def test_a_file_gets_its_name_when_it_is_written(tmp_path):
-    with whole(tmp_path / "new" / "a.txt") as new:
+    with atomic_write(tmp_path / "new" / "a.txt") as new:
         new.write_text("all")
         assert [file.name for file in new.parent.iterdir()] == ["a.txt.new"]
     assert files(tmp_path / "new") == {"a.txt": b"all"}
@@ -42,7 +42,7 @@ def test_a_file_gets_its_name_when_it_is_written(tmp_path):
 def test_what_goes_wrong_leaves_the_folder_as_it_was(tmp_path, before, raised, seen):
     for name, data in before.items():
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(seen[0], match=seen[1]), whole(tmp_path / "a.txt") as new:
+    with pytest.raises(seen[0], match=seen[1]), atomic_write(tmp_path / "a.txt") as new:
         new.write_text("half")
         raise raised
     assert files(tmp_path) == before
@@ -54,14 +54,14 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     done, replace = [], os.replace
     monkeypatch.setattr(os, "fsync", lambda number: done.append(os.fstat(number).st_ino))
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
-    with whole(tmp_path / "a.txt") as new:
+    with atomic_write(tmp_path / "a.txt") as new:
         new.write_text("all")
     assert done == [(tmp_path / "a.txt").stat().st_ino, "replace", tmp_path.stat().st_ino]
 
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file.a\.txt: cannot be written"), whole(tmp_path / "file" / "a.txt"):
+    with pytest.raises(UserError, match=r"file.a\.txt: cannot be written"), atomic_write(tmp_path / "file" / "a.txt"):
         pass
     assert files(tmp_path) == {"file": b""}
 
@@ -114,11 +114,11 @@ def test_the_weights_are_written_as_safetensors_writes_them(saved, tmp_path):
 def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
-    with whole(tmp_path / "link.txt") as new:
+    with atomic_write(tmp_path / "link.txt") as new:
         new.write_text("new")
     assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "new"
 
     os.mkfifo(tmp_path / "pipe")
-    with whole(tmp_path / "pipe") as new:
+    with atomic_write(tmp_path / "pipe") as new:
         assert new == tmp_path / "pipe"
     assert (tmp_path / "pipe").is_fifo()
