@@ -56,7 +56,7 @@ ROWS = (
     },
 )
 COLUMNS = 5
-GROUND_FILES = ("errors", "format", "atomic", "jsonfile", "config_json")
+GROUND_FILES = ("errors", "format", "atomic", "jsonfile", "config_json", "shipped")
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names
 
 WIDTH, LEFT, RIGHT = 960, 118, 842  # the picture; the rooms' edges
@@ -83,9 +83,8 @@ STYLE = """
 def room_of(file):
     """minbert/fast/linear.py -> "fast"; minbert/bert.py -> "model"; minbert/errors.py -> "ground"."""
     parts = file.relative_to(PACKAGE).parts
-    if len(parts) > 1:
-        return parts[0]
-    return GROUND if file.stem in GROUND_FILES else MODEL
+    name = parts[0].removesuffix(".py")
+    return GROUND if name in GROUND_FILES else name if len(parts) > 1 else MODEL
 
 
 def imports_of(file):
@@ -100,7 +99,7 @@ def imports_of(file):
             continue
         for words in (name.split(".") for name in names if name.startswith("minbert.")):
             if (PACKAGE / words[1]).is_dir():
-                found.add(words[1])
+                found.add(room_of(PACKAGE / words[1] / "__init__.py"))
             elif (PACKAGE / f"{words[1]}.py").exists():
                 found.add(room_of(PACKAGE / f"{words[1]}.py"))
     return found
@@ -111,7 +110,7 @@ def read_package():
     rooms, arrows = {}, set()
     for file in sorted(PACKAGE.rglob("*.py")):
         if file.stem == "__init__" and file.parent != PACKAGE:
-            rooms.setdefault(room_of(file), [])
+            rooms.setdefault(room_of(file), []).extend([file.parent.name] if room_of(file) == GROUND else [])
         elif file.stem not in NOT_DRAWN:
             rooms.setdefault(room_of(file), []).append(file.stem)
         if file.parent != PACKAGE or file.stem not in NOT_DRAWN:

@@ -170,7 +170,7 @@ def test_the_top_tokens_of_a_readout(model, tokenizer):
 
 
 def test_a_ratio_too_large_for_a_float_is_no_crash():
-    row = probing.judge({"a": -1.0, "b": -2000.0}, {"a": -1.0, "b": -1.0})
+    row = probing.compare_with_prior({"a": -1.0, "b": -2000.0}, {"a": -1.0, "b": -1.0})
     assert row["ratio"] > 1e300 and row["p"]["b"] == 0.0 and row["corrected"]["a"] == 1.0
 
 
@@ -335,9 +335,9 @@ def test_a_text_without_a_mask(model, tokenizer):
 
 def test_a_word_that_the_vocabulary_cannot_write(model, tokenizer):
     words = ["good", "zebra"]
-    assert "cannot write 'zebra'" in refusal(probing.fill_mask, model, tokenizer, "a [MASK]", targets=words)
-    assert "cannot write 'zebra'" in refusal(probing.next_word, model, tokenizer, "a", words)
-    assert "cannot write 'zebra'" in refusal(probing.pseudo_log_likelihood, model, tokenizer, "a good zebra")
+    assert "cannot spell 'zebra'" in refusal(probing.fill_mask, model, tokenizer, "a [MASK]", targets=words)
+    assert "cannot spell 'zebra'" in refusal(probing.next_word, model, tokenizer, "a", words)
+    assert "cannot spell 'zebra'" in refusal(probing.pseudo_log_likelihood, model, tokenizer, "a good zebra")
     assert "' ' holds no word" in refusal(probing.fill_mask, model, tokenizer, "a [MASK]", targets=[" "])
     assert "holds no word" in refusal(probing.pseudo_log_likelihood, model, tokenizer, "")
 
@@ -364,7 +364,7 @@ def test_words_between_which_there_is_no_choice(model, tokenizer, words):
 )
 def test_a_text_longer_than_the_model(model, tokenizer, function, text, more):
     said = refusal(function, model, tokenizer, text, *more)
-    assert "good good" in said and "39 tokens, but the model reads 38 at most: shorten" in said
+    assert "good good" in said and "39 tokens, but the model reads at most 38: shorten" in said
 
 
 def test_a_text_as_long_as_the_model(model, tokenizer):

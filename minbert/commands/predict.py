@@ -168,7 +168,7 @@ def load_model(job):
     if job.precision == "int8":
         quantize(model)
     if not job.plain:
-        fast.swap_in(model)
+        fast.swap_in(model), fast.swap_in(tokenizer)
     return model.to(job.device), tokenizer
 
 
@@ -201,7 +201,7 @@ def encode(texts, tokenizer, longest):
 def beginning(text, tokenizer, tokens):
     """The text, or a prefix of it that ends at a space and has more than `tokens` tokens: the rest would be cut."""
     end = text.find(" ", 50 * tokens)
-    while end >= 0 and len(tokenizer.text_ids(text[:end])) <= tokens:
+    while end >= 0 and len(tokenizer.text_to_ids(text[:end])) <= tokens:
         end = text.find(" ", 2 * end)
     return text if end < 0 else text[:end]
 

@@ -24,15 +24,20 @@ from minbert.training import NotFinite
 from minbert.weights import hub
 
 
+def swap(job, model):
+    """The twin of a model or a tokenizer, unless --plain was given."""
+    return model if job.plain else fast.swap_in(model)
+
+
 def prepare(job):
     """Learn the vocabulary, or take --model's, and pack the text. Returns the tokenizer, and the record's facts."""
     write_record(job)
     stream, left_out = texts(job)
     if job.model:
-        tokenizer = BertTokenizer.from_pretrained(job.model)
+        tokenizer = swap(job, BertTokenizer.from_pretrained(job.model))
     else:
         vocab = learn_vocab(job, stream, left_out)
-        tokenizer = BertTokenizer(vocab, lower_case=not job.cased, max_length=job.settings.max_length)
+        tokenizer = swap(job, BertTokenizer(vocab, lower_case=not job.cased, max_length=job.settings.max_length))
         left_out[0] = 0  # the texts are read twice
     tokenizer.save_pretrained(job.folder)
     packing = tqdm(stream(), desc="packing", unit=" texts", disable=None)
@@ -46,7 +51,7 @@ def prepare(job):
 
 def prepared(job):
     """What `prepare` returned when the run began that is resumed."""
-    tokenizer, text = BertTokenizer.from_pretrained(job.folder), read_record(job.folder)["text"]
+    tokenizer, text = swap(job, BertTokenizer.from_pretrained(job.folder)), read_record(job.folder)["text"]
     if text != text | {"sha256": packed_digests(job.folder)}:
         raise UserError(f"the packed text in {job.folder} has changed since the run began: begin again")
     return tokenizer, text
@@ -70,7 +75,7 @@ def texts(job):
 
 def learn_vocab(job, stream, left_out):
     """A vocabulary for the texts: a list of tokens."""
-    empty = BertTokenizer(SPECIAL, lower_case=not job.cased)
+    empty = swap(job, BertTokenizer(SPECIAL, lower_case=not job.cased))
     counts = vocabulary.count_words(tqdm(stream(), desc="counting words", unit=" texts", disable=None), empty)
     if not counts:
         but = " but what repeats --exclude" if left_out[0] else ""
@@ -90,7 +95,6 @@ def packed_digests(folder):
 
 def build(job, tokenizer):
     """The model to train, and its teacher or None. Shows what they are."""
-    swap_in = (lambda model: model) if job.plain else fast.swap_in
     model_class = BertForPreTraining if job.next_sentence else BertForMaskedLM
     if job.model:
         dropout = {"hidden_dropout_prob": job.dropout, "attention_probs_dropout_prob": job.dropout}
@@ -98,11 +102,11 @@ def build(job, tokenizer):
         report.say(f"model  {model.loaded}")
     else:
         model = model_class(job.config)
-    swap_in(model)
+    swap(job, model)
     teacher = None
     if job.teacher:
-        encoder = swap_in(BertModel.from_pretrained(job.teacher))
-        teacher = Teacher(encoder, BertTokenizer.from_pretrained(job.teacher))
+        encoder = swap(job, BertModel.from_pretrained(job.teacher))
+        teacher = Teacher(encoder, swap(job, BertTokenizer.from_pretrained(job.teacher)))
         if not (job.model or job.resume):
             teacher.start(model, tokenizer)
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
