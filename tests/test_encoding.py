@@ -325,5 +325,5 @@ def test_cutting_and_padding_count_the_special_tokens_of_the_template():
 
 
 def test_a_special_token_that_the_vocabulary_lacks_is_named():
-    with pytest.raises(UserError, match="^the vocabulary has no <bos> or no </s>: pass add_special_tokens=False$"):
+    with pytest.raises(UserError, match=r"^the vocabulary has no <bos> or no </s>: pass add_special_tokens=False$"):
         Letters(["<bos>"], ["</s>"], ["</s>"])("a")

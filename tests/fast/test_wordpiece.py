@@ -186,8 +186,10 @@ def test_the_commands_swap_their_tokenizers_in_unless_they_are_to_be_plain(tmp_p
         train: ["--train", table, "--model", "tiny", "--epochs", 1, "--out", tmp_path / "out"],
         predict: ["--model", "tiny", "--text", texts, "--out", tmp_path / "out.csv"],
         probe: ["--fill", "a [MASK] film"],
-        pretrain: ["--text", texts, "--steps", 1, "--vocab_size", 40, "--layers", 1, "--hidden", 8, "--max_length", 16]
-        + ["--out", tmp_path / "out"],
+        pretrain: [
+            *("--text", texts, "--steps", 1, "--vocab_size", 40, "--layers", 1, "--hidden", 8, "--max_length", 16),
+            *("--out", tmp_path / "out"),
+        ],
     }[command]
     called, text_to_ids = [], BertTokenizer.text_to_ids
     monkeypatch.setattr(
