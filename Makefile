@@ -33,11 +33,11 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 
 # The last line is what a second call looks at; it is written only when everything before it worked.
-.venv/ready: setup.cfg pyproject.toml constraints.txt
+.venv/ready: setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minbert needs Python 3.10 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..., say")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,plot]'
 	@touch $@
 
 clean:
-	rm -rf .venv runs *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache

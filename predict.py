@@ -1,8 +1,8 @@
-"""The door to minbert/commands/predict.py: python predict.py is another name of minbert predict."""
+"""Another name of `minbert predict`, for a clone that is not installed; see minbert/commands/predict.py."""
 
 import sys
 
-from minbert.commands.predict import run
+from minbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main(["predict", *sys.argv[1:]]))

@@ -1,8 +1,8 @@
-"""The door to minbert/commands/pretrain.py: python pretrain_lm.py is another name of minbert pretrain."""
+"""Another name of `minbert pretrain`, for a clone that is not installed; see minbert/commands/pretrain.py."""
 
 import sys
 
-from minbert.commands.pretrain import run
+from minbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main(["pretrain", *sys.argv[1:]]))

@@ -1,8 +1,8 @@
-"""The door to minbert/commands/probe.py: python probe_lm.py is another name of minbert probe."""
+"""Another name of `minbert probe`, for a clone that is not installed; see minbert/commands/probe.py."""
 
 import sys
 
-from minbert.commands.probe import run
+from minbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main(["probe", *sys.argv[1:]]))

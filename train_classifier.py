@@ -1,8 +1,8 @@
-"""The door to minbert/commands/train.py: python train_classifier.py is another name of minbert train."""
+"""Another name of `minbert train`, for a clone that is not installed; see minbert/commands/train.py."""
 
 import sys
 
-from minbert.commands.train import run
+from minbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main(["train", *sys.argv[1:]]))

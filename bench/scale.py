@@ -1,7 +1,8 @@
 """Time and memory against the length of texts, the batch, the number of rows, and the size of the model."""
 
 from bench.measure import System, rounded, save, table
-from minbert.config import REQUIRED, Config
+from minbert.config import Config
+from minbert.config_json import REQUIRED
 
 BASE = {name: getattr(Config(), name) for name in REQUIRED}  # bert-base-uncased's shape
 MINILM = "all-MiniLM-L6-v2"

@@ -110,10 +110,6 @@ BertModel.names = Names(
         "next_sentence": ("cls.seq_relationship",),
         "classifier": ("classifier",),
     },
-    titles={
-        "predictions": "masked-LM head",
-        "next_sentence": "next-sentence head",
-        "classifier": "classifier",
-    },
+    titles={"predictions": "masked-LM head", "next_sentence": "next-sentence head", "classifier": "classifier"},
     dropped={"embeddings.position_ids": "position ids", "position_ids": "position ids"},  # stored as 0, 1, 2, ...
 )

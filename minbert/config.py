@@ -1,15 +1,15 @@
-"""The sizes of a model. Everything that code cannot know before it has read a checkpoint's config.json."""
+"""The sizes of a model: all that the code cannot know before it has read a checkpoint's config.json."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from minbert.config_json import read_config, write_config
 from minbert.errors import UserError
-from minbert.format import FORMAT, KEY, check_format
-from minbert.jsonfile import quoted, read_json
+from minbert.format import check_format
+from minbert.jsonfile import quoted
 
-# What a field may hold: (smallest, largest) for a number, the legal words for a name.
+# What a field may hold: (smallest, largest) of a number, or the legal words.
 BOUNDS = {
     "vocab_size": (1, 10_000_000),
     "hidden_size": (1, 65_536),
@@ -31,27 +31,9 @@ BOUNDS = {
     "option": ("pretrain", "flexible"),
 }
 OPTION_ALIASES = {  # what other course kits call the two ways to train
-    "freeze": "pretrain",
-    "frozen": "pretrain",
-    "last-linear-layer": "pretrain",
-    "finetune": "flexible",
-    "full-model": "flexible",
+    **dict.fromkeys(("freeze", "frozen", "last-linear-layer"), "pretrain"),
+    **dict.fromkeys(("finetune", "full-model"), "flexible"),
 }
-# Keys of config.json that would change the computation if they held anything but these.
-SUPPORTED = {
-    "model_type": ("bert", None),
-    "position_embedding_type": ("absolute", None),
-    "is_decoder": (False, None),
-    "add_cross_attention": (False, None),
-}
-REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-)
 
 
 @dataclass(frozen=True)
@@ -89,9 +71,8 @@ class Config:
         for field in fields(self):
             check(field.name, getattr(self, field.name), field.type)
         if self.hidden_size % self.num_attention_heads:
-            raise UserError(
-                f"hidden_size {self.hidden_size} cannot be split into {self.num_attention_heads} attention heads"
-            )
+            heads = f"{self.num_attention_heads} attention heads"
+            raise UserError(f"hidden_size {self.hidden_size} cannot be split into {heads}")
         if self.labels and len(set(self.labels)) != self.num_labels:
             raise UserError(f"num_labels is {self.num_labels}, but the labels are {', '.join(self.labels)}")
 
@@ -113,47 +94,24 @@ class Config:
 
     @classmethod
     def from_json(cls, path):
-        """Read config.json as plain data: known keys, typed and bounded; what is unknown is ignored, never run."""
-        path = Path(path)
-        values = read_json(path)
-        check_format(path, values)
-        missing = [name for name in REQUIRED if name not in values]
-        if missing:
-            raise UserError(f"{path}: does not describe a BERT, it lacks {', '.join(missing)}")
-        for key, legal in SUPPORTED.items():
-            if values.get(key) not in legal:
-                raise UserError(f"{path}: {key} is {quoted(values[key])}, but only {legal[0]!r} is supported")
-        names = {field.name for field in fields(cls)}
-        chosen = {name: value for name, value in values.items() if name in names}
-        if labels := read_labels(path, values.get("id2label")):
-            chosen["num_labels"] = len(labels)
-        chosen["labels"] = () if labels == default_labels(len(labels)) else labels
+        """Read a checkpoint's config.json. Raises UserError, naming the file, for what is missing or unsupported."""
+        values = read_config(Path(path), {field.name for field in fields(cls)})
         try:
-            return cls(**chosen)
+            return cls(**values)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
     def to_json(self, path, architecture):
-        """Write config.json so that Hugging Face reads the same model from it; architecture is its class name."""
-        values = asdict(self) | {"model_type": "bert", "architectures": [architecture], KEY: FORMAT}
-        labels = values.pop("labels")
-        values["id2label"] = {str(id): name for id, name in enumerate(labels or default_labels(self.num_labels))}
-        values["label2id"] = {name: int(id) for id, name in values["id2label"].items()}
-        Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        """Write config.json so that Hugging Face's class called `architecture` reads the same model from it."""
+        write_config(path, asdict(self), architecture)
 
     def change(self, **values):
-        """The same sizes but for these."""
+        """A copy with these values in place of its own."""
         return replace(self, **values)
-
-    def encoder_size(self):
-        """How many numbers the embeddings and the layers consist of, without pooler and heads."""
-        wide, inner = self.hidden_size, self.intermediate_size
-        embeddings = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size + 2) * wide
-        return embeddings + self.num_hidden_layers * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
 
 
 def check(name, value, type_):
-    """Raise UserError unless value fits the field's type and BOUNDS."""
+    """Raise UserError unless a value fits its field's type and BOUNDS."""
     bounds = BOUNDS.get(name)
     if bounds is None or (value is None and type_ == float | None):
         return
@@ -165,20 +123,3 @@ def check(name, value, type_):
     if isinstance(value, bool) or not isinstance(value, number) or not bounds[0] <= value <= bounds[1]:
         kind = "a whole number" if type_ is int else "a number"
         raise UserError(f"{name} is {quoted(value)}, but must be {kind} from {bounds[0]} to {bounds[1]}")
-
-
-def default_labels(number):
-    """The names Hugging Face gives to classes that have none."""
-    return tuple(f"LABEL_{id}" for id in range(number))
-
-
-def read_labels(path, id2label):
-    """The names of config.json's id2label in the order of their ids; () if it holds none."""
-    if not isinstance(id2label, dict) or not id2label:
-        return ()
-    if any(isinstance(label, (dict, list)) for label in id2label.values()):
-        raise UserError(f"{path}: id2label must name each class by a word")
-    labels = tuple(str(id2label.get(str(id))) for id in range(len(id2label)))
-    if set(id2label) != {str(id) for id in range(len(id2label))} or len(set(labels)) != len(labels):
-        raise UserError(f"{path}: id2label must name the classes 0 to {len(id2label) - 1}, each differently")
-    return labels

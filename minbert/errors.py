@@ -1,4 +1,4 @@
-"""The one exception for what a person can put right."""
+"""Mistakes that the user can fix, and a stop that the user asked for."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message says what, where, and what to do about it. The scripts print it without a traceback and exit
     with status 2.
     """
+
+
+class Stopped(Exception):
+    """A program stopped because a signal asked it to: the signal's number, and what to tell the user."""

@@ -68,7 +68,7 @@ class BertSentClassifier(Pretrained):
 
     @torch.no_grad()
     def predict_proba(self, input_ids, attention_mask=None, token_type_ids=None):
-        """The probability of each class, without dropout: [B, C], each row summing to 1"""
+        """The probability of each class, without dropout: [B, C]; each row sums to 1"""
         was_training = self.training
         self.eval()
         probabilities = self(input_ids, attention_mask, token_type_ids).softmax(dim=-1)

@@ -1,8 +1,8 @@
-"""The door to minbert/commands/convert.py: python -m minbert.legacy FILE.pt OUT is another name of minbert convert."""
+"""Another name of `minbert convert`: python -m minbert.legacy FILE.pt OUT; see minbert/commands/convert.py."""
 
 import sys
 
-from minbert.commands.convert import run
+from minbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main(["convert", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""How weights move: AdamW written out, and the learning rate over the course of a run."""
+"""How weights move: AdamW written out, clipping, and the learning rate over the course of a run."""
 
 import math
 
@@ -67,26 +67,22 @@ def update(weight, grad, step, mean, square, group):
         weight.addcdiv_(mean, denominator, value=-lr / correction1)
 
 
-def fused_adamw(groups, lr):
-    """AdamW as above, by torch's kernel, which reads and writes each number once instead of seven times."""
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
-
-
-def clip(parameters, most):
-    """Scale the gradients down together if they are longer than most. Returns how long they were, a tensor."""
+def clip(parameters, max_norm):
+    """Scale all gradients down together if their norm is above max_norm. Returns the norm before, a scalar tensor."""
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(grads)
-    if norm > most:  # else torch's clip_grad_norm_ multiplies all by 1
-        torch._foreach_mul_(grads, most / norm)
+    norm = torch.stack([grad.norm() for grad in grads]).norm()  # of all of them as one long vector
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    for grad in grads:
+        grad.mul_(scale)
     return norm
 
 
 def parameter_groups(model, weight_decay):
-    """What learns, in two groups for AdamW: matrices decay, biases and norms do not (google-research/bert)."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """The trainable weights in two groups for AdamW: matrices decay, biases and norms do not (google-research/bert)."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 

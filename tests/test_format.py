@@ -40,6 +40,7 @@ def test_what_is_no_number_is_refused(number):
         check_format("config.json", {KEY: number})
 
 
+@pytest.mark.fault("saving: files of an older or a newer minbert")
 def test_a_model_of_a_newer_format_is_refused_and_one_without_is_read(tiny_folder):
     path = tiny_folder / "config.json"
     values = json.loads(path.read_text())
@@ -60,6 +61,7 @@ def test_the_course_kits_file_says_it_too(tiny, tmp_path):
         BertSentClassifier(config | {KEY: 2})
 
 
+@pytest.mark.fault("saving: files of an older or a newer minbert")
 def test_a_stopped_run_of_a_newer_format_is_refused_and_one_without_is_read(tmp_path, monkeypatch):
     path, facts = tmp_path / "state.safetensors", {"done": 3}
     checkpoint.save_state(path, {"weight": torch.ones(2)}, facts)

@@ -65,6 +65,7 @@ def logits(way, model, data, rows):
 # Company
 
 
+@pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_way
 def test_alone_together_in_another_order_and_with_more_padding_the_logits_are_the_same(asked, way):
     model, data, rows = asked.model, asked.data, list(range(len(LABELS)))
@@ -82,6 +83,7 @@ def test_alone_together_in_another_order_and_with_more_padding_the_logits_are_th
     assert (shuffled - together[order]).abs().max() < 1e-5
 
 
+@pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_way
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
 def test_what_stands_under_the_padding_changes_no_bit(asked, way, pooling):
@@ -96,6 +98,7 @@ def test_what_stands_under_the_padding_changes_no_bit(asked, way, pooling):
             assert torch.equal(other, expected)
 
 
+@pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_way
 def test_no_text_is_influenced_by_its_neighbours(tiny, way):
     """Each text has tokens of its own; the gradient of one text's logits by another's tokens is exactly 0."""
@@ -120,6 +123,7 @@ def test_a_neighbour_changes_a_text_s_logits_by_rounding_at_most(asked):
         assert (first - second).abs().max() < 1e-5
 
 
+@pytest.mark.fault("numbers: one seed, two results")
 def test_threads_change_nothing_but_rounding(asked):
     threads, found = torch.get_num_threads(), []
     try:
@@ -140,6 +144,7 @@ def generators():
     return [torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())]
 
 
+@pytest.mark.fault("numbers: dropout or random draws outside training")
 @pytest.mark.parametrize(
     "look",
     [
@@ -167,6 +172,7 @@ def test_asking_for_words_draws_nothing_and_nothing_is_dropped(tiny, tokenizer):
     assert first == second and generators() == before and model.training
 
 
+@pytest.mark.fault("numbers: dropout or random draws outside training")
 def test_measuring_a_model_on_held_out_text_draws_nothing(tiny, tokenizer, tmp_path):
     text = ["the film was good , not bad !", "a plot , a wonderful plot !"] * 300
     corpus.pack(iter(text), tokenizer, tmp_path / "train.ids", tmp_path / "heldout.ids")
@@ -191,6 +197,7 @@ def fitted(asked, dev=None, **settings):
     return end, [figures["loss"] for figures in history]
 
 
+@pytest.mark.fault("numbers: dropout or random draws outside training")
 def test_being_measured_between_epochs_changes_nothing_in_training(asked):
     """Not a number that is drawn, not a mode that is left on."""
     losses = fitted(asked)[1]
@@ -198,6 +205,7 @@ def test_being_measured_between_epochs_changes_nothing_in_training(asked):
     assert len(set(losses)) == 3
 
 
+@pytest.mark.fault("numbers: one seed, two results")
 def test_the_same_seed_gives_the_same_bits_with_dropout_too(asked):
     first, second = fitted(asked)[0], fitted(asked)[0]
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -205,6 +213,7 @@ def test_the_same_seed_gives_the_same_bits_with_dropout_too(asked):
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
 
 
+@pytest.mark.fault("numbers: a frozen encoder that moves, or a stale copy of its vectors")
 def test_a_frozen_encoder_keeps_every_byte(asked):
     """Only the head moves with --option pretrain; with flexible, every layer does."""
     before = {name: value.numpy().tobytes() for name, value in asked.model.state_dict().items()}

@@ -1,6 +1,5 @@
 """The README's commands and its Python example run as they are printed."""
 
-import ast
 import re
 import shlex
 import shutil
@@ -92,29 +91,3 @@ def test_python_example(number, place, monkeypatch):
     exec(compile(blocks("python")[number], "README.md", "exec"), names)
     assert names["output"]["last_hidden_state"].shape[0] == 2
     assert (place / "my-model" / "model.safetensors").exists()
-
-
-# tests/README.md: each fault has a test
-
-
-MAP = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
-FAULTS = [line.strip("| ").split(" | ") for line in MAP[MAP.index("| Fault |") :].splitlines()[2:]]
-
-
-def names_in(file):
-    """The names of a file's tests, without running it."""
-    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
-
-
-def test_each_fault_has_its_row():
-    rows = [row for row in FAULTS if len(row) == 2]
-    assert len(rows) >= 35
-    for fault, answer in rows:
-        assert "::test_" in answer or answer.startswith(("does not apply: ", "no test yet")), fault
-
-
-@pytest.mark.parametrize("file", sorted(set(re.findall(r"`(test_[a-z_]+\.py)", MAP))))
-def test_every_test_that_is_named_exists(file):
-    named = set(re.findall(rf"`{file}::(\w+)`", MAP))
-    assert named - names_in(file) == set()

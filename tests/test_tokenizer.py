@@ -198,6 +198,7 @@ def is_news(char, found, expected):
     return assigned_since or not_yet_assigned or char == "\U0001171e"  # which Unicode 16.0 moved from Mn to Mc
 
 
+@pytest.mark.fault("texts: empty, huge or with odd characters")
 def test_equals_the_original_on_every_code_point(code_points):
     differing = code_points(0, 0x10FFFF)
     assert_all_equal((f"U+{ord(row[0]):04X}", *row[1:]) for row in differing if not is_news(*row))
@@ -245,6 +246,7 @@ RUST_DIFFERS = {  # kind: (text, the original's pieces, the Rust tokenizer's)
 every_kind = pytest.mark.parametrize(("text", "original", "rust"), RUST_DIFFERS.values(), ids=RUST_DIFFERS)
 
 
+@pytest.mark.fault("texts: empty, huge or with odd characters")
 @every_kind
 def test_where_the_rust_tokenizer_differs_the_original_wins(text, original, rust):
     tokenizer = BertTokenizer(SMALL_VOCAB)
@@ -440,6 +442,7 @@ def test_offsets_are_cut_with_the_ids(tokenizer):
     assert encoding.offset_mapping == [(0, 0), (0, 3), (4, 8), (0, 0)]
 
 
+@pytest.mark.fault("texts: longer than the model reads")
 @pytest.mark.parametrize(
     ("max_length", "first", "second"),
     [  # 4 and 3 pieces; the special tokens take 3
@@ -481,6 +484,7 @@ def test_a_vocabulary_without_special_tokens_encodes_without_them():
         tokenizer(["a", "a a"], add_special_tokens=False, padding=True)
 
 
+@pytest.mark.fault("texts: longer than the model reads")
 def test_one_warning_says_how_many_texts_were_cut(tokenizer):
     with pytest.warns() as caught:
         tokenizer(["the film was", "good", "the plot was"], truncation=True, max_length=4)
@@ -575,6 +579,7 @@ def test_to_moves_every_tensor(tokenizer):
 # Control tokens in texts, and whatever else there may be
 
 
+@pytest.mark.fault("texts: [SEP] or [MASK] written in a text")
 def test_a_control_token_in_a_text_is_text(tokenizer):
     text = "the film [SEP] was [MASK] [CLS] [PAD]"
     assert tokenizer(text).input_ids.count(SEP) == 1
@@ -602,6 +607,7 @@ TOKENIZERS = st.builds(
 )
 
 
+@pytest.mark.fault("texts: empty, huge or with odd characters")
 @made_up
 @given(TOKENIZERS, TEXTS)
 def test_every_text_is_cut_as_by_the_original_with_every_vocabulary(tokenizer, content):
@@ -621,6 +627,7 @@ def test_plain_words_survive_the_round_trip(words):
     assert tokenizer.decode(tokenizer(" ".join(words)).input_ids, skip_special_tokens=True) == " ".join(words)
 
 
+@pytest.mark.fault("texts: [SEP] or [MASK] written in a text")
 @made_up
 @given(st.lists(st.one_of(st.sampled_from(fuzz.CONTROLS), UNITS), max_size=12).map("".join), st.booleans())
 def test_no_control_token_is_smuggled_in(content, lower_case):
@@ -663,6 +670,7 @@ def work(call, *arguments, **options):
 ENDLESS = ["s", "\u0301", "\u302e\U0001d165", "Σ", "é", "\0", "中", "<", "a ", "[SEP", "[SEP]", 30 * "un" + " "]
 
 
+@pytest.mark.fault("texts: empty, huge or with odd characters")
 @pytest.mark.parametrize("unit", ENDLESS, ids=ascii)
 @pytest.mark.parametrize(
     "options", [{}, {"return_offsets_mapping": True}, {"allow_special": True}, {"truncation": True, "max_length": 8}]
@@ -680,6 +688,7 @@ def test_twice_the_text_is_twice_the_work(unit, options):
     assert 0 < once(2 * times) < 2.02 * once(times)
 
 
+@pytest.mark.fault("texts: empty, huge or with odd characters")
 def test_a_word_of_a_megabyte_a_million_marks_and_a_line_of_ten_megabytes(tokenizer):
     assert tokenizer(1_000_000 * "s").input_ids == [CLS, UNK, SEP]
     assert tokenizer("film" + 1_000_000 * "\u0301").input_ids == ids("[CLS] film [SEP]")
@@ -809,6 +818,7 @@ def test_settings_count_for_more_than_the_looks_of_the_vocabulary(tmp_path):
     assert BertTokenizer.from_pretrained(write(tmp_path, VOCAB, '{"do_lower_case": false}')).lower_case is False
 
 
+@pytest.mark.fault("weights: a vocabulary with duplicates, odd line ends or no [UNK]")
 @pytest.mark.parametrize(
     ("vocab", "named"),
     [
@@ -829,6 +839,7 @@ def test_a_folder_without_a_vocabulary_is_an_error(tmp_path):
         BertTokenizer.from_pretrained(tmp_path)
 
 
+@pytest.mark.fault("weights: a vocabulary with duplicates, odd line ends or no [UNK]")
 @pytest.mark.parametrize(
     ("start", "separator", "end"),
     [(b"", b"\n", b"\n"), (b"", b"\n", b""), (b"", b"\r\n", b"\r\n"), (b"\xef\xbb\xbf", b"\n", b"\n")],
@@ -839,6 +850,7 @@ def test_a_vocabulary_may_be_written_in_these_ways(tmp_path, start, separator, e
     assert read_vocab(write(tmp_path, data) / "vocab.txt") == VOCAB
 
 
+@pytest.mark.fault("weights: a vocabulary with duplicates, odd line ends or no [UNK]")
 def test_only_a_newline_ends_a_token(tmp_path):
     vocab = [*VOCAB, "\u2028", "\x85", "a\u2029b", "\x0b", "\xa0"]
     assert read_vocab(write(tmp_path, vocab) / "vocab.txt") == vocab

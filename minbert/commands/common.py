@@ -1,34 +1,84 @@
-"""What the scripts have in common: flags, and mistakes answered by one line."""
+"""What the commands have in common: flags, how a command is called, and mistakes answered by one line.
+
+A command is a file with its manual as docstring and four functions, in this order:
+
+    flags(parser)    adds its flags
+    check(args)      raises UserError for all that can be refused before work begins; returns a Job, what was decided
+    run(job)         the work, as a story
+    main(arguments)  run(check(common.parse("name", __doc__, flags, arguments)))
+
+At its top it imports light things only, so that --help and a mistyped flag are answered at once: what imports torch or
+numpy is imported inside check and run, or where it is used.
+"""
 
 import argparse
 import difflib
 import logging
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
-import torch
+from minbert.errors import Stopped, UserError
 
-from minbert.errors import UserError
-from minbert.fast.memory import retain_freed_memory
-from minbert.files.lines import file_errors
-from minbert.runs.state import Stopped
-from minbert.tokenizer import BertTokenizer
+LARGEST = 10**9  # number of anything on a command line; torch counts no further than 2^63
+SCRIPTS = {  # other names of the commands, in a clone
+    "train": "train_classifier.py",
+    "predict": "predict.py",
+    "probe": "probe_lm.py",
+    "pretrain": "pretrain_lm.py",
+}
+SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
+    f"minbert {command}": command for command in (*SCRIPTS, "convert", "doctor")
+}
 
-MOST = 10**9  # of anything that is counted on a command line; torch counts no further than 2^63
+
+def called(command):
+    """How to call a command, in the way this program was called.
+
+    "minbert train", "python -m minbert train", or "python train_classifier.py" for someone who called a script.
+    """
+    program = Path(sys.argv[0])
+    if program.name in SCRIPTS.values() and command in SCRIPTS:
+        return f"python {shlex.quote(str(program.with_name(SCRIPTS[command])))}"
+    if program.name == "legacy.py" and command == "convert":
+        return "python -m minbert.legacy"
+    if program.name in ("__main__.py", "legacy.py", *SCRIPTS.values()):
+        return f"python -m minbert {command}"
+    return f"minbert {command}"
+
+
+def advice(command, *words):
+    """A command line to copy: `command`, as it is called here, with words that are quoted where a shell needs it."""
+    return " ".join([called(command), *(shlex.quote(str(word)) for word in words)])
+
+
+def manual(docstring):
+    """A docstring with the commands in it as they are called here; what follows in columns stays in its column."""
+
+    def write(match):
+        spelling, rest, gap = match.groups()
+        now = called(SPELLINGS[spelling])
+        return now + rest + (gap and " " * max(2, len(gap) + len(spelling) - len(now)))
+
+    spellings = "|".join(map(re.escape, sorted(SPELLINGS, key=len, reverse=True)))
+    return re.sub(rf"({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring, flags=re.MULTILINE)
 
 
 class Parser(argparse.ArgumentParser):
     """argparse, but a mistake is answered by one line, and --batch-size is --batch_size.
 
-    prog         the script's name
-    description  its docstring, which is its manual
+    command    train, say
+    docstring  its manual
     """
 
-    def __init__(self, prog, description):
+    def __init__(self, command, docstring):
         super().__init__(
-            prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+            called(command),
+            description=manual(docstring),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
 
     def parse_args(self, arguments):
@@ -57,6 +107,13 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}{hint} (--help lists all flags)")
 
 
+def parse(command, docstring, flags, arguments):
+    """The words after a command -> its settings, each legal by itself. flags(parser) adds the flags."""
+    parser = Parser(command, docstring)
+    flags(parser)
+    return parser.parse_args(arguments)
+
+
 def nearest(word, known):
     """'; did you mean WORD?' of those known, or nothing if none of them is like it."""
     begin = [other for other in known if len(word) > 3 and other.startswith(word)]
@@ -65,13 +122,13 @@ def nearest(word, known):
 
 
 def number(kind, low, high=float("inf"), wanted=""):
-    """A parser of numbers for argparse: low <= number < high, and below MOST."""
+    """A parser of numbers for argparse: low <= number < high, and below LARGEST."""
 
     def parse(text):
         value = kind(text)
         if not low <= value < high:
             raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
-        if value >= MOST:
+        if value >= LARGEST:
             raise argparse.ArgumentTypeError(f"{text} is too large")
         return value
 
@@ -81,9 +138,24 @@ def number(kind, low, high=float("inf"), wanted=""):
 
 natural = number(int, 1, wanted="1 or more")
 
+# Flags of several commands: add("--seed", **common.SEED)
+SEED = {
+    "type": number(int, 0, 2**32, "from 0 to 4294967295"),
+    "default": 11711,
+    "metavar": "N",
+    "help": "default: %(default)s",
+}
+DEVICE = {"choices": ("auto", "cpu", "cuda", "mps"), "default": "auto", "help": "default: %(default)s"}
+PLAIN = {
+    "action": "store_true",
+    "help": "compute the plain, written-out way: slower, the same results but for rounding",
+}
+
 
 def load_tokenizer(name, directory, config):
     """The tokenizer of the model called name. Raises UserError if it has tokens for which the model has no vectors."""
+    from minbert.tokenizer import BertTokenizer
+
     tokenizer = BertTokenizer.from_pretrained(directory)
     if len(tokenizer) > config.vocab_size:
         sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
@@ -93,6 +165,8 @@ def load_tokenizer(name, directory, config):
 
 def readable(path):
     """Raise UserError, as read_examples would, if there is no such file or it may not be read. Reads nothing."""
+    from minbert.files.lines import file_errors
+
     path = Path(path)
     with file_errors(path):
         if path.is_file() or path.is_dir() or not path.exists():  # a pipe that is opened twice may lose its writer
@@ -106,39 +180,37 @@ def fits(length, name, config):
         raise UserError(f"--max_length is {length}, but {positions}: give {config.max_position_embeddings} or less")
 
 
-def run(main):
-    """Call main with the command line's words. Returns the exit status: 0 done, 2 something the user can put right, 130
-    or 143 stopped by a signal.
+def run(main, arguments=None):
+    """main(arguments), by default the words of the command line. Returns the exit status: 0 done, 2 something the user
+    can put right, 130 or 143 stopped by a signal.
 
     Mistakes are one line on stderr, without a traceback.
     """
     logger = logging.getLogger("minbert")
     level = logger.level
-    retain_freed_memory()
     sys.stdout.reconfigure(errors="backslashreplace")  # an old terminal may lack the characters of a label
     try:
         logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
-        main(sys.argv[1:])
+        main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, `head` say, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except torch.OutOfMemoryError:
-        print("error: the GPU's memory is full; a smaller --batch_size or --max_length needs less", file=sys.stderr)
-        return 2
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
+        gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; it need not be imported to know this
+        if not (gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
             raise
-        print("error: the memory is full; a smaller --batch_size or --max_length needs less", file=sys.stderr)
+        full = "the GPU's memory is full" if gpu else "the memory is full"
+        print(f"error: {full}; a smaller --batch_size or --max_length needs less", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, say
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        number, advice = stopped.args
-        print(f"\nstopped{advice}", file=sys.stderr)
+        number, what_next = stopped.args
+        print(f"\nstopped{what_next}", file=sys.stderr)
         return 128 + number
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)

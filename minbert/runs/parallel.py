@@ -91,7 +91,10 @@ def take_device(device):
     number = int(os.environ.get("LOCAL_RANK", 0)) if size() > 1 else 0
     there = {"cpu": math.inf, "cuda": torch.cuda.device_count()}.get(device.type, 1)
     if number >= there:
-        raise UserError(f"each process needs a {device.type} device of its own, and there are {there}; or --device cpu")
+        verb = "is" if there == 1 else "are"
+        raise UserError(
+            f"each process needs its own {device.type} device, but only {there} {verb} available; or use --device cpu"
+        )
     if number and device.type == "cuda":
         torch.cuda.set_device(number)
 
@@ -107,30 +110,41 @@ def wrap(model, seed):
     return DistributedDataParallel(model, static_graph=True)  # static: a pooler that nobody reads has no gradient
 
 
-def share(labels, weight=None):
-    """The rows of a batch that this process reads, and the factor for its loss, the mean over these rows.
+def share(batch, weight=None):
+    """The part of a batch that this process reads, and the factor for its loss, the mean over that part.
 
     The factor makes the mean of the processes' losses, and of their gradients, that over the whole batch [B]: it is the
-    rows' part of the weight of the batch, times the number of processes. Where there are fewer rows than processes some
-    read the first with factor 0, as all have to take part.
+    part's share of the weight of the batch, times the number of processes. Where there are fewer rows than processes
+    some read the first with factor 0, as all have to take part.
 
+    batch   a named tuple of tensors, with `labels`
     weight  of each class
     """
     if size() == 1:
-        return slice(None), 1.0
-    weights = torch.ones(len(labels)) if weight is None else weight[labels]
+        return batch, 1.0
+    weights = torch.ones(len(batch.labels)) if weight is None else weight.to(batch.labels.device)[batch.labels]
     rows = slice(rank(), None, size())
-    factor = size() * weights[rows].sum() / weights.sum()
-    return (rows if rank() < len(labels) else slice(1)), factor.to(labels.device)
+    factor = (size() * weights[rows].sum() / weights.sum()).item()
+    if rank() >= len(batch.labels):
+        rows = slice(1)
+    return type(batch)(*(tensor[rows] for tensor in batch)), factor
 
 
-def mean(number):
-    """The mean of a number, a tensor, over the processes."""
-    if size() == 1:
-        return number
-    number = number.detach().clone()
-    distributed.all_reduce(number)
-    return number / size()
+def mean(loss):
+    """The mean of the processes' losses, scalar tensors; its gradient is this process's, which `wrap` averages."""
+    return loss if size() == 1 else Mean.apply(loss)
+
+
+class Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, loss):
+        total = loss.clone()
+        distributed.all_reduce(total)
+        return total / size()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
 
 
 def highest(number):

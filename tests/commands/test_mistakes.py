@@ -189,6 +189,10 @@ def everything():
     return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
 
 
+@pytest.mark.fault("weights: a vocabulary with duplicates, odd line ends or no [UNK]")
+@pytest.mark.fault("command line: an output that would overwrite or cannot be written")
+@pytest.mark.fault("command line: a file, column, number, choice or flag that is wrong")
+@pytest.mark.fault("device: a GPU that is missing or unusable")
 @pytest.mark.parametrize(("command", "words", "said"), MISTAKES, ids=[f"{row[0][0]} {row[1]}"[:60] for row in MISTAKES])
 def test_a_mistake_is_answered_by_one_line_before_weights_are_read(answer, command, words, said):
     before = everything()
@@ -208,6 +212,7 @@ def test_without_a_mistake_work_begins(answer, command):
         answer(*command)
 
 
+@pytest.mark.fault("command line: a file, column, number, choice or flag that is wrong")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -227,6 +232,7 @@ def test_the_paths_are_looked_at_before_the_training_file_is_read_or_a_model_sou
     assert status == 2 and said in err
 
 
+@pytest.mark.fault("tables: labels unknown, missing, all the same or in another order")
 def test_more_labels_than_a_trained_model_knows(answer):
     command = ("train_classifier.py", "--eval_only", "--model", "tiny", "--dev", "train.csv", "--labels", "a", "b", "c")
     status, err = answer(*command)
@@ -239,6 +245,7 @@ def test_a_label_that_is_not_among_those_named(answer):
     assert status == 2 and "train.csv:3: label 'negative' is not one of: positive" in err
 
 
+@pytest.mark.fault("command line: an output that would overwrite or cannot be written")
 def test_what_may_be_overwritten_with_a_checkpoint(place):
     torch.save({"model": {}}, "old.pt")
     Path("empty.pt").touch()
@@ -248,6 +255,7 @@ def test_what_may_be_overwritten_with_a_checkpoint(place):
         assert not train_classifier.replaceable(Path(name)), name
 
 
+@pytest.mark.fault("command line: no permission to read or write")
 @pytest.mark.parametrize(
     ("command", "words", "said"),
     [
@@ -268,6 +276,7 @@ def test_what_may_not_be_read_or_written(answer, command, words, said):
     assert status == 2 and said in err and err.count("\n") == 1
 
 
+@pytest.mark.fault("command line: no permission to read or write")
 def test_a_place_that_may_not_be_written_is_named(tmp_path, monkeypatch):
     """As above, for root too: the system's answer is made up."""
     (tmp_path / "file").touch()
@@ -288,6 +297,7 @@ def test_a_pipe_is_not_opened_before_it_is_read(tmp_path):
     cli.readable(tmp_path / "pipe")
 
 
+@pytest.mark.fault("numbers: too little memory for a long batch")
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you")])
 def test_a_full_memory_is_answered_by_one_line(error, capsys):
     def main(arguments):
@@ -314,6 +324,7 @@ def test_programs_begin_without_what_few_of_them_need():
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.fault("command line: a file, column, number, choice or flag that is wrong")
 @pytest.mark.parametrize(
     ("words", "said"),
     [

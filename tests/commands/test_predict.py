@@ -122,6 +122,7 @@ def close(first, second):
 # What it answers
 
 
+@pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 def test_it_says_what_training_predict_says_in_the_order_of_the_file(answer, monkeypatch):
     monkeypatch.setattr(stream, "TEXTS", 7)  # windows that do not divide the file
     texts = sentences(50)
@@ -194,6 +195,7 @@ def test_out_names_the_file_or_the_standard_output(answer):
     assert not Path("new.txt.predictions.csv").exists()
 
 
+@pytest.mark.fault("tables: predictions that a spreadsheet would run, or with line breaks")
 @pytest.mark.parametrize("flags", [[], ["--excel_safe"]])
 def test_formulas_are_guarded_on_request(answer, flags):
     labels = ("=0", "-1")
@@ -219,6 +221,7 @@ def test_int8_and_bf16_say_about_the_same(answer):
 # Any size
 
 
+@pytest.mark.fault("tables: open quotes, ragged rows, NUL, odd encodings, nothing at all")
 def test_memory_does_not_grow_with_the_file(answer, monkeypatch):
     monkeypatch.setattr(stream, "TEXTS", 32)
     monkeypatch.setattr(stream, "BLOCK", 2048)
@@ -252,6 +255,7 @@ def test_a_window_ends_at_a_number_of_characters_too(monkeypatch):
     assert [[row.number for row in window] for window in found] == [[1, 2, 3], [4, 5], [6]]
 
 
+@pytest.mark.fault("texts: empty, huge or with odd characters")
 def test_a_line_of_ten_megabytes_harms_nobody(run):
     texts = ["good", "a bad film " * 900_000, "x" * 1_000_000, "x" * 1_000_000 + " good" * 50, "bad", "good " * 50]
     write("new.txt", texts)
@@ -265,6 +269,7 @@ def test_a_line_of_ten_megabytes_harms_nobody(run):
     assert close(probabilities(found), wanted)
 
 
+@pytest.mark.fault("texts: longer than the model reads")
 @pytest.mark.parametrize("longest", [3, 7, 8, 9, 40])
 def test_texts_are_cut_as_the_tokenizer_cuts_them(tokenizer, longest):
     texts = ["good " * words for words in (1, 5, 6, 7, 100)]
@@ -297,6 +302,7 @@ def test_a_line_too_long_to_hold_is_reported(run, monkeypatch):
     assert numbers(rows(Path("new.txt.predictions.csv").read_text())) == [1, 3]
 
 
+@pytest.mark.fault("tables: a gzip file that unpacks to more than memory holds")
 def test_a_line_too_long_to_hold_is_not_held(monkeypatch, tmp_path):
     monkeypatch.setattr(stream, "LONGEST", 1000)
     monkeypatch.setattr(stream, "BLOCK", 64)
@@ -341,6 +347,7 @@ def test_what_an_open_quote_ran_over_is_read_by_itself(tmp_path, monkeypatch):
 # Parts of a file
 
 
+@pytest.mark.fault("command line: several processes, one that dies or has less to do")
 @pytest.mark.parametrize("parts", [1, 3, 7])
 def test_the_shards_cover_every_row_once_and_say_what_the_whole_says(answer, parts):
     write("new.txt", sentences(5))
@@ -395,6 +402,7 @@ def test_every_row_is_used_or_reported(run):
     assert ran.err.splitlines()[-2].endswith("; 4 left out")
 
 
+@pytest.mark.fault("tables: open quotes, ragged rows, NUL, odd encodings, nothing at all")
 def test_every_row_of_a_table_is_used_or_reported(run):
     lines = [
         b"id,text",
@@ -480,6 +488,7 @@ def test_a_gzip_file_that_breaks_off_leaves_no_result(refused, monkeypatch):
     assert "new.gz: cannot be read" in refused("--text", "new.gz")
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 def test_a_model_without_a_trained_classifier_is_refused(refused, tiny, tokenizer):
     BertModel(tiny).save_pretrained("plain")
     tokenizer.save_pretrained("plain")
@@ -495,6 +504,7 @@ def test_texts_with_labels_are_read_as_they_stand_with_a_warning(run):
     assert "warning: new.txt looks like texts with labels (pipes)" in ran.err
 
 
+@pytest.mark.fault("saving: Ctrl-C, or a signal to end")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_a_run_that_is_stopped_leaves_no_result_and_an_old_one_as_it_was(run, monkeypatch, error):
     monkeypatch.setattr(stream, "TEXTS", 2)

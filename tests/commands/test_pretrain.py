@@ -263,6 +263,7 @@ def test_help_has_every_default_filled_in(run, capsys):
 # What can be asked for
 
 
+@pytest.mark.fault("numbers: one seed, two results")
 def test_the_same_seed_gives_the_same_bytes(make):
     for folder in ("first", "second"):
         make("--dropout", "0.2", "--out", folder)
@@ -400,6 +401,7 @@ def same_history(*folders):
     return all(history == histories[0] for history in histories)
 
 
+@pytest.mark.fault("saving: a resumed pretraining that ends differently")
 @pytest.mark.parametrize(
     "options", [("--dropout", "0.2"), ("--teacher", "tiny"), ("--next_sentence", "--half")], ids=str
 )
@@ -431,6 +433,7 @@ def test_a_run_may_go_on_where_its_folder_has_been_moved_to(make, run, stopped):
     assert Path("elsewhere/moved/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
 
 
+@pytest.mark.fault("saving: a process killed or a disk full while a model is written")
 def test_what_was_being_written_when_a_run_was_killed_does_not_matter(make, run, stopped):
     make("--steps", "12", "--out", "whole")
     stopped()
@@ -454,6 +457,7 @@ def test_ctrl_c_before_a_state_was_saved_leaves_nothing(run, monkeypatch):
             assert everything() == before
 
 
+@pytest.mark.fault("saving: Ctrl-C, or a signal to end")
 def test_ctrl_c_after_a_state_was_saved_leaves_what_can_go_on(run, stopped):
     assert stopped(by=KeyboardInterrupt).status == 130
     assert run("--resume", "out").status == 0
@@ -469,6 +473,7 @@ def resuming(run, *flags):
     return err
 
 
+@pytest.mark.fault("saving: a run resumed with other data, flags, model or threads")
 @pytest.mark.parametrize("flags", [["--steps", "20"], ["--text", "texts.txt", "--half"], ["--out", "out"]], ids=str)
 def test_a_run_goes_on_as_it_began(run, stopped, flags):
     stopped()
@@ -476,6 +481,7 @@ def test_a_run_goes_on_as_it_began(run, stopped, flags):
     assert f"--resume goes on as the run began: leave out {given}\n" in resuming(run, *flags)
 
 
+@pytest.mark.fault("saving: a run resumed with other data, flags, model or threads")
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
@@ -530,6 +536,7 @@ def test_a_finished_model_is_not_written_over(make, refused):
     assert "out is not empty, and would be written over: name another folder with --out" in refused()
 
 
+@pytest.mark.fault("command line: an output that would overwrite or cannot be written")
 @pytest.mark.parametrize("name", ["notes.txt", "model.safetensors", "vocab.txt"])
 def test_other_peoples_files_are_not_written_over(place, refused, name):
     Path("out").mkdir()
@@ -541,6 +548,7 @@ def test_a_model_is_not_written_over_itself(refused, tiny_folder):
     assert "tiny is not empty" in refused("--model", "tiny", "--out", "tiny", small=GOING_ON)
 
 
+@pytest.mark.fault("saving: two runs in one folder")
 def test_a_stopped_run_is_not_written_over(refused, stopped):
     stopped()
     assert "out holds a stopped run: go on with --resume out, or delete it to begin again" in refused()
@@ -690,6 +698,7 @@ def full(name):
     return write
 
 
+@pytest.mark.fault("command line: an output that would overwrite or cannot be written")
 @pytest.mark.parametrize("name", ["pretraining.json", "vocab.txt", "tokenizer_config.json"])
 def test_a_disk_that_is_full_at_the_beginning(refused, monkeypatch, name):
     for method in ("write_text", "write_bytes"):

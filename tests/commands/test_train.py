@@ -296,6 +296,7 @@ def test_the_best_epoch_on_dev_is_kept_not_the_last(train):
     assert accuracies[kept[-1] - 1] == max(accuracies)
 
 
+@pytest.mark.fault("numbers: a frozen encoder that moves, or a stale copy of its vectors")
 def test_pretrain_moves_the_classifier_and_leaves_every_bit_of_the_encoder(train):
     out = train("--option", "pretrain", "--batch_size", "3").out
     assert moved(tensors("tiny"), tensors()) == {"classifier.weight", "classifier.bias"}
@@ -333,6 +334,7 @@ def test_a_learning_rate_of_ones_own(train):
     assert record()["settings"]["lr"] == 0.002
 
 
+@pytest.mark.fault("numbers: one seed, two results")
 def test_the_same_seed_gives_the_same_bytes(train):
     for folder in ("first", "second"):
         train("--dev", "dev.csv", "--batch_size", "3", "--out", folder)
@@ -397,6 +399,7 @@ def test_eval_only_repeats_the_predictions_of_the_training_run(train, run):
     assert not Path("again/model.safetensors").exists()
 
 
+@pytest.mark.fault("tables: labels unknown, missing, all the same or in another order")
 @pytest.mark.parametrize("declared", [("0=negative", "1=positive"), ("1=positive", "0=negative")])
 def test_eval_only_reads_labels_as_the_training_files_wrote_them(train, run, declared):
     write("train.csv", [("01"[label == "positive"], text) for label, text in TRAIN])
@@ -468,6 +471,7 @@ def test_labels_are_collected_from_the_training_file(train):
     assert Path("out/labels.txt").read_text() == "a\nb\nc\n"
 
 
+@pytest.mark.fault("tables: labels unknown, missing, all the same or in another order")
 def test_declared_labels_have_values_and_names(train):
     write("train.csv", [("1", "good"), ("0", "bad"), ("2", "the plot")])
     write("dev.csv", [("1", "good plot"), ("0", "bad plot")])
@@ -480,6 +484,7 @@ def test_declared_labels_have_values_and_names(train):
     assert [row["gold"] for row in predictions("dev")] == ["good", "bad"]
 
 
+@pytest.mark.fault("tables: labels unknown, missing, all the same or in another order")
 @pytest.mark.parametrize("part", ["dev", "test"])
 def test_a_label_that_nobody_taught_stops_the_run_before_it_begins(refused, part):
     write("other.csv", [("positive", "good"), ("neutral", "a film"), ("negative", "bad")])
@@ -521,6 +526,7 @@ def test_long_texts_are_cut_and_counted(train):
     assert "warning: dev: " in err
 
 
+@pytest.mark.fault("texts: longer than the model reads")
 def test_texts_longer_than_the_model_can_read_are_cut_without_a_flag(train):
     write("train.csv", [*TRAIN, ("positive", "good " * 60)])
     assert "warning: train: 1 of 9 texts were longer than 40 tokens and were cut" in train().err
@@ -609,6 +615,7 @@ def test_dev_or_test_without_train(run, arguments):
     assert not Path("out").exists()
 
 
+@pytest.mark.fault("command line: a model's name that is a path, a URL or misspelt")
 def test_a_misspelt_model_is_answered_without_asking_the_network(refused, monkeypatch):
     asked = []
     monkeypatch.setattr("socket.socket.connect", lambda *arguments: asked.append(arguments))
@@ -654,6 +661,7 @@ def test_no_output_overwrites_an_input(refused, arguments):
     assert "would be overwritten" in refused("--dev", "dev.csv", *arguments)
 
 
+@pytest.mark.fault("command line: an output that would overwrite or cannot be written")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -692,6 +700,7 @@ def test_a_seed_or_a_learning_rate_out_of_bounds_is_refused(refused):
     assert "--lr: 1e38 is not above 0 and below 10" in refused("--lr", "1e38")
 
 
+@pytest.mark.fault("numbers: a loss or a gradient that is NaN or infinite")
 def test_a_loss_that_is_no_number_ends_the_run_without_a_model(run, monkeypatch):
     monkeypatch.setattr("minbert.training.F.cross_entropy", lambda logits, *_, **__: logits.sum() * float("nan"))
     ran = run("--model", "tiny", "--train", "train.csv", "--out", "out")
@@ -701,6 +710,7 @@ def test_a_loss_that_is_no_number_ends_the_run_without_a_model(run, monkeypatch)
     assert not list(Path("out").iterdir())
 
 
+@pytest.mark.fault("saving: Ctrl-C, or a signal to end")
 def test_ctrl_c_ends_the_run_in_one_line_without_a_model(run, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ def test_a_layer_is_off_by_no_more_than_its_steps_allow():
     assert (error <= bound + 1e-5).all() and error.max() > 1e-4  # less would not be 8 bits
 
 
+@pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 def test_a_text_s_logits_do_not_depend_on_its_neighbours(golden):
     batch = golden.batch
     torch.manual_seed(0)

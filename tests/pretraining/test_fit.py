@@ -412,6 +412,7 @@ def test_a_gradient_is_cut_to_its_greatest_length(packed, tiny, tokenizer, monke
     assert lengths == pytest.approx([0.2] * 5, rel=1e-3)
 
 
+@pytest.mark.fault("numbers: a loss or a gradient that is NaN or infinite")
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_not_finite_stops_the_run_before_a_weight_moves(packed, tiny, tokenizer, what):
     kept = []
@@ -458,6 +459,7 @@ class Stopped(Exception):
 DROPOUT = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
 
 
+@pytest.mark.fault("saving: a resumed pretraining that ends differently")
 @pytest.mark.parametrize(
     ("options", "after"),  # stopped so many steps after the state was saved
     [("plain", 0), ("dropout", 2), ("teacher", 2), ("next sentences", 0), ("bf16", 0)],

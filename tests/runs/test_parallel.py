@@ -16,9 +16,9 @@ import torch
 from torch import multiprocessing
 
 from minbert import BertSentClassifier, UserError
-from minbert.runs import state as checkpoint
-from minbert.runs import parallel
 from minbert.batch import make_batch
+from minbert.runs import parallel
+from minbert.runs import state as checkpoint
 from minbert.training import Data, Run, Settings, class_weights, fit, predict, train_step
 from tests.conftest import ROOT
 
@@ -172,6 +172,7 @@ def read(config, lessons, copies):
     return predict(model, data, progress=lambda stream, total: (seen.append(rows) or rows for rows in stream)), seen
 
 
+@pytest.mark.fault("command line: several processes, one that dies or has less to do")
 @pytest.mark.parametrize("pooling", ["pooler", "mean"])
 @pytest.mark.parametrize("balanced", [False, True], ids=["mean", "class weights"])
 @pytest.mark.parametrize("option", ["flexible", "pretrain"])
@@ -197,6 +198,7 @@ def test_a_step_has_the_loss_and_gradient_of_the_whole_batch(both, tiny, lessons
         assert max((gradients[name] - grad).abs().max() for name, grad in others.items()) < 1e-6
 
 
+@pytest.mark.fault("numbers: a loss or a gradient that is NaN or infinite")
 def test_a_loss_that_is_not_finite_stops_all_before_any_weight_moves(both, tiny, lessons):
     """The last of two rows, which rank 1 reads, has a token that is infinite."""
     for message, unmoved in both(step, tiny, lessons, (10, 7), None, math.inf):
@@ -236,6 +238,7 @@ def test_what_one_process_is_asked_all_hear(both):
     assert both(ask) == [15, 15]
 
 
+@pytest.mark.fault("command line: several processes, one that dies or has less to do")
 @pytest.mark.parametrize("copies", [1, 30])
 def test_each_text_is_predicted_once_and_stands_in_its_place(both, tiny, lessons, copies, one_thread):
     """One batch, which rank 0 reads alone, and several."""
@@ -319,6 +322,7 @@ sys.exit(parallel.together(lambda: cli.run(main)))
 """
 
 
+@pytest.mark.fault("command line: several processes, one that dies or has less to do")
 @pytest.mark.parametrize(("who", "rank"), [("all", "0"), ("one", "1")])
 def test_a_mistake_is_reported_once_and_ends_all(place, who, rank):
     Path("mistakes.py").write_text(MISTAKES)

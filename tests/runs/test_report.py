@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minbert.commands import train as train_classifier
-from minbert.files.examples import read_examples
+from minbert.files.examples import Examples, read_examples
 from minbert.runs import report
-from minbert.files.examples import Examples
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", "\r=1+1", "\0=1+1", '=HYPERLINK("http://x","y")']
 HARMLESS = ["1+1", "a=b", "", "'", '"=1"', " =1", "(-1)", "é", "\n=1"]
@@ -48,6 +47,7 @@ def written(texts, names, folder, **options):
     return path
 
 
+@pytest.mark.fault("tables: predictions that a spreadsheet would run, or with line breaks")
 @settings(derandomize=True, database=None, deadline=None, max_examples=150)
 @given(st.lists(TEXTS, max_size=4), st.lists(TEXTS, min_size=2, max_size=3))
 def test_every_text_and_label_comes_back_as_it_was(tmp_path_factory, texts, names):
@@ -68,6 +68,7 @@ def test_our_own_reader_takes_them_too(tmp_path):
     assert examples.labels == ["yes"] * len(texts)
 
 
+@pytest.mark.fault("tables: predictions that a spreadsheet would run, or with line breaks")
 def test_formulas_are_guarded_on_request_in_texts_and_labels(tmp_path):
     texts = [*FORMULAS, *HARMLESS]
     exact = cells_of(written(texts, FORMULAS, tmp_path).read_bytes().decode())

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from minbert import training, weights
+from minbert.commands import common as cli
 from minbert.commands import predict
 from minbert.commands import pretrain as pretrain_lm
 from minbert.commands import train as train_classifier
-from minbert import training, weights
-from minbert.commands import common as cli
-from minbert.runs import selftest
 from minbert.errors import UserError
+from minbert.runs import selftest
 from minbert.runs.selftest import compare, pick_device, self_test
 
 CPU = torch.device("cpu")
@@ -50,6 +50,7 @@ def backwards(y, x, arguments, options):
     return y
 
 
+@pytest.mark.fault("device: wrong results without an error")
 @pytest.mark.parametrize(
     ("kernel", "stage"),
     [
@@ -78,6 +79,7 @@ def test_a_wrong_kernel_is_found(kernel, stage, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.fault("device: wrong results without an error")
 def test_an_optimizer_that_moves_nothing_is_found(monkeypatch):
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: None)
     with pytest.raises(UserError, match=r"the moves of the optimizer of a tiny model differ by 100\.0%"):
@@ -96,6 +98,7 @@ def test_the_generator_of_random_numbers_is_left_as_it_is():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.fault("device: wrong results without an error")
 @pytest.mark.parametrize("program", [train_classifier, predict, pretrain_lm], ids=lambda program: program.__name__)
 def test_programs_ask_the_device_before_they_read_weights_or_text(program, tiny_folder, monkeypatch, capsys):
     monkeypatch.chdir(tiny_folder.parent)
@@ -139,6 +142,7 @@ def test_a_machine_without_a_gpu_needs_no_warning(bare, capsys):
         pick_device("cuda")
 
 
+@pytest.mark.fault("device: a GPU that is missing or unusable")
 def test_a_gpu_that_torch_cannot_use_is_named_in_one_line(driver, monkeypatch, capsys):
     assert pick_device("auto") == CPU
     err = capsys.readouterr().err

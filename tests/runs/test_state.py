@@ -21,12 +21,13 @@ def files(folder):
 
 
 def test_a_file_gets_its_name_when_it_is_written(tmp_path):
-    with whole(tmp_path / "new" / "a.txt") as new:
+    with atomic_write(tmp_path / "new" / "a.txt") as new:
         new.write_text("all")
         assert [file.name for file in new.parent.iterdir()] == ["a.txt.new"]
     assert files(tmp_path / "new") == {"a.txt": b"all"}
 
 
+@pytest.mark.fault("saving: a process killed or a disk full while a model is written")
 @pytest.mark.parametrize("before", [{}, {"a.txt": b"old"}], ids=["nothing there", "an old file there"])
 @pytest.mark.parametrize(
     ("raised", "seen"),
@@ -41,25 +42,26 @@ def test_a_file_gets_its_name_when_it_is_written(tmp_path):
 def test_what_goes_wrong_leaves_the_folder_as_it_was(tmp_path, before, raised, seen):
     for name, data in before.items():
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(seen[0], match=seen[1]), whole(tmp_path / "a.txt") as new:
+    with pytest.raises(seen[0], match=seen[1]), atomic_write(tmp_path / "a.txt") as new:
         new.write_text("half")
         raise raised
     assert files(tmp_path) == before
 
 
+@pytest.mark.fault("saving: a run killed at any moment, or any write that fails")
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     """Its bytes, then the name, then the folder that holds the name: whenever the power fails, it is old or new."""
     done, replace = [], os.replace
     monkeypatch.setattr(os, "fsync", lambda number: done.append(os.fstat(number).st_ino))
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
-    with whole(tmp_path / "a.txt") as new:
+    with atomic_write(tmp_path / "a.txt") as new:
         new.write_text("all")
     assert done == [(tmp_path / "a.txt").stat().st_ino, "replace", tmp_path.stat().st_ino]
 
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file.a\.txt: cannot be written"), whole(tmp_path / "file" / "a.txt"):
+    with pytest.raises(UserError, match=r"file.a\.txt: cannot be written"), atomic_write(tmp_path / "file" / "a.txt"):
         pass
     assert files(tmp_path) == {"file": b""}
 
@@ -72,6 +74,7 @@ def saved(tmp_path, tiny):
     return tmp_path
 
 
+@pytest.mark.fault("saving: a process killed or a disk full while a model is written")
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"])
 def test_a_disk_that_is_full_leaves_the_old_model_or_none(saved, tiny, tmp_path, monkeypatch, broken):
     """Whichever file it is that has no room: no new file beside an old one, and the message names it."""
@@ -111,11 +114,11 @@ def test_the_weights_are_written_as_safetensors_writes_them(saved, tmp_path):
 def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path):
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
-    with whole(tmp_path / "link.txt") as new:
+    with atomic_write(tmp_path / "link.txt") as new:
         new.write_text("new")
     assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "new"
 
     os.mkfifo(tmp_path / "pipe")
-    with whole(tmp_path / "pipe") as new:
+    with atomic_write(tmp_path / "pipe") as new:
         assert new == tmp_path / "pipe"
     assert (tmp_path / "pipe").is_fifo()

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ROOT
 
 
+@pytest.mark.fault("saving: a run killed at any moment, or any write that fails")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_share_of_the_crashes_loses_nothing():
     """In a process that has no threads yet: the programs are forks of it."""

@@ -392,6 +392,7 @@ def test_a_model_with_pytorch_model_bin_only(ask, server, tiny_folder):
     torch.testing.assert_close(model.classifier.weight, expected["classifier.weight"], rtol=0, atol=0)
 
 
+@pytest.mark.fault("downloads: a connection that breaks")
 @pytest.mark.parametrize("file", ["vocab.txt", "model.safetensors"])
 def test_a_file_cut_short_is_an_error_and_not_kept(ask, server, file):
     server.spoil = {file: lambda content: content[:3]}  # at every try, and less than the client writes at once
@@ -403,6 +404,7 @@ def test_a_file_cut_short_is_an_error_and_not_kept(ask, server, file):
     assert found == "found" and contents(folder)[file] == FILES[file]
 
 
+@pytest.mark.fault("downloads: a connection that breaks")
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_connection_that_is_cut_is_taken_up_again(ask, server, ranges):
     """Where the server knows no ranges, from the beginning."""
@@ -415,6 +417,7 @@ def test_a_connection_that_is_cut_is_taken_up_again(ask, server, ranges):
     assert asked == (["bytes=4-", "bytes=8-"] if ranges else ["bytes=4-", "bytes=4-"])
 
 
+@pytest.mark.fault("downloads: a process that is killed")
 def test_a_process_that_is_killed_in_a_download_leaves_nothing_that_is_taken_for_a_model(ask, server):
     server.spoil = {"model.safetensors": lambda content: server.client.kill() or content[:5]}
     assert ask(NAME) == []
@@ -426,6 +429,7 @@ def test_a_process_that_is_killed_in_a_download_leaves_nothing_that_is_taken_for
     assert fetched == ["model.safetensors"]
 
 
+@pytest.mark.fault("downloads: a redirect to another host")
 def test_a_token_is_for_the_hub_alone_and_not_for_where_it_refers_to(ask, server, servers):
     other = servers()
     server.elsewhere = {"model.safetensors": f"http://localhost:{other.server_port}"}
@@ -448,6 +452,7 @@ def test_a_cache_without_room_is_named_in_one_line_and_keeps_nothing_half(ask, s
     assert ask(NAME)[0][0] == "found"
 
 
+@pytest.mark.fault("downloads: a full disk")
 def test_a_full_disk_is_named_in_one_line(monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -458,6 +463,7 @@ def test_a_full_disk_is_named_in_one_line(monkeypatch):
         hub.download(NAME, hub.Known(REPOSITORY, COMMIT), tokenizer_only=True)
 
 
+@pytest.mark.fault("downloads: other bytes than expected")
 @pytest.mark.parametrize("file", ["vocab.txt", "model.safetensors"])
 def test_other_bytes_are_an_error_and_not_kept(ask, server, file):
     """The server announces the right file, so only the SHA-256 can tell."""
@@ -489,6 +495,7 @@ def test_what_the_hub_lacks(ask, server):
     ]
 
 
+@pytest.mark.fault("downloads: no network")
 @pytest.mark.parametrize("why", ["HF_HUB_OFFLINE", "Connection refused"])
 def test_offline_the_error_says_what_to_put_where(ask, tmp_path, why):
     with socket.socket() as closed:  # a port that is taken but does not answer
@@ -511,6 +518,7 @@ def test_offline_the_error_says_what_to_put_where(ask, tmp_path, why):
         assert [found for found, _ in ask(NAME, "other-bert", **environment)] == ["found", "found"]
 
 
+@pytest.mark.fault("command line: a model's name that is a path, a URL or misspelt")
 def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
     names = [
         *("https://huggingface.co/google-bert/bert-base-uncased", "../owner/made-up-bert", "owner/..", "./owner"),
@@ -529,6 +537,7 @@ def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
     assert server.requests == []
 
 
+@pytest.mark.fault("command line: a model's name that is a path, a URL or misspelt")
 def test_a_misspelt_name_gets_a_suggestion_without_asking_the_hub(ask, server):
     answers = ask("bert-base-uncasd", "BERT-base-cased", "minilm-l6-v2", "x" * 300)
     for (found, message), meant in zip(answers, ("bert-base-uncased", "bert-base-cased", "all-MiniLM-L6-v2", None)):

@@ -13,6 +13,8 @@ import torch
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, UserError, weights
 from minbert.atomic import atomic_write
 from minbert.embeddings import sinusoids
+from minbert.weights.fill import LISTED, fill
+from minbert.weights.read import read_tensors
 
 # A layer's modules as Hugging Face calls them and as the course kits do, without the number of the layer.
 LAYER = {
@@ -112,6 +114,7 @@ def kit_name(name):
     return f"{KIT[module]}.{leaf}"
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize("rename", [str, old_norm, kit_name], ids=["hugging face", "gamma and beta", "course kits"])
 @pytest.mark.parametrize("prefix", ["bert.", ""])
 def test_names_of_other_peoples_checkpoints(tiny_folder, original, rename, prefix):
@@ -147,6 +150,7 @@ def test_a_pretraining_checkpoint_as_bert_base_uncased_is_stored(tiny_folder, or
     )
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize(
     "name",
     [
@@ -179,7 +183,7 @@ def test_a_pretraining_checkpoint_as_bert_base_uncased_is_stored(tiny_folder, or
     ],
 )
 def test_a_name_is_taken_whole_or_not_at_all(name):
-    found, unexpected, dropped = weights.translate({name: torch.ones(1)})
+    found, unexpected, dropped = BertModel.names.translate({name: torch.ones(1)})
     assert (found, unexpected, dropped) == ({}, [name], [])
 
 
@@ -193,12 +197,14 @@ def test_a_name_is_taken_whole_or_not_at_all(name):
 )
 def test_two_names_for_one_place_are_an_error(first, second):
     with pytest.raises(UserError, match=f"the same weights twice: {re.escape(first)} and {re.escape(second)}$"):
-        weights.translate({first: torch.ones(15), second: torch.ones(15)})
+        BertModel.names.translate({first: torch.ones(15), second: torch.ones(15)})
 
 
 # Strictness
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
+@pytest.mark.fault("weights: NaN or infinity, or numbers too large for the file")
 def test_one_message_lists_all_that_does_not_fit(tiny_folder, original):
     tensors = stored(tiny_folder)
     del tensors["bert.embeddings.LayerNorm.bias"]
@@ -228,6 +234,7 @@ def test_one_message_lists_all_that_does_not_fit(tiny_folder, original):
     ]
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -245,9 +252,9 @@ def test_a_model_is_untouched_if_the_weights_do_not_fit(tiny, tiny_folder, spoil
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     spoil(tensors)
     with pytest.raises(UserError):
-        weights.fill(model, tensors)
+        fill(model, tensors)
     assert same(model.state_dict(), before)
-    weights.fill(model, stored(tiny_folder))
+    fill(model, stored(tiny_folder))
     assert not torch.equal(model.classifier.weight, before["classifier.weight"])
 
 
@@ -257,7 +264,7 @@ def test_of_many_tensors_that_do_not_fit_the_first_are_listed(tiny_folder):
         BertModel.from_pretrained(tiny_folder)
     first, *lines, last = str(error.value).split("\n")
     assert first == f"{tiny_folder} does not fit: {18 * 16} tensors"
-    assert len(lines) == weights.LISTED and last == f"  and {18 * 16 - weights.LISTED} more"
+    assert len(lines) == LISTED and last == f"  and {18 * 16 - LISTED} more"
 
 
 def test_a_strangers_name_for_a_tensor_is_one_line(tiny_folder):
@@ -268,6 +275,7 @@ def test_a_strangers_name_for_a_tensor_is_one_line(tiny_folder):
     assert sorted(str(error.value).split("\n")[1:]) == sorted(f"  unexpected  {shown}" for shown in names.values())
 
 
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypatch):
     huge = {"vocab_size": 10_000_000, "hidden_size": 65_536, "num_attention_heads": 4096}
     store(tiny_folder, stored(tiny_folder), **huge)
@@ -278,10 +286,11 @@ def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypa
         BertSentClassifier.from_pretrained(tiny_folder)
 
 
+@pytest.mark.fault("saving: a model written over the file that it was read from")
 def test_read_edit_save_at_the_same_path(tiny_folder):
     """A file that is mapped into memory must not be cut short while its numbers are still wanted."""
     path = tiny_folder / "model.safetensors"
-    tensors = weights.read(tiny_folder)
+    tensors = read_tensors(tiny_folder)
     expected = {name: tensor.clone() for name, tensor in tensors.items()}
     tensors["classifier.bias"] = expected["classifier.bias"] = torch.tensor([5.0, 6.0])
     with atomic_write(path) as new:
@@ -311,6 +320,7 @@ def test_a_pooler_may_be_new_and_a_warning_says_so(tiny_folder, original, caplog
     assert caplog.record_tuples == [("minbert", logging.WARNING, str(model.loaded))]
 
 
+@pytest.mark.fault("weights: tensors missing, left over, misshapen or under other names")
 @pytest.mark.parametrize("name", ["classifier.bias", "classifier.weight", "bert.pooler.dense.bias"])
 def test_half_a_layer_is_not_new_but_an_error(tiny_folder, name):
     store(tiny_folder, {other: tensor for other, tensor in stored(tiny_folder).items() if other != name})
@@ -329,6 +339,7 @@ def test_other_floats_are_loaded_as_float32(tiny_folder, dtype):
     assert torch.equal(model.classifier.weight, stored(tiny_folder)["classifier.weight"].float())
 
 
+@pytest.mark.fault("weights: NaN or infinity, or numbers too large for the file")
 def test_a_float64_too_large_for_float32_is_infinite(tiny_folder):
     tensors = stored(tiny_folder)
     tensors["classifier.bias"] = torch.tensor([1e300, 0.0], dtype=torch.float64)
@@ -359,6 +370,7 @@ class Canary:
         return exec, (f"open({str(self.path)!r}, 'w').close()",)
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("how", ["torch.save", "torch.save before 1.6", "pickle"])
 def test_a_pickle_in_pytorch_model_bin_runs_no_code(tiny_folder, how):
     canary, path = tiny_folder / "canary", tiny_folder / "pytorch_model.bin"
@@ -377,15 +389,16 @@ def test_a_pickle_in_pytorch_model_bin_runs_no_code(tiny_folder, how):
     assert not canary.exists()
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("version", ["2.5.1+cu121", "2.9.1"])
 def test_pickles_are_not_opened_by_a_torch_that_is_not_safe(tiny_folder, monkeypatch, version):
     tensors = stored(tiny_folder)
     torch.save(tensors, tiny_folder / "pytorch_model.bin")
     monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
-    assert len(weights.read(tiny_folder)) == 41  # of model.safetensors
+    assert len(read_tensors(tiny_folder)) == 41  # of model.safetensors
     (tiny_folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=rf"torch {re.escape(version)} opens no pickle safely: .*torch>=2\.10"):
-        weights.read(tiny_folder)
+        read_tensors(tiny_folder)
 
 
 def test_a_compressed_pytorch_model_bin_is_not_opened(tiny_folder):
@@ -399,7 +412,7 @@ def test_a_compressed_pytorch_model_bin_is_not_opened(tiny_folder):
     assert torch.load(path, weights_only=True)["a"].shape == (1000,)  # torch does
     (tiny_folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"pytorch_model\.bin: is compressed, which torch\.save never does"):
-        weights.read(tiny_folder)
+        read_tensors(tiny_folder)
 
 
 @pytest.mark.parametrize(
@@ -419,6 +432,7 @@ def test_tensors_without_numbers_of_their_own(tiny_folder, claim):
         BertSentClassifier.from_pretrained(tiny_folder)
 
 
+@pytest.mark.fault("weights: a pickle that runs code")
 @pytest.mark.parametrize("levels, deep", [(30, True), (70_000, False)], ids=["pairs of pairs", "one in another"])
 def test_tuples_that_take_for_ever_are_not_opened(tiny_folder, levels, deep):
     """As the key of a dict they are hashed: 2**30 times, or 70,000 calls deep."""
@@ -427,7 +441,7 @@ def test_tuples_that_take_for_ever_are_not_opened(tiny_folder, levels, deep):
     (tiny_folder / "pytorch_model.bin").write_bytes(b"\x80\x02}X\1\0\0\0a\x85q\0" + nested + b"Ns.")
     (tiny_folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"pytorch_model\.bin: nests tuples as torch\.save never does"):
-        weights.read(tiny_folder)
+        read_tensors(tiny_folder)
 
 
 def test_pytorch_model_bin_is_read(tiny_folder):
@@ -439,7 +453,7 @@ def test_pytorch_model_bin_is_read(tiny_folder):
 
 def test_safetensors_come_first(tiny_folder):
     (tiny_folder / "pytorch_model.bin").write_bytes(b"not to be opened")
-    assert len(weights.read(tiny_folder)) == 41
+    assert len(read_tensors(tiny_folder)) == 41
 
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {1: torch.ones(1)}, {"model": torch.ones(1), "a": []}])
@@ -450,6 +464,7 @@ def test_something_other_than_named_tensors(tiny_folder, content):
         BertModel.from_pretrained(tiny_folder)
 
 
+@pytest.mark.fault("weights: a safetensors file with a false header, or cut short")
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("kept", [0, 5, 1000, -1])
 def test_a_file_cut_short(tiny_folder, file, kept):
@@ -466,7 +481,7 @@ def test_a_file_cut_short(tiny_folder, file, kept):
 
 def test_no_weights(tiny_folder):
     (tiny_folder / "model.safetensors").unlink()
-    for attempt in (weights.read, BertModel.from_pretrained):
+    for attempt in (read_tensors, BertModel.from_pretrained):
         with pytest.raises(UserError, match=rf"{re.escape(str(tiny_folder))} holds no model\.safetensors"):
             attempt(tiny_folder)
 
@@ -729,6 +744,7 @@ def test_float16_halves_the_file(tiny, tmp_path):
     assert 0.5 < sizes[1] / sizes[0] < 0.51
 
 
+@pytest.mark.fault("weights: NaN or infinity, or numbers too large for the file")
 def test_what_float16_cannot_hold_is_not_written(original, tmp_path):
     with torch.no_grad():
         original.classifier.bias[0] = 70_000
@@ -771,6 +787,7 @@ def test_what_is_written_where(tmp_path, original):
     assert len({float(tensor.unique()) for tensor in written.values()}) == 39
 
 
+@pytest.mark.fault("saving: a model written over the file that it was read from")
 def test_saving_over_the_folder_that_was_loaded(tiny_folder):
     model = BertSentClassifier.from_pretrained(tiny_folder)
     for parameter in model.parameters():

@@ -1,0 +1,68 @@
+"""The command `minbert`, also `python -m minbert`. Only the chosen command is imported."""
+
+import importlib
+import os
+import sys
+
+import minbert
+from minbert.commands import common
+from minbert.errors import UserError
+
+COMMANDS = {  # name: its module, and one line of help
+    "train": ("minbert.commands.train", "train a classifier on labelled texts, and score it"),
+    "predict": ("minbert.commands.predict", "label texts with a trained classifier: files of any size"),
+    "probe": ("minbert.commands.probe", "ask a language model for missing words, next words, likelier sentences"),
+    "pretrain": ("minbert.commands.pretrain", "make a BERT from text, or go on with one"),
+    "convert": ("minbert.commands.convert", "turn a course kit's one-file checkpoint into a model's folder"),
+    "doctor": ("minbert.commands.doctor", "show what this machine has and which way of computing is chosen"),
+}
+IN_SEVERAL_PROCESSES = ("train",)  # those that torchrun may start more than once for one job
+
+
+def main(words=None):
+    """Run `minbert WORDS`, by default the words of the command line. Returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+
+    def program():
+        return common.run(call, words)
+
+    if words and words[0] in IN_SEVERAL_PROCESSES and os.environ.get("WORLD_SIZE", "1") != "1":
+        from minbert.runs.parallel import together
+
+        return together(program)
+    return program()
+
+
+def call(words):
+    """Show the commands, or run one of them. Raises UserError if there is none of that name."""
+    name, *arguments = words or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(overview())
+    elif name == "--version":
+        print(f"minbert {minbert.__version__}")
+    elif name in COMMANDS:
+        module, _ = COMMANDS[name]
+        importlib.import_module(module).main(arguments)
+    elif name.startswith("-"):
+        raise UserError(f"{name} comes after a command: minbert COMMAND {name} ...; minbert --help lists the commands")
+    else:
+        raise UserError(f"there is no command {name}{common.nearest(name, COMMANDS)} (minbert --help lists them)")
+
+
+def overview():
+    """The commands, one line each."""
+    lines = [f"  {name:9} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"minbert {minbert.__version__}: a BERT to read, to train and to ask",
+            "",
+            *lines,
+            "",
+            "minbert COMMAND --help shows a command's manual.",
+            "minbert train, with nothing else, trains a small BERT on reviews that come with it.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

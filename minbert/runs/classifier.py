@@ -1,0 +1,219 @@
+"""The training of a classifier, in three modes. The step is in minbert/training.py, the loop in loop.py."""
+
+import copy
+import itertools
+import time
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from minbert import training
+from minbert.batch import epoch_order, make_batch
+from minbert.errors import UserError
+from minbert.fast.optimizer import clip as fast_clip
+from minbert.fast.optimizer import fused_adamw
+from minbert.fast.rows import UsedRows
+from minbert.metrics import score
+from minbert.optimizer import SCHEDULES, AdamW, clip, parameter_groups
+from minbert.runs import parallel
+from minbert.runs.loop import Loop, Task
+from minbert.training import Data, Settings, autocast, batch_loss, class_weights, no_bar
+
+
+def fit(model, train, dev, settings, device="cpu", plain=False, bar=no_bar, **callbacks) -> list:
+    """Train for settings.epochs; leave in the model the weights of the epoch best on dev, or without dev the last.
+
+    train, dev  Data; dev may be None
+    plain       the written-out way: AdamW and clipping of minbert/optimizer.py, the whole embedding
+    bar         as in training.predict, for texts that are only read
+    callbacks   watch, report, autosave of Loop.train
+    returns     the list of the epochs' figures, dicts: epoch, loss, train_seconds, best (the best so far), and with dev
+                its accuracy, macro_f1 and evaluate_seconds
+    """
+    return begin(model, train, dev, settings, device, plain, bar).train(bar=bar, **callbacks)
+
+
+def begin(model, train: Data, dev: Data | None, settings: Settings, device="cpu", plain=False, bar=no_bar) -> Loop:
+    """The loop that `fit` runs, before its first step."""
+    for data in (train, dev):
+        if data is not None and (data.labels is None or not len(data)):
+            raise UserError("to train on and to choose by, texts with labels are needed")
+    flexible = Flexible if plain else FlexibleOnUsedRows
+    mode = Frozen if model.config.option == "pretrain" else flexible
+    return Loop(mode(model.to(device), train, dev, settings, device, plain, bar), device)
+
+
+class Classifier(Task):
+    """What the modes of training have in common: epochs, batches, and the choice of the best epoch on dev."""
+
+    def __init__(self, model, train, dev, settings, device, plain, bar):
+        began = time.perf_counter()
+        self.model, self.train, self.dev, self.settings, self.device = model, train, dev, settings, device
+        self.best = {}  # the weights of the epoch best on dev
+        self.epoch, self.order = 0, None  # the epoch, from 1, whose order of examples is at hand
+        self.class_weights = None
+        if settings.balanced:
+            self.class_weights = class_weights(train.labels, model.config.num_labels).to(device)
+        self.module = self.prepare(bar)
+        with self.steps():
+            self.wrapped = parallel.wrap(self.module, settings.seed)
+            groups = parameter_groups(self.module, settings.weight_decay)
+            self.optimizer = AdamW(groups, settings.lr) if plain else fused_adamw(groups, settings.lr)
+        self.clip = clip if plain else fast_clip
+        # "loss" is summed over the examples of the epoch, "decay" is what its steps leave of a weight without gradient
+        self.start = {"loss": 0.0, "decay": 1.0, "seconds": time.perf_counter() - began}
+
+    def rate(self, progress):
+        _, total, warmup = self.settings.steps(len(self.train))
+        return self.settings.lr * SCHEDULES[self.settings.schedule](progress["steps"], warmup, total)
+
+    def rows(self, progress):
+        epoch, batch = divmod(progress["steps"], self.settings.steps(len(self.train))[0])
+        if epoch + 1 != self.epoch:
+            self.epoch, self.order = epoch + 1, epoch_order(len(self.train), self.settings.seed, epoch + 1)
+        size = self.settings.batch_size
+        return self.order[batch * size :][:size].tolist()
+
+    def loss(self, progress):
+        batch, factor = parallel.share(self.batch(self.rows(progress)), self.class_weights)
+        loss = batch_loss(self.wrapped, batch.to(self.device), self.class_weights, self.settings.precision)
+        return parallel.mean(factor * loss), {}
+
+    def count(self, progress, figures, rate):
+        progress["loss"] += figures["loss"] * len(self.rows(progress))
+        progress["decay"] *= 1 - rate * self.settings.weight_decay
+
+    def due(self, progress):
+        return progress["steps"] == (len(progress["history"]) + 1) * self.settings.steps(len(self.train))[0]
+
+    def finished(self, progress):
+        return len(progress["history"]) == self.settings.epochs
+
+    def possible(self, progress):
+        """Whether there can be such a progress between two steps of this run."""
+        steps, _, _ = self.settings.steps(len(self.train))
+        epochs = len(progress["history"])
+        return epochs <= self.settings.epochs and 0 <= progress["steps"] - epochs * steps <= steps
+
+    def measure(self, progress, bar):
+        """The figures of an epoch. Its weights are kept if they are the best so far."""
+        begin = time.perf_counter()
+        self.end_epoch(progress["decay"])
+        progress["decay"] = 1.0
+        history = progress["history"]
+        figures = {"epoch": len(history) + 1, "loss": progress["loss"] / len(self.train)}
+        figures |= {"train_seconds": progress["seconds"], "best": True}
+        if self.dev is not None:
+            predicted = self.predict(bar).argmax(-1).tolist()
+            scores = score(self.dev.labels, predicted, [str(id) for id in range(self.model.config.num_labels)])
+            figures |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
+            figures["evaluate_seconds"] = time.perf_counter() - begin
+            figures["best"] = all(scores.accuracy > epoch["accuracy"] for epoch in history)
+            if figures["best"]:
+                self.best = copy.deepcopy(self.current())
+        progress |= {"loss": 0.0, "seconds": 0.0}
+        return figures
+
+    def weights(self):
+        return {"weight": self.current(), "best": self.best}
+
+    def load(self, weights):
+        super().load(weights)
+        self.best = weights["best"]
+
+    def finish(self):
+        if self.best:
+            self.module.load_state_dict(self.best)
+        self.model.eval()
+
+    def current(self):
+        """The weights as they are, {name: tensor}."""
+        return self.module.state_dict()
+
+    def end_epoch(self, decay):
+        """What is left to do when the steps of an epoch are done."""
+
+
+class Flexible(Classifier):
+    """Everything learns: each batch goes through the whole model."""
+
+    def prepare(self, bar):
+        return self.model
+
+    def batch(self, rows):
+        return make_batch(self.train.encoding, self.train.labels, rows)
+
+    def predict(self, bar):
+        """Logits [N, C] of the dev examples."""
+        return predict(self.model, self.dev, self.device, self.settings.precision, bar)
+
+
+class FlexibleOnUsedRows(Flexible):
+    """The same, faster: rows of the embedding that no text reads do not take part in the steps."""
+
+    def prepare(self, bar):
+        self.used = UsedRows(self.model.bert.embeddings.token, itertools.chain(*self.train.encoding["input_ids"]))
+        return self.model
+
+    def steps(self):
+        return self.used.alone()
+
+    def batch(self, rows):
+        batch = super().batch(rows)
+        return batch._replace(input_ids=self.used.numbers[batch.input_ids])
+
+    def end_epoch(self, decay):
+        self.used.decay(decay)
+
+    def current(self):
+        self.used.put_back()
+        return self.module.state_dict() | {"bert.embeddings.token.weight": self.used.full_weight.detach()}
+
+
+class Frozen(Classifier):
+    """The encoder does not learn: it reads each text once, and the layers after it learn from what it read."""
+
+    def prepare(self, bar):
+        options = self.device, self.settings.precision, bar
+        data = self.train, self.dev
+        self.vectors = [None if each is None else features(self.model, each, *options) for each in data]  # [N, D]
+        self.labels = torch.tensor(self.train.labels)
+        return nn.Sequential(self.model.dropout, self.model.classifier)
+
+    def batch(self, rows):
+        return FeatureBatch(self.vectors[0][rows], self.labels[rows])
+
+    @torch.no_grad()
+    def predict(self, bar):
+        self.module.eval()
+        with autocast(self.device, self.settings.precision):
+            return self.module(self.vectors[1].to(self.device)).float().cpu()
+
+
+class FeatureBatch(NamedTuple):
+    """Examples that a frozen encoder has read before."""
+
+    features: torch.Tensor  # float32 [B, D]
+    labels: torch.Tensor  # int64 [B]
+
+    def to(self, device):
+        return FeatureBatch(*(tensor.to(device) for tensor in self))
+
+
+def predict(model, data, device="cpu", precision="fp32", bar=no_bar) -> torch.Tensor:
+    """training.predict, shared out among the processes."""
+    return read(model, model, data, device, precision, bar)
+
+
+def features(model, data, device="cpu", precision="fp32", bar=no_bar) -> torch.Tensor:
+    """training.features, shared out among the processes."""
+    return read(model, model.features, data, device, precision, bar)
+
+
+def read(model, function, data, device, precision, bar):
+    def share(stream, total):
+        return parallel.deal(bar(stream, total))
+
+    order, found = training.read(model, function, data, device, precision, share)
+    return training.in_order(parallel.gather(order), parallel.gather(found))

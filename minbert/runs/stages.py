@@ -1,0 +1,231 @@
+"""The stages of a classifier's run, in order. `job` is the Job of minbert/commands/train.py."""
+
+import os
+import time
+import warnings
+from contextlib import contextmanager
+
+import torch
+
+from minbert import fast, training
+from minbert.config import Config
+from minbert.errors import UserError
+from minbert.fast.int8 import quantize
+from minbert.files.checks import data_warnings, refuse_bad_rows
+from minbert.files.examples import read_examples
+from minbert.files.labels import LabelSet
+from minbert.heads import BertSentClassifier
+from minbert.jsonfile import quoted
+from minbert.metrics import score
+from minbert.runs import classifier, parallel, plots, report, state
+from minbert.tokenizer import BertTokenizer
+from minbert.training import NotFinite
+from minbert.weights import hub, save_course_checkpoint
+
+
+def read_data(job):
+    """The job's files -> {part: Examples}, {part: the class of each row}, LabelSet. Shows a summary."""
+    report.say("data")
+    examples, classes, labels = {}, {}, None
+    if job.labels:
+        labels = LabelSet.declare(job.labels)
+    elif not job.settings:
+        labels = stored_labels(job.directory)
+    for part, path in job.files.items():
+        needs_labels = part == "train" or (part == "dev" and job.settings is not None)
+        found = read_examples(path, job.format, job.text_column, job.label_column, needs_labels)
+        labels = labels or LabelSet.collect(found)
+        if found.labelled:
+            classes[part] = labels.ids(found)
+        listing = refuse_bad_rows(found, job.skip_bad_rows)
+        if listing:
+            report.warn(listing)
+        if job.limit:  # after the whole file was checked, so that the counts of rows are the file's
+            found.select(range(min(job.limit, len(found.texts))))
+            classes |= {part: classes[part][: job.limit]} if part in classes else {}
+        examples[part] = found
+        report.say("  " + report.describe_data(part, found, classes.get(part), labels))
+    names = (name if name == str(id) else f"{id} = {name}" for id, name in enumerate(labels.names))
+    report.say("  labels: " + ", ".join(names))
+    return examples, classes, labels
+
+
+def stored_labels(directory):
+    """The classes of a trained folder: as its training files wrote them if it says so, or else their names alone."""
+    config = Config.from_json(directory / "config.json")
+    written = LabelSet.load(directory / "labels.txt")
+    if written and written.names == config.labels:
+        return written
+    names = config.labels or tuple(str(id) for id in range(config.num_labels))
+    return LabelSet(names, names)
+
+
+def load(job, labels):
+    """The job's model as a classifier of these labels, and its tokenizer. Shows a summary."""
+    changes = {"labels": labels.names, "option": job.option, "pooling": job.pooling}
+    if job.settings:
+        changes["classifier_dropout"] = job.hidden_dropout_prob
+    changes = {name: value for name, value in changes.items() if value is not None}
+    tokenizer = BertTokenizer.from_pretrained(job.directory)
+    model = BertSentClassifier.from_pretrained(job.directory, **changes)
+    model.loaded.source = job.model
+    report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
+    if job.precision == "int8":
+        quantize(model)
+    return (model if job.plain else fast.swap_in(model)), tokenizer
+
+
+def facts(job, examples):
+    """What the result of a run depends on, besides the code: {kind: {name: value}}."""
+    arguments = {name: value for name, value in job.arguments.items() if name not in job.output_flags}
+    for name in (*job.files, "model"):  # so that the run can be resumed from anywhere
+        if os.path.exists(arguments[name]):
+            arguments[name] = os.path.abspath(arguments[name])
+    arguments["labels"] = arguments["labels"] and list(arguments["labels"])
+    model = {}
+    for path in sorted(job.directory.iterdir()):
+        if path.name in (*hub.WEIGHTS, "config.json", "vocab.txt"):
+            with open(path, "rb") as file:
+                model[path.name] = hub.digest(file)
+    machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}
+    return {
+        "arguments": arguments,
+        "data": {part: found.sha256 for part, found in examples.items()},
+        "model": model,
+        "versions": report.versions(),
+        "machine": machine,
+    }
+
+
+def compare_facts(job, now):
+    """Warn of facts that differ from when a resumed run began. Raises UserError if it cannot be the same run."""
+    path = job.folder / state.STATE
+    with state.state_errors(path):
+        began = state.load_facts(path)
+        for kind, place in (
+            ("data", "the file of --{}"),
+            ("model", "the model's {}"),
+            ("versions", ""),
+            ("machine", ""),
+        ):
+            changed = [name for name in now[kind] if now[kind][name] != began[kind].get(name)]
+            if place and changed:
+                names = " and ".join(place.format(name) for name in changed)
+                raise UserError(f"--resume: {names} changed since the run began: put it back, or begin again")
+            for name in changed:
+                values = f"{quoted(began[kind].get(name))} when the run began, {quoted(now[kind][name])} now"
+                report.warn(f"{name}: {values}; the result will be as good, but not the same to the last bit")
+
+
+def encode(job, tokenizer, model, examples, classes):
+    """{part: training.Data}; warns, once for each file, of texts that were cut."""
+    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    data = {}
+    for part, found in examples.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            encoding = tokenizer(found.texts, truncation=True, max_length=longest)
+        data[part] = training.Data(encoding, classes.get(part))
+        for warning in caught:
+            report.warn(f"{part}: {warning.message}")
+    return data
+
+
+def warn_before_training(job, examples, classes, labels, model, tokenizer):
+    """Warnings worth seeing before a long run."""
+    for sentence in data_warnings(examples, classes, labels.names):
+        report.warn(sentence)
+    if not job.settings:
+        if "classifier" in model.loaded.new:
+            report.warn(f"{job.model} has no classifier for these labels: a random one gives the scores below")
+        return
+    if "pooler" in model.loaded.new and job.option == "pretrain" and model.config.pooling == "pooler":
+        report.warn(f"{job.model} has no pooler: a random one is frozen between encoder and head. Use --pooling mean")
+    texts = examples["train"].texts
+    if not tokenizer.lower_case and not any(text != text.lower() for text in texts):
+        report.warn(f"{job.model} is cased, but the training texts have no capital letter: use an uncased model")
+    _, total, warmup = job.settings.steps(len(texts))
+    if warmup >= total:
+        report.warn(f"a warm-up of {warmup} steps in a run of {total}: the learning rate never reaches its highest")
+
+
+def train(job, model, examples, data, known, stop):
+    """Train the model and show how it goes. Returns the figures of each epoch.
+
+    known  the facts of this run
+    stop   a state.Stop
+    """
+    settings, path = job.settings, job.folder / state.STATE
+    steps, _, warmup = settings.steps(len(data["train"]))
+    default = "" if job.lr else f", the default for {model.config.option}"
+    report.say(
+        f"training: {settings.epochs} epochs of {steps} batches of up to {settings.batch_size}; AdamW, learning rate "
+        f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
+    )
+    texts = data["train"], data.get("dev")
+    loop = classifier.begin(model, *texts, settings, job.device, job.plain, stoppable_bar(stop))
+    stop.advice = f"; go on with: {job.how_to_resume}"
+    autosave = state.Autosave(path, loop.state, known, job.save_minutes, stop)
+    with report.Progress(settings.epochs, steps) as progress:
+        if job.resume:
+            restore(loop, path, steps, progress)
+        try:
+            return loop.train(progress.watch, progress.line, stoppable_bar(autosave), autosave)
+        except NotFinite as error:
+            lines = ", ".join(str(examples["train"].lines[row]) for row in error.rows)
+            saved = f"; the last good state is kept: --resume {report.short(job.folder)}" if path.exists() else ""
+            raise UserError(f"{error}. It came from lines {lines} of {job.files['train']}{saved}") from None
+
+
+def restore(loop, path, steps, progress):
+    """Continue a loop from its state, and show again what it has shown."""
+    tensors, saved = state.load_state(path)
+    with state.state_errors(path):
+        loop.restore(tensors, saved["progress"])
+        epochs = loop.progress["history"]
+        report.say(f"going on after epoch {len(epochs)} and {loop.progress['steps'] - len(epochs) * steps} batches")
+        for figures in epochs:
+            progress.line(figures)
+
+
+def stoppable_bar(stop):
+    """report.text_bar, with a stop between two batches."""
+    return lambda stream, total: report.text_bar(stop.watch(stream), total)
+
+
+def save(job, model, tokenizer, labels, history):
+    """Write what was learnt, so that --model FOLDER finds it."""
+    model.save_pretrained(job.folder)
+    tokenizer.save_pretrained(job.folder)
+    labels.save(job.folder / "labels.txt")
+    if job.filepath:
+        save_course_checkpoint(model, job.filepath)
+    if job.plot:
+        plots.learning_curve(history, job.folder / "learning_curve.svg")
+
+
+def evaluate(job, part, model, examples, data, labels, stop):
+    """Predict one file, write the predictions, and show and return its scores (None without gold labels)."""
+    logits = classifier.predict(model, data, job.device, job.precision, stoppable_bar(stop))
+    probabilities = logits.softmax(-1)
+    if not parallel.writer():
+        return None
+    path = job.folder / f"{part}_predictions.csv"
+    report.write_predictions(path, examples, data.labels, probabilities, labels.names, job.excel_safe)
+    report.write_course_predictions(job.course_files[part], examples, probabilities)
+    if data.labels is None:
+        return None
+    scores = score(data.labels, probabilities.argmax(-1).tolist(), labels.names)
+    report.say(f"\n{part}: accuracy {scores.accuracy:.4f}, macro F1 {scores.macro_f1:.4f}")
+    report.say(scores.report, "", scores.confusion)
+    if job.plot:
+        plots.confusion_matrix(scores.matrix, labels.names, part, job.folder / f"{part}_confusion.svg")
+    return scores
+
+
+@contextmanager
+def timed(seconds, phase):
+    """A context that adds its seconds to those of a phase."""
+    begin = time.perf_counter()
+    yield
+    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - begin
