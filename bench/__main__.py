@@ -6,10 +6,11 @@
     python -m bench gpu                    training and prediction of a bert-base shape on a GPU
     python -m bench table                  the table alone
 
-Weights are those of all-MiniLM-L6-v2, data SST and CFIMDB as the CMU course kit lays them out, in --data; where there
-are none, the reviews in data/ stand in for both. A token is a real one: padding counts against who computes it. "Of the
-peak" is what the real tokens cost, divided by what the machine's faster library for multiplying matrices reaches in the
-same run. Writes bench/results/NAME.json, and the table into README.md between its two marks.
+The weights are those of all-MiniLM-L6-v2. The data are SST and CFIMDB as the CMU course kit lays them out, in --data;
+the reviews in data/ stand in for both where there are none. Only real tokens count, so padding makes a system slower.
+"Of the peak" is the cost of the real tokens, divided by the speed that the machine's faster matrix library reaches in
+the same run. A ratio compares a system with the strongest peer that does the same work in the same precision.
+Writes bench/results/NAME.json, and the table into docs/speed.md between its two marks.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from minbert.files.labels import LabelSet
 from minbert.weights import hub
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "speed.md"
 MODEL = "all-MiniLM-L6-v2"
 MARKS = "<!-- made by python -m bench: -->", "<!-- until here -->"
 
@@ -56,14 +58,11 @@ def prepare(folder, classes):
     return folder
 
 
-def rows(found, ours, unit="tokens"):
-    """[{work, system, per second, MB, ratio to the first system's}, ...]; the systems whose names begin with ours."""
+def rows(found, unit="tokens"):
+    """[{"system", "tokens_per_second", "peak_mb"}, ...] of what `race` returned."""
     speeds = {name: system.runs[-1][unit] / system.median() for name, system in found.items() if name != "peak"}
-    peers = {name: speed for name, speed in speeds.items() if not name.startswith(ours)}
-    first = next(iter(peers.values()))
     return [
-        {"system": name, f"{unit}_per_second": speed, "ratio": speed / first, "peak_mb": found[name].peak_mb}
-        for name, speed in speeds.items()
+        {"system": name, f"{unit}_per_second": speed, "peak_mb": found[name].peak_mb} for name, speed in speeds.items()
     ]
 
 
@@ -82,7 +81,7 @@ def tokenize(folder, data, runs):
     run = found["tokenizers, 1 thread"].runs[0]
     save(
         "tokenize",
-        [row | {"work": "tokenize"} for row in rows(found, "minbert", "bytes")],
+        [row | {"work": "tokenize"} for row in rows(found, "bytes")],
         equal=run["equal"],
         texts=run["rows"],
     )
@@ -93,7 +92,7 @@ def raced(work, folder, path, runs, contest, is_training=False):
     found = race({"peak": System("peak")} | contest, runs)
     peaks = {precision: found["peak"].median(precision) for precision in ("fp32", "bf16")}
     cost = {first: systems.flops(folder, path, training=is_training, first_only=first) / 1e9 for first in (False, True)}
-    lines = rows(found, "minbert")
+    lines = rows(found)
     for line in lines:
         line |= {"work": work}
         if "int8" not in line["system"]:
@@ -166,7 +165,7 @@ def frozen(folder, data, runs):
         "minbert": System("train_frozen", **options),
     }
     found = race(contest, min(runs, 3))
-    save("frozen", [row | {"work": "train frozen, 10 epochs"} for row in rows(found, "minbert")])
+    save("frozen", [row | {"work": "train frozen, 10 epochs"} for row in rows(found)])
 
 
 PIPELINE = """import sys
@@ -195,8 +194,6 @@ def first(folder, data, runs):
     for name, seen in found.items():
         seconds, peak_mb = map(statistics.median, zip(*seen[1:]))
         lines.append({"work": "100 sentences, whole process", "system": name, "seconds": seconds, "peak_mb": peak_mb})
-    for line in lines:
-        line["ratio"] = lines[0]["seconds"] / line["seconds"]
     save("first", lines)
 
 
@@ -222,9 +219,30 @@ def whole_process(command):
 BENCHES = {"tokenize": tokenize, "predict": predict, "train": train, "frozen": frozen, "first": first}
 
 
-def show():
-    """The table of all results there are, printed and written into README.md."""
-    lines, notes = [], []
+def speed(row):
+    """How much of its work a system does in a second; of a whole process, how often it runs in a second."""
+    return row.get("bytes_per_second") or row.get("tokens_per_second") or 1 / row["seconds"]
+
+
+def strongest(row, others):
+    """The fastest peer at a row's work, and how many times its speed the row has.
+
+    A row in 8 bits is compared with peers in 8 bits, any other row with peers in float32.
+    """
+    peers = [
+        other
+        for other in others
+        if other["work"] == row["work"]
+        and not other["system"].startswith("minbert")
+        and ("int8" in other["system"]) == ("int8" in row["system"])
+    ]
+    best = max(peers, key=speed)
+    return best["system"], speed(row) / speed(best)
+
+
+def page():
+    """The table of all results there are, in Markdown, below a line that names the machines."""
+    lines, machines = [], []
     for name in BENCHES:
         path = RESULTS / f"{name}.json"
         if not path.exists():
@@ -232,30 +250,39 @@ def show():
         record = json.loads(path.read_text(encoding="utf-8"))
         last = None
         for row in record["rows"]:
-            lines.append(cells(row, row["work"] != last))
+            lines.append(cells(row, strongest(row, record["rows"]), row["work"] != last))
             last = row["work"]
-        what = record["machine"]
-        notes.append(f"{what['processor']}, {what['threads']} threads, torch {what['versions']['torch']}")
-    text = table(["work", "system", "per second", "ratio", "of the peak", "MB at most"], lines)
-    text += "\n\n" + "; ".join(dict.fromkeys(notes)) + "."
+        machine, versions = record["machine"], record["machine"]["versions"]
+        machines.append(
+            f"{machine['processor']}, {machine['threads']} threads, torch {versions['torch']}, "
+            f"minbert {versions['minbert']}"
+        )
+    header = ["work", "system", "per second", "ratio", "to the strongest peer", "of the peak", "MB at most"]
+    return f"Measured on: {'; '.join(dict.fromkeys(machines))}.\n\n{table(header, lines)}"
+
+
+def show():
+    """Print the table, and write it into docs/speed.md."""
+    text = page()
     print(text)
-    readme = ROOT / "README.md"
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
     if begin:
         after = rest.partition(MARKS[1])[2]
-        readme.write_text(f"{before}{begin}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
+        PAGE.write_text(f"{before}{begin}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
-def cells(row, new):
-    """A result as a row of the table."""
+def cells(row, peer, new):
+    """A result as a row of the table. peer is what `strongest` returned; new, whether the work is named."""
     if "bytes_per_second" in row:
-        speed = f"{row['bytes_per_second'] / 1e6:.1f} MB"
+        done = f"{row['bytes_per_second'] / 1e6:.1f} MB"
     elif "tokens_per_second" in row:
-        speed = f"{rounded(row['tokens_per_second'])} tokens"
+        done = f"{rounded(row['tokens_per_second'])} tokens"
     else:
-        speed = f"{row['seconds']:.1f} s in all"
+        done = f"{row['seconds']:.1f} s in all"
+    name, ratio = peer
     share = f"{100 * row['of_peak']:.0f} %" if "of_peak" in row else ""
-    return row["work"] if new else "", row["system"], speed, f"{row['ratio']:.1f}", share, rounded(row["peak_mb"])
+    versus = name if row["system"].startswith("minbert") else ""
+    return (row["work"] if new else "", row["system"], done, f"{ratio:.2f}", versus, share, rounded(row["peak_mb"]))
 
 
 def main():

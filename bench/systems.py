@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from minbert import BertSentClassifier, BertTokenizer, fast, training
 from minbert.batch import batches, epoch_order
 from minbert.fast.int8 import quantize
+from minbert.fast.memory import retain_freed_memory
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.heads import BertModel
@@ -69,7 +70,7 @@ def peak(**options):
             x = torch.randn(size, size).to(dtype)
             ways = [lambda x=x: x @ x]
             if dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-                ways.append(lambda x=x: fast.multiply(x, x))
+                ways.append(lambda x=x: fast.linear.multiply(x, x))
             seconds = [timed(way)["seconds"] for way in ways for _ in range(5)]
             found[name] = 2 * size**3 / min(seconds) / 1e9
         return {"seconds": 0.0, **found}
@@ -376,7 +377,7 @@ def serve(name, options):
 
     warnings.simplefilter("ignore")
     if not name.startswith(("hf_", "st_", "onnx_")):
-        fast.keep_memory()  # as our scripts do
+        retain_freed_memory()  # as our commands do
     run = globals()[name](**options)
     answer({})
     for line in sys.stdin:

@@ -1,93 +1,186 @@
-"""The README's commands and its Python example run as they are printed."""
+"""The commands and the Python examples of README.md and docs/ run as they are printed."""
 
+import io
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
 
+from minbert import BertSentClassifier
+from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "CONTRIBUTING.md"]
+# Commands that set up an environment: tests/test_install.py does that. The others are run, make in part.
+SET_UP = ("python3 -m venv ", "source ", "pip install ")
+PROGRAMS = {
+    "train": "train_classifier.py",
+    "predict": "predict.py",
+    "probe": "probe_lm.py",
+    "pretrain": "pretrain_lm.py",
+}
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(page, language):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
-COMMANDS = [
-    line.split("  #")[0].strip() for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines() if line
-]
+def commands(page):
+    lines = [line for block in blocks(page, "bash") for line in block.replace("\\\n", " ").splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line]
+
+
+COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
+MADE = sorted({command for _, command in COMMANDS if command.startswith("make ")})
+PART = "python -m pytest -m "
+RUN = [(page, command) for page, command in COMMANDS if not command.startswith(("make ", PART, *SET_UP))]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """An empty folder with the shipped data and a reader's own files."""
-    place = tmp_path_factory.mktemp("reader")
+def places():
+    """{page: the folder where its commands run}"""
+    return {}
+
+
+@pytest.fixture
+def place(page, places, tmp_path_factory):
+    """The page's folder: the shipped data, a reader's own files, a course kit's checkpoint, and what commands wrote."""
+    if page not in places:
+        places[page] = prepared(tmp_path_factory.mktemp("reader"))
+    return places[page]
+
+
+def prepared(place):
     shutil.copytree(ROOT / "data", place / "data")
     stances = [("fine", "favor"), ("poor", "against"), ("plain", "none")] * 4
     for part in ("train", "dev", "test"):
         rows = [f'{number},"a {word} {part} text, {number}",{stance}' for number, (word, stance) in enumerate(stances)]
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
     shutil.copy(ROOT / "data" / "reviews-train.txt", place / "my-texts.txt")
+    torch.manual_seed(0)
+    kit = BertSentClassifier.from_pretrained("tiny", num_labels=2, pooling="pooler")
+    save_course_checkpoint(kit, place / "flexible-10-1e-05.pt")
     return place
 
 
-def test_there_are_commands_to_test():
-    assert sum(command.startswith("make") for command in COMMANDS) == 2
-    assert sum(command.startswith("python") for command in COMMANDS) >= 6
+def test_each_page_has_commands_to_test():
+    assert [command for command in MADE if command in ("make train", "make test")] == ["make test", "make train"]
+    assert len(RUN) >= 30
+    assert {words.split()[1] for _, words in RUN if words.startswith("minbert ")} >= {*PROGRAMS, "convert", "doctor"}
 
 
-@pytest.mark.parametrize("target", ["train", "test"])
-def test_make_does_what_the_readme_says(target):
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_stands_where_the_tests_find_it(page):
+    """In a block of bash, not indented and not in a block without a language."""
+    text = re.sub(r"^```bash\n.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^\s*(?:minbert [a-z]+ --|python [a-z_-]+|make [a-z]+|torchrun ).*$", text, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("command", MADE)
+def test_make_knows_the_target(command):
     """make is not run from inside its own test; what it would run is looked at."""
     if shutil.which("make") is None:
         pytest.skip("needs make")
-    assert f"make {target}" in COMMANDS
-    command = ["make", "-n", "--no-print-directory", target]
-    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = {"train": "python train_classifier.py", "test": "python -m pytest"}[target]
-    assert planned.splitlines()[-1].strip().startswith(f".venv/bin/{wanted}")
+    words = [*shlex.split(command), "-n", "--no-print-directory"]
+    planned = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = {"make train": ".venv/bin/python train_classifier.py", "make test": ".venv/bin/python -m pytest"}
+    if command in wanted:
+        assert planned.splitlines()[-1].strip().startswith(wanted[command])
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python")])
-def test_command(command, place, request):
-    """Each python command of the README, in its order, on the first rows only, so that it takes seconds."""
-    words = shlex.split(command)
-    if "$SST" in command or "$CFIMDB" in command:
-        if not SHARED.exists():
-            pytest.skip("needs SST and CFIMDB, which are not part of the repository")
-        folders = {"$SST": SHARED / "data" / "sst", "$CFIMDB": SHARED / "data" / "cfimdb"}
-        words = [re.sub(r"^\$[A-Z]+", lambda match: str(folders[match[0]]), word) for word in words]
-    if "all-MiniLM-L6-v2" in command:
-        request.getfixturevalue("minilm")
-    words[0] = sys.executable
-    if words[1].endswith(".py"):
-        words[1] = str(ROOT / words[1])
-    if "train_classifier.py" in command:
+@pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS if command.startswith(PART)}))
+def test_the_marker_selects_tests(command):
+    """pytest is not run from inside its own test."""
+    marker = command.removeprefix(PART)
+    assert re.search(rf"^    {marker}: ", (ROOT / "setup.cfg").read_text(encoding="utf-8"), re.MULTILINE)
+    assert any(f"pytest.mark.{marker}" in path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+
+
+def shortened(words):
+    """A command's words, changed so that it takes seconds: the first rows only, few steps, no measurement."""
+    words = [word.replace("$DATA", str(SHARED / "data")) for word in words]
+    program = words[1] if words[0] in ("minbert", "python") else words[2]
+    program = PROGRAMS.get(program, program)
+    if program == "train_classifier.py" and "--help" not in words and "--resume" not in words:
         words += ["--limit", "12", "--max_length", "32"]
-    elif "pretrain_lm.py" in command:
+    elif program == "pretrain_lm.py":
         at = words.index("--minutes")
         words[at : at + 2] = ["--steps", "2", "--batch_tokens", "256", "--max_length", "32"]
         words += [] if "--model" in words else ["--vocab_size", "1000", "--hidden", "64"]
-    elif "pytest" in command:
-        words += ["--collect-only", "--rootdir", str(ROOT), str(ROOT / "tests")]
-    elif "bench" in command:
+    elif program == "convert":
+        words += ["--vocab", "tiny"]  # the default would be downloaded
+    elif words[1] == "-m" and words[2].startswith("bench"):
         words += ["--help"]
-    where = ROOT if "bench" in command else place
-    done = subprocess.run(words, cwd=where, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stderr[-2000:]
+    return words
+
+
+def call(words, monkeypatch):
+    """Run `minbert ...`, `python -m ...` or `python FILE ...` in this process. Returns the status and what it wrote."""
+    words = ["python", "-m", *words] if words[0] == "minbert" else words
+    monkeypatch.setattr(sys, "argv", words[2:] if words[1] == "-m" else words[1:])
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    out, err = sys.stdout, sys.stderr
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    try:
+        if words[1] == "-m":
+            runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = end.code or 0
+    out.flush(), err.flush()
+    return status, out.buffer.getvalue().decode() + err.buffer.getvalue().decode()
+
+
+@pytest.mark.parametrize("page, command", RUN)
+@pytest.mark.filterwarnings("default")
+def test_command(page, command, place, request, monkeypatch):
+    """Each command, in the order of the pages, on the first rows only."""
+    if "$DATA" in command and not SHARED.exists():
+        pytest.skip("needs the data sets, which are not part of the repository")
+    if "all-MiniLM-L6-v2" in command:
+        request.getfixturevalue("minilm")
+    while re.match(r"[A-Z_]+=", command):
+        variable, command = command.split(" ", 1)
+        monkeypatch.setenv(*variable.split("="))
+    words = shortened(shlex.split(command))
+    monkeypatch.chdir(ROOT if "bench" in command else place)
+    if words[0] == "torchrun":
+        words = [str(ROOT / word) if word == "train_classifier.py" else word for word in words]
+        words = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
+        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        status, said = done.returncode, done.stderr + done.stdout
+    else:
+        status, said = call(words, monkeypatch)
+    if "--resume" in words:  # the run before it is done; tests/runs/test_resume.py stops runs
+        assert status == 2 and "is done" in said
+    else:
+        assert status == 0, said[-2000:]
     if "--plot" in words:
         assert (place / "runs" / "flexible-4-5e-05" / "learning_curve.svg").exists()
+    if words[:3] == ["python", "-m", "bench"]:
+        assert words[3] in said  # the help names it
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 @pytest.mark.filterwarnings("default")
-def test_python_example(number, place, monkeypatch):
+def test_python_example(page, place, monkeypatch):
+    """It runs, and a line that ends in a shape has that shape; a letter means the same number all over a block."""
     monkeypatch.chdir(place)
-    names = {}
-    exec(compile(blocks("python")[number], "README.md", "exec"), names)
-    assert names["output"]["last_hidden_state"].shape[0] == 2
-    assert (place / "my-model" / "model.safetensors").exists()
+    for block in blocks(page, "python"):
+        names, sizes = {}, {}
+        exec(compile(block, page, "exec"), names)
+        for left, shape in re.findall(r"^(\S.*?)  # \[([A-Z, ]+)\]", block, re.MULTILINE):
+            name, assigned, _ = left.partition(" = ")
+            tensor = names[name] if assigned else eval(left, names)
+            assert len(tensor.shape) == len(shape.split(", ")), left
+            for letter, size in zip(shape.split(", "), tensor.shape):
+                assert sizes.setdefault(letter, size) == size, left

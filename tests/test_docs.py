@@ -1,0 +1,450 @@
+"""What README.md and docs/ claim: code checks each number in prose, or a command measures it; links lead somewhere."""
+
+import ast
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import minbert
+from bench import accuracy, measure, scale
+from bench.__main__ import MARKS, strongest
+from minbert import BertForMaskedLM, Config
+from minbert.weights import hub
+from tests.conftest import ROOT
+from tests.test_readme import PAGES, blocks
+
+LINKED = [*PAGES, "CHANGELOG.md", "checkpoints/README.md", "checkpoints/tiny/README.md", "tests/README.md"]
+MODEL = ("config", "embeddings", "attention", "encoder", "bert", "heads")
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def results(name):
+    return json.loads((measure.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def lines_of(*files):
+    return sum(len(read(f"minbert/{file}.py").splitlines()) for file in files)
+
+
+def ratio(name, work, system):
+    rows = results(name)["rows"]
+    return strongest(next(row for row in rows if (row["work"], row["system"]) == (work, system)), rows)[1]
+
+
+def scaled(varies, value, task):
+    """Tokens per second and MB."""
+    found = [
+        row for row in results("scale")["rows"] if (row["varies"], row["value"], row["task"]) == (varies, value, task)
+    ]
+    return measure.rounded(found[0]["tokens"] / found[0]["seconds"]), found[0]["peak_mb"]
+
+
+def rounded_up(number, step):
+    """The next multiple of step above number."""
+    return (number // step + 1) * step
+
+
+def imdb_reviews():
+    """How many labelled reviews bench.accuracy trains on."""
+    text = ast.get_docstring(ast.parse(read("bench/accuracy.py")))
+    return int(re.search(r"Of IMDB it takes ([\d,]+) reviews to train on", text)[1].replace(",", ""))
+
+
+def torch_version(name):
+    return results(name)["versions"]["torch"].partition("+")[0]
+
+
+def parameters(name):
+    return sum(weight.numel() for weight in BertForMaskedLM.from_pretrained(name, missing_head="new").parameters())
+
+
+def reviews(part):
+    return [line.partition(" ||| ")[0] for line in read(f"data/reviews-{part}.txt").splitlines()]
+
+
+def default(flag):
+    """The default of a flag of `minbert train`, as its help shows it."""
+    command = [sys.executable, "train_classifier.py", "--help"]
+    text = " ".join(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    return re.search(rf"--{flag} [A-Z]+ .*?default: ([\d.]+)", text)[1]
+
+
+def parts():
+    return re.findall(r"^    (part\d): ", read("setup.cfg"), re.MULTILINE)
+
+
+# A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
+CHECKED = [
+    ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
+    (
+        "README.md",
+        "has {} layers and {:.1f} million parameters",
+        lambda: (Config.from_json(hub.find("tiny") / "config.json").num_hidden_layers, parameters("tiny") / 1e6),
+    ),
+    ("README.md", "Python {} or newer", lambda: re.search(r"python_requires = >=(\S+)", read("setup.cfg"))[1]),
+    ("README.md", "IMDB, {:,} reviews", lambda: imdb_reviews()),
+    (
+        "README.md",
+        "{:.2f} to {:.2f} times as fast as the strongest peer",
+        lambda: (ratio("predict", "predict sst", "minbert"), ratio("predict", "predict cfimdb", "minbert")),
+    ),
+    ("README.md", "AVX-512, {} threads", lambda: results("predict")["machine"]["threads"]),
+    ("docs/reading.md", "have under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
+    ("docs/reading.md", "the story in under {} lines", lambda: 40),  # a test in tests/commands holds it
+    ("CONTRIBUTING.md", "and in under {} lines", lambda: 40),
+    (
+        "docs/use.md",
+        "exit status {} when it is done, with {} after a mistake that you can fix, and with {} or {} when a signal",
+        lambda: (0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM),  # tests/commands hold these
+    ),
+    ("docs/use.md", "with exit status {} or {}.", lambda: (128 + signal.SIGINT, 128 + signal.SIGTERM)),
+    (
+        "docs/weights.md",
+        "{} layers, {:.1f} million parameters",
+        lambda: MINILM and (Config.from_json(MINILM / "config.json").num_hidden_layers, encoder_size(MINILM) / 1e6),
+    ),
+    (
+        "docs/results.md",
+        "are {}, {} and {} English reviews",
+        lambda: [len(reviews(part)) for part in ("train", "dev", "test")],
+    ),
+    ("docs/results.md", "cut at {} tokens", lambda: re.search(r"max_length (\d+)", accuracy.SYSTEMS["tiny"])[1]),
+    ("docs/results.md", "their first {} tokens", lambda: re.search(r"max_length (\d+)", accuracy.SYSTEMS["tiny"])[1]),
+    ("docs/results.md", "{:,} code points", lambda: sum(not 0xD800 <= code <= 0xDFFF for code in range(0x110000))),
+    ("docs/results.md", "IMDB, {:,} reviews", lambda: imdb_reviews()),
+    (
+        "docs/results.md",
+        "Python {} and torch {} on",
+        lambda: [re.match(r"\d+\.\d+", results("accuracy")["versions"]["python"])[0], torch_version("accuracy")],
+    ),
+    ("docs/speed.md", "bf16 and {} threads", lambda: results("predict")["machine"]["threads"]),
+    ("docs/speed.md", "measured with minbert {},", lambda: results("predict")["machine"]["versions"]["minbert"]),
+    (
+        "docs/speed.md",
+        "SST-5 is {:.1f} percent, against {:.1f} in float32",
+        lambda: [100 * results("predict")["int8"][precision] for precision in ("int8", "fp32")],
+    ),
+    (
+        "docs/speed.md",
+        "a batch of 8 reaches {} tokens/s, and with single texts {},",
+        lambda: [scaled("batch", size, "train")[0] for size in (8, 1)],
+    ),
+    ("docs/speed.md", "these {:,} tokens", lambda: scale.TOKENS),
+    ("docs/speed.md", "reads {} to {} tokens/s for", lambda: slowest_and_fastest()),
+    (
+        "docs/speed.md",
+        "take {:.0f} MB more",
+        lambda: scaled("rows", 100_000, "predict")[1] - scaled("rows", 1000, "predict")[1],
+    ),
+    (
+        "docs/speed.md",
+        "predicts {} tokens/s and trains at {}.",
+        lambda: [scaled("model", "bert-base shape", task)[0] for task in ("predict", "train")],
+    ),
+    (
+        "docs/speed.md",
+        "is {:.2f} times as fast as the Rust one on 2 threads with an empty cache, and {:.2f} times with a full cache",
+        lambda: [ratio("tokenize", "tokenize", f"minbert, {cache}") for cache in ("cold", "warm")],
+    ),
+    (
+        "docs/speed.md",
+        "the ratio is {:.2f} in float32 and {:.2f} in 8 bits",
+        lambda: [ratio("predict", "predict sst", system) for system in ("minbert", "minbert, int8")],
+    ),
+    ("docs/speed.md", "A batch of 8 with bf16 takes {:.0f} % more memory", lambda: memory_of_bf16()),
+    ("CHANGELOG.md", "## {}", lambda: minbert.__version__),
+]
+# The same for numbers that are written as words.
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+SPELT = [
+    (
+        "README.md",
+        "the mean of {} seeds",
+        lambda: len({run["seed"] for run in results("accuracy")["runs"] if run["seed"]}),
+    ),
+    (
+        "docs/results.md",
+        "the mean of {} seeds",
+        lambda: len({run["seed"] for run in results("accuracy")["runs"]} - {0}),
+    ),
+    ("README.md", "{} notebooks", lambda: len(list((ROOT / "examples").glob("*.ipynb")))),
+    ("docs/use.md", "in {} places", lambda: len(minbert_probing().READOUTS)),
+    ("docs/use.md", "every {} minutes", lambda: int(float(default("save_minutes")))),
+    ("docs/weights.md", "The {} published names", lambda: len(hub.KNOWN)),
+    ("CONTRIBUTING.md", "The {} rules", lambda: len(re.findall(r"^\d\. \*\*", read("CONTRIBUTING.md"), re.MULTILINE))),
+    ("CONTRIBUTING.md", "the {} parts", lambda: len(parts())),
+    ("CHANGELOG.md", "The {} names of", lambda: len([name for name in minbert.__all__ if name != "__version__"])),
+]
+# Numbers that only a measurement gives, and the command that repeats it.
+MEASURED = {
+    "docs/results.md": {
+        "67.7 / 69.2": "make train",
+        "66.9 / 74.6": "python train_classifier.py --model all-MiniLM-L6-v2 --pooling mean --epochs 4",
+        "0 differences": "python -m pytest tests/test_tokenizer.py",
+        "5,500 awkward strings": "python -m pytest tests/test_tokenizer.py",
+        "positions from 128 on": "checkpoints/tiny/README.md",
+        "within 1e-5": "python -m pytest tests/test_golden.py",
+        "within 1e-4": "python -m pytest tests/weights/test_real_weights.py",
+        "440 MB": "python -m pytest -m weights",
+        "on 2 cores": "python -m bench.accuracy",
+        "labelled 0, negative, and half 1, positive": "test_the_reviews_are_half_positive",
+    },
+    "docs/speed.md": {
+        "falls from 256 tokens": "python -m bench scale",
+        "on 2 threads": "python -m bench tokenize",
+        "a batch of 8": "python -m bench scale",
+        "A batch of 8": "python -m bench train",
+        "1,000 to 100,000 texts": "python -m bench scale",
+        "ids of 100,000 texts": "python -m bench scale",
+        "those of 1,000": "python -m bench scale",
+    },
+    "docs/robustness.md": {
+        "| 283 | 0 |": "make crash-test",
+        "| 223 | 0 |": "make crash-test",
+        "| 366 | 0 |": "make crash-test",
+        "| 50,000 | 0 |": "make fuzz",
+        "| 40,000 | 0 |": "make fuzz",
+        "| 10,000 | 0 |": "make fuzz",
+        "46 rows of a million": "make fuzz",
+        "exit status 2": "python -m pytest tests/commands/test_mistakes.py",
+    },
+    "CHANGELOG.md": {"the speed of 0.1.0": "", "## 0.1.0": ""},
+}
+# Names that hold a digit and claim nothing.
+NAMES = (
+    r"SST-[25]|all-MiniLM-L6-v2|AVX-512|bf16|int8|float32|bfloat16|[Ff]orward 2|SHA-256|CC0 1\.0|MB1|part\d|Latin-1"
+    r"|8[ -]bits?|16 bits|macro F1|F1|SST2|[Ll]abelled 0|2-of-8"
+)
+MINILM = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def find_minilm():
+    global MINILM
+    known = hub.KNOWN["all-MiniLM-L6-v2"]
+    MINILM = hub.installed(known, tokenizer_only=False) or hub.cached(known, tokenizer_only=False)
+
+
+def minbert_probing():
+    from minbert import probing
+
+    return probing
+
+
+def encoder_size(folder):
+    return sum(weight.numel() for weight in minbert.BertModel.from_pretrained(folder).parameters())
+
+
+def slowest_and_fastest():
+    rows = [row for row in results("scale")["rows"] if (row["varies"], row["task"]) == ("rows", "predict")]
+    speeds = sorted(row["tokens"] / row["seconds"] for row in rows)
+    return measure.rounded(speeds[0]), measure.rounded(speeds[-1])
+
+
+def memory_of_bf16():
+    rows = [row for row in results("train")["rows"] if row["work"] == "train sst, batch 8"]
+    mb = {row["system"]: row["peak_mb"] for row in rows}
+    return 100 * (mb["minbert, bf16"] / mb["transformers, Trainer"] - 1)
+
+
+def prose(page):
+    """A page without code, without the targets of links, and without the tables that tests of their own compare."""
+    text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(f"{re.escape(MARKS[0])}.*?{re.escape(MARKS[1])}", "", text, flags=re.DOTALL)
+    text = "\n".join(line for line in text.splitlines() if not is_compared(line))
+    text = re.sub(r"^ *\d+\. ", "", re.sub(r"`[^`]*`|\]\([^)]*\)", "", text), flags=re.MULTILINE)
+    return " ".join(text.split())
+
+
+def is_compared(line):
+    return line.startswith(
+        ("| TF-IDF", "| tiny, ", "| all-MiniLM-L6-v2, ", "| tokens of a text", "| predict, t", "| train, b")
+    )
+
+
+@pytest.mark.parametrize("page, words, number", CHECKED)
+def test_a_number_is_what_the_code_says(page, words, number):
+    found = number()
+    if found is None:
+        pytest.skip("needs the weights of all-MiniLM-L6-v2")
+    assert words.format(*(found if isinstance(found, (tuple, list)) else [found])).replace("`", "") in prose(page)
+
+
+@pytest.mark.parametrize("page, words, number", SPELT)
+def test_a_number_in_words_is_what_the_code_says(page, words, number):
+    assert words.format(WORDS[number()]) in prose(page)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+def test_no_other_number_is_claimed(page):
+    """A number in prose that no code checks and no command measures is a defect."""
+    text, known = prose(page), set()
+    patterns = [re.escape(words) for words in MEASURED.get(page, ())]
+    for pattern in patterns:
+        assert re.search(pattern, text), f"MEASURED names words that are not there: {pattern}"
+    for there, words, _ in CHECKED:
+        if there == page:
+            patterns.append(r"[\d,.]*\d".join(map(re.escape, re.split(r"\{[^}]*\}", words.replace("`", "")))))
+    for pattern in (*patterns, NAMES):
+        known |= {at for match in re.finditer(pattern, text) for at in range(match.start(), match.end())}
+    others = [at for at in re.finditer(r"\d[\d.,]*", text) if at.start() not in known]
+    assert [text[max(0, at.start() - 40) : at.end() + 30] for at in others] == []
+
+
+def test_the_tables_of_accuracy_are_the_results():
+    runs = results("accuracy")["runs"]
+    names = {"TF-IDF, logistic regression": "baseline"}
+    for model in ("tiny", "all-MiniLM-L6-v2"):
+        ours = model.replace("all-MiniLM-L6-v2", "MiniLM")
+        for words in ("flexible", "everything learns"):
+            names[f"{model}, {words}"] = ours
+        for words in ("frozen", "only the head learns"):
+            names[f"{model}, {words}"] = f"{ours}, frozen"
+    for page, lines in (("README.md", 4), ("docs/results.md", 5)):
+        rows = [
+            line.strip("| ").split(" | ")
+            for line in read(page).splitlines()
+            if line.startswith(("| TF-IDF", "| tiny, ", "| all-MiniLM-L6-v2, "))
+        ]
+        assert len(rows) == lines
+        for system, *cells in rows:
+            for task, cell in zip(accuracy.TASKS, cells, strict=True):
+                mine = [run for run in runs if (run["task"], run["system"]) == (task, names[system])]
+                wanted = " / ".join(filter(None, (accuracy.mean(mine, part) for part in ("dev", "test"))))
+                assert cell == (wanted if page != "README.md" else re.sub(r" \([\d.]+\)", "", wanted)), (system, task)
+
+
+def test_the_table_of_lengths_is_the_results():
+    lines = [line.strip("| ").split(" | ") for line in read("docs/speed.md").splitlines()]
+    (lengths,), (predict,), (train,) = (
+        [line[1:] for line in lines if line[0].startswith(begin)]
+        for begin in ("tokens of a text", "predict, t", "train, b")
+    )
+    for at, length in enumerate(map(int, lengths)):
+        assert predict[at] == scaled("length", length, "predict")[0]
+        speed, mb = scaled("length", length, "train")
+        assert train[at] == f"{speed} ({measure.rounded(mb)})"
+
+
+def test_the_reviews_are_half_positive():
+    for part in ("train", "dev", "test"):
+        labels = reviews(part)
+        assert set(labels) == {"0", "1"} and labels.count("0") == labels.count("1")
+
+
+def test_the_awkward_strings_are_as_many_as_the_page_says(shared):
+    import gzip
+
+    with gzip.open(shared("reference/wordpiece-strings.jsonl.gz"), "rt") as file:
+        assert sum(1 for _ in file) == 5500
+
+
+def test_every_measured_number_names_a_command_that_exists():
+    for page, found in MEASURED.items():
+        for words, command in found.items():
+            name = command.split()[-1] if command else page
+            if name.startswith("tests/") or name.endswith(".md"):
+                assert (ROOT / name).exists(), words
+            elif command.startswith("make "):
+                assert re.search(rf"^{command.split()[1]}:", read("Makefile"), re.MULTILINE), words
+
+
+def test_the_readme_is_short():
+    assert len(read("README.md").splitlines()) <= 130
+
+
+def anchors(page):
+    heads = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", LINKED)
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / page).parent / path if path else ROOT / page).resolve()
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(str(file.relative_to(ROOT))), target
+
+
+FILE = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|cff|cfg|toml|svg)|(?:minbert|tests|bench|docs|data)/[\w/-]*)`")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_named_exists(page):
+    """Relative to the repository, to minbert/, or to the folder that a table is about."""
+    for name in FILE.findall(read(page)):
+        places = [ROOT, ROOT / "minbert", ROOT / "minbert" / "fast"]
+        if name not in ("minbert/families/",):  # to come
+            assert any((place / name).exists() for place in places), name
+
+
+def test_the_tour_names_every_module():
+    tour = set(re.findall(r"`([\w/]+\.py)`", read("docs/reading.md")))
+    fast = read("docs/reading.md").partition("| file in `fast/` |")[2].partition("\n\n")[0]
+    tour |= {f"fast/{name}" for name in re.findall(r"^\| `(\w+\.py)`", fast, re.MULTILINE)}
+    modules = {str(path.relative_to(ROOT / "minbert")) for path in (ROOT / "minbert").rglob("*.py")}
+    assert modules - tour == set()
+
+
+def test_the_readme_names_the_model_in_reading_order():
+    named = re.findall(r"^\| \[(\w+)\.py\]", read("README.md"), re.MULTILINE)
+    model = {path.stem for path in (ROOT / "minbert").glob("*.py")}
+    assert set(named) <= model and named.index("embeddings") < named.index("attention") < named.index("heads")
+    assert set(MODEL) <= set(named)
+
+
+def test_every_command_has_its_line():
+    from minbert.__main__ import COMMANDS
+
+    for page in ("README.md", "docs/use.md"):
+        used = {
+            line.split()[1]
+            for block in blocks(page, "bash")
+            for line in block.splitlines()
+            if line.startswith("minbert ")
+        }
+        assert used == set(COMMANDS), page
+
+
+def test_every_format_has_its_row():
+    from minbert.files.formats import FORMATS
+
+    table = read("docs/use.md").partition("| format | for example |")[2].partition("\n\n")[0]
+    assert len(table.strip().splitlines()) - 1 == len(FORMATS)
+
+
+def test_the_picture_is_drawn_from_the_imports():
+    done = subprocess.run([sys.executable, "docs/house.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stderr}the package has changed: run python docs/house.py"
+
+
+def test_the_citation_is_valid_and_of_this_version():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == minbert.__version__ and citation["license"] == "MIT"
+    assert all("name" in author or "family-names" in author for author in citation["authors"])
+
+
+def test_the_changes_tell_where_each_module_went():
+    rows = re.findall(r"^\| `minbert\.(\w+)` \| (.*) \|$", read("CHANGELOG.md"), re.MULTILINE)
+    assert len(rows) >= 13
+    for old, new in rows:
+        assert not (ROOT / "minbert" / f"{old}.py").exists(), old
+        for name in re.findall(r"`minbert\.([\w.]+)`", new):
+            path = ROOT / "minbert" / name.replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").exists(), name
