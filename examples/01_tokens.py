@@ -12,10 +12,8 @@
 # %%
 import string
 import warnings
-from pathlib import Path
 
-import minbert
-from minbert import BertTokenizer
+from minbert import BertTokenizer, shipped
 from minbert.batch import pad
 from minbert.files.examples import read_examples
 
@@ -25,7 +23,7 @@ except ImportError:
     plt = None
     print("matplotlib is not installed, so tables take the place of figures. To see them: pip install matplotlib")
 
-DATA = Path(minbert.__file__).parent.parent / "data"  # the reviews that come with minbert
+DATA = shipped.folder("data")  # the reviews that come with minbert
 tokenizer = BertTokenizer.from_pretrained("tiny")
 print(len(tokenizer), "tokens in the vocabulary of tiny")
 

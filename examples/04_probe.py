@@ -111,7 +111,8 @@ assert max(left_first, right_first) > 1.5 * min(left_first, right_first)  # not 
 #
 # The answer is a ratio, how many times as probable the first word is as the second:
 #
-# $$ \mathrm{ratio} = \frac{P(\text{great} \mid \text{review, prompt})}{P(\text{terrible} \mid \text{review, prompt})} $$
+# $$ \mathrm{ratio} =
+#    \frac{P(\text{great} \mid \text{review, prompt})}{P(\text{terrible} \mid \text{review, prompt})} $$
 #
 # Above 1 the review counts as good. The scale of the figure is logarithmic.
 
@@ -161,8 +162,8 @@ assert sum(at_mask["p"].values()) > 0.05 > 0.001 > sum(at_last["p"].values())
 #
 # ## The prompt has opinions
 #
-# "The film was ..." sounds like praise, before any review is read: people write "great" after it more often. So the
-# prompt alone already prefers a word. What the *text* adds is the quotient of the two:
+# To the model "The film was ..." sounds like praise, before it has read any review. So the prompt alone already prefers
+# a word. What the *text* adds is the quotient of the two:
 #
 # $$ \mathrm{corrected}(w) \;\propto\; \frac{P(w \mid \text{review, prompt})}{P(w \mid \text{prompt})} $$
 
@@ -176,14 +177,16 @@ assert row["prior_ratio"] > 10
 assert (row["label"], row["corrected_label"]) == ("great", "terrible")
 
 # %% [markdown]
-# Uncorrected, a man who fell asleep twice found the film great. The correction mends this one. It is no cure: the
+# Uncorrected, somebody who fell asleep twice found the film great. The correction mends this one. It is no cure: the
 # answer still depends on how you ask. The reviews below are clear to you, and each is asked in three ways.
 
 # %%
 prompts = ("{} This movie review is", "{} The film was", "{} I thought it was")
 verdicts = {}
 for review in (good, bad, "I fell asleep twice.", "I could watch it again tomorrow."):
-    rows = [next_word(model, tokenizer, review, words, p, readouts=["at a [MASK] appended"])[0] for p in prompts]
+    rows = [
+        next_word(model, tokenizer, review, words, wording, readouts=["at a [MASK] appended"])[0] for wording in prompts
+    ]
     verdicts[review] = [row["corrected_label"] for row in rows]
     print(f"{review[:32]:32}", *(f"{row['corrected']['great']:7.2f} {row['corrected_label']:9}" for row in rows))
 assert set(verdicts["I could watch it again tomorrow."]) == {"terrible"}  # wrong, however it is asked
