@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from minbert import AdamW
+from minbert.course import mistakes
+from minbert.course.diagnosis import check
 from minbert.optimizer import constant, linear, parameter_groups
-from tests.diagnosis import check, wrong_steps
 
 pytestmark = pytest.mark.part6
 
@@ -49,9 +50,9 @@ def test_one_step_equals_the_golden_one(golden, option):
         settings = golden.step | {"betas": (0.9, 0.999)}
         if weight.ndim == 1:
             settings["weight_decay"] = 0.0
-        mistakes = wrong_steps(weight.detach().clone(), grad, **settings)
+        wrong = mistakes.steps(weight.detach().clone(), grad, **settings)
         AdamW([weight], **settings).step()
-        check(f"{option}, {name} after one step", weight.detach(), after[name], mistakes=mistakes, tolerance=1e-6)
+        check(f"{option}, {name} after one step", weight.detach(), after[name], mistakes=wrong, tolerance=1e-6)
 
 
 def test_the_efficient_form_by_hand():

@@ -10,9 +10,9 @@ import torch
 
 from minbert import AdamW, BertSentClassifier, UserError, training
 from minbert.batch import Batch
+from minbert.course.diagnosis import check
 from minbert.metrics import score
 from minbert.training import Data, Settings, class_weights, predict, train_epoch, train_step
-from tests.diagnosis import check
 
 
 class Logits(torch.nn.Module):

@@ -161,7 +161,7 @@ def run(job):
     model = BertForMaskedLM.from_pretrained(job.directory)
     model.loaded.source = job.model
     if not job.plain:
-        fast.swap_in(model)
+        fast.swap_in(model), fast.swap_in(job.tokenizer)
     answer, show = QUESTIONS[job.question]
     found = answer(job, model, job.tokenizer)
     if job.json:

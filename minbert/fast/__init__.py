@@ -2,8 +2,9 @@
 
 `swap_in` is the one place where a choice is made: programs call it, the library does not.
 
-    model = BertSentClassifier.from_pretrained("tiny")
+    model, tokenizer = BertSentClassifier.from_pretrained("tiny"), BertTokenizer.from_pretrained("tiny")
     fast.swap_in(model)
+    fast.swap_in(tokenizer)
 """
 
 from torch import nn
@@ -12,13 +13,15 @@ from minbert.attention import MultiHeadAttention
 from minbert.bert import BertModel
 from minbert.embeddings import Embeddings
 from minbert.encoder import Encoder, EncoderLayer, FeedForward
-from minbert.fast import twins
+from minbert.encoding import Tokenizer
+from minbert.fast import twins, wordpiece
 from minbert.fast.dropout import Dropout
 from minbert.fast.int8 import Int8Linear
 from minbert.fast.linear import Linear
 from minbert.heads import BertSentClassifier, MaskedLMHead
+from minbert.tokenizer import BertTokenizer
 
-# A plain class: its twin, a subclass with the same name, no state of its own, and another `forward`.
+# A plain class: its twin, a subclass with the same name, nothing new in its constructor, and another `forward`.
 TWINS = {
     nn.Linear: Linear,
     nn.Dropout: Dropout,
@@ -27,6 +30,7 @@ TWINS = {
     BertModel: twins.BertModel,
     BertSentClassifier: twins.BertSentClassifier,
     MaskedLMHead: twins.MaskedLMHead,
+    BertTokenizer: wordpiece.BertTokenizer,
 }
 PLAIN = {twin: plain for plain, twin in TWINS.items()}
 # What computes a token's vector from that vector alone, or has a twin that knows where the texts end.
@@ -37,11 +41,13 @@ NEED_NO_PADDING = {
 
 
 def swap_in(model):
-    """Let a model compute by the twins, in place, and return it. Its weights, their names and its hooks stay.
+    """Let a model or a tokenizer work by the twins, in place, and return it. A model's weights and hooks stay.
 
     Exact types only: a class of your own stays as it is, and a BertModel that contains one keeps the padding that your
     class may count on. Of the torch.nn layers only those of the encoder have a twin: what a head multiplies is small.
     """
+    if isinstance(model, Tokenizer):
+        return change(model, TWINS)
     for module in model.modules():
         if isinstance(module, BertModel):
             padded = not all(needs_no_padding(part) for part in module.modules())
@@ -54,11 +60,13 @@ def needs_no_padding(module):
 
 
 def swap_out(model):
-    """Let a model compute the plain way again, in place, and return it."""
+    """Let a model or a tokenizer work the plain way again, in place, and return it."""
+    if isinstance(model, wordpiece.BertTokenizer):
+        model.forget()
     return change(model, PLAIN)
 
 
 def change(model, classes):
-    for module in model.modules():
+    for module in [model] if isinstance(model, Tokenizer) else model.modules():
         module.__class__ = classes.get(type(module), type(module))
     return model

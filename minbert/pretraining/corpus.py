@@ -11,7 +11,7 @@ from minbert.atomic import atomic_write
 from minbert.errors import UserError
 
 BREAK = re.compile(r"<br\s*/?>")  # a line's end in text taken from web pages
-REMEMBERED = 500_000  # words whose ids, or numbers, are kept
+REMEMBERED = 500_000  # words whose numbers are kept
 HELD_OUT = 20  # one text in so many is held out,
 MOST_HELD_OUT = 200_000  # until that many tokens are
 NGRAM = 13  # words in a row that two texts do not share by chance (Brown et al. 2020, appendix C)
@@ -87,7 +87,7 @@ def pack(texts, tokenizer, train, heldout):
     """
     if len(tokenizer) > 1 << 16:
         raise UserError(f"the vocabulary has {len(tokenizer)} tokens, but packed text can hold {1 << 16} at most")
-    ids_of, number, total = {}, -1, 0
+    number, total = -1, 0
     with (
         atomic_write(heldout) as new_heldout,
         atomic_write(train) as new_train,
@@ -95,14 +95,7 @@ def pack(texts, tokenizer, train, heldout):
         open(new_heldout, "wb") as some,
     ):
         for number, text in enumerate(texts):
-            ids = []
-            for word in tokenizer.words(text):
-                if word not in ids_of:
-                    if len(ids_of) == REMEMBERED:
-                        ids_of.clear()
-                    ids_of[word] = tokenizer.convert_tokens_to_ids(tokenizer.wordpiece(word))
-                ids += ids_of[word]
-            ids.append(tokenizer.sep_token_id)
+            ids = [*tokenizer.text_to_ids(text), tokenizer.sep_token_id]
             held = number % HELD_OUT == HELD_OUT - 1 and total < MOST_HELD_OUT
             total += held * len(ids)
             (some if held else most).write(np.array(ids, np.uint16).tobytes())

@@ -11,6 +11,7 @@ from minbert import fast
 from minbert.atomic import atomic_write
 from minbert.bert import BertModel
 from minbert.errors import UserError
+from minbert.fast import measure
 from minbert.files.examples import read_examples
 from minbert.format import FORMAT, KEY
 from minbert.heads import BertForMaskedLM, BertForPreTraining
@@ -18,10 +19,15 @@ from minbert.pretraining import corpus, fit, vocabulary
 from minbert.pretraining.objective import Objective
 from minbert.pretraining.record import PACKED, RECORD, read_record, tidy
 from minbert.pretraining.teacher import Teacher
-from minbert.runs import plots, report, state
+from minbert.runs import plots, precision, report, state
 from minbert.tokenizer import SPECIAL, BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub
+
+
+def swap(job, model):
+    """The twin of a model or a tokenizer, unless --plain was given."""
+    return model if job.plain else fast.swap_in(model)
 
 
 def prepare(job):
@@ -29,10 +35,10 @@ def prepare(job):
     write_record(job)
     stream, left_out = texts(job)
     if job.model:
-        tokenizer = BertTokenizer.from_pretrained(job.model)
+        tokenizer = swap(job, BertTokenizer.from_pretrained(job.model))
     else:
         vocab = learn_vocab(job, stream, left_out)
-        tokenizer = BertTokenizer(vocab, lower_case=not job.cased, max_length=job.settings.max_length)
+        tokenizer = swap(job, BertTokenizer(vocab, lower_case=not job.cased, max_length=job.settings.max_length))
         left_out[0] = 0  # the texts are read twice
     tokenizer.save_pretrained(job.folder)
     packing = tqdm(stream(), desc="packing", unit=" texts", disable=None)
@@ -46,7 +52,7 @@ def prepare(job):
 
 def prepared(job):
     """What `prepare` returned when the run began that is resumed."""
-    tokenizer, text = BertTokenizer.from_pretrained(job.folder), read_record(job.folder)["text"]
+    tokenizer, text = swap(job, BertTokenizer.from_pretrained(job.folder)), read_record(job.folder)["text"]
     if text != text | {"sha256": packed_digests(job.folder)}:
         raise UserError(f"the packed text in {job.folder} has changed since the run began: begin again")
     return tokenizer, text
@@ -70,7 +76,7 @@ def texts(job):
 
 def learn_vocab(job, stream, left_out):
     """A vocabulary for the texts: a list of tokens."""
-    empty = BertTokenizer(SPECIAL, lower_case=not job.cased)
+    empty = swap(job, BertTokenizer(SPECIAL, lower_case=not job.cased))
     counts = vocabulary.count_words(tqdm(stream(), desc="counting words", unit=" texts", disable=None), empty)
     if not counts:
         but = " but what repeats --exclude" if left_out[0] else ""
@@ -90,7 +96,6 @@ def packed_digests(folder):
 
 def build(job, tokenizer):
     """The model to train, and its teacher or None. Shows what they are."""
-    swap_in = (lambda model: model) if job.plain else fast.swap_in
     model_class = BertForPreTraining if job.next_sentence else BertForMaskedLM
     if job.model:
         dropout = {"hidden_dropout_prob": job.dropout, "attention_probs_dropout_prob": job.dropout}
@@ -98,11 +103,12 @@ def build(job, tokenizer):
         report.say(f"model  {model.loaded}")
     else:
         model = model_class(job.config)
-    swap_in(model)
+    swap(job, model)
+    precision.settle(model, job.settings.precision, job.device)
     teacher = None
     if job.teacher:
-        encoder = swap_in(BertModel.from_pretrained(job.teacher))
-        teacher = Teacher(encoder, BertTokenizer.from_pretrained(job.teacher))
+        encoder = swap(job, BertModel.from_pretrained(job.teacher))
+        teacher = Teacher(encoder, swap(job, BertTokenizer.from_pretrained(job.teacher)))
         if not (job.model or job.resume):
             teacher.start(model, tokenizer)
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
@@ -110,6 +116,11 @@ def build(job, tokenizer):
     taught = f"; taught by {job.teacher}" if teacher else ""
     report.say(f"model  {sizes}, {model.config.num_attention_heads} heads, {count:,} parameters{taught}")
     return model, teacher
+
+
+def kernels(job):
+    """The kernels of the run, {name: kernel}."""
+    return {} if job.plain else measure.choices(job.device)
 
 
 def train(job, model, tokenizer, teacher):
@@ -121,6 +132,7 @@ def train(job, model, tokenizer, teacher):
     if job.resume:
         tensors, saved = state.load_state(path)
         with state.state_errors(path):
+            measure.use(saved.get("kernels", {}), "the run that is resumed")
             loop.restore(tensors, saved["progress"])
     budget = f"{settings.steps:,} steps" if settings.steps else f"{settings.minutes:g} minutes"
     report.say(
@@ -129,7 +141,7 @@ def train(job, model, tokenizer, teacher):
     )
     with report.Meter(settings) as meter, state.Stop() as stop:
         stop.advice = f"; go on with: {job.how_to_resume}"
-        autosave = state.Autosave(path, loop.state, {}, job.save_minutes, stop)
+        autosave = state.Autosave(path, loop.state, {"kernels": kernels(job)}, job.save_minutes, stop)
         try:
             return loop.train(meter.watch, meter.line, autosave=autosave)
         except NotFinite as error:
@@ -160,7 +172,7 @@ def write_record(job, text=None, history=(), finished=False):
         "text": text,
         "history": list(history),
         "versions": report.versions(),
-        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), **kernels(job)},
     }
     with atomic_write(job.folder / RECORD) as new:
         new.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
