@@ -2,13 +2,16 @@
 
 from setuptools import find_packages, setup
 
-SHIPPED = {
-    "minbert.shipped.checkpoints.tiny": "checkpoints/tiny",
-    "minbert.shipped.data": "data",
+SHIPPED = {  # a folder of the package: the folder in a clone, and what of it is shipped
+    "minbert.shipped.checkpoints.tiny": (
+        "checkpoints/tiny",
+        ["*.json", "*.md", "*.svg", "model.safetensors", "vocab.txt"],
+    ),
+    "minbert.shipped.data": ("data", ["reviews-*.txt"]),
 }
 
 setup(
     packages=[*find_packages(include=["minbert", "minbert.*"]), *SHIPPED],
-    package_dir=SHIPPED,
-    package_data={package: ["*"] for package in SHIPPED},
+    package_dir={package: folder for package, (folder, _) in SHIPPED.items()},
+    package_data={package: patterns for package, (_, patterns) in SHIPPED.items()},
 )

@@ -27,9 +27,10 @@ import torch
 
 from bench import gpu, scale, systems
 from bench.measure import RESULTS, System, race, rounded, save, table
-from minbert import BertSentClassifier, BertTokenizer, training
+from minbert import BertSentClassifier, BertTokenizer, fast, training
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
+from minbert.runs import classifier
 from minbert.weights import hub
 
 ROOT = Path(__file__).parent.parent
@@ -128,7 +129,7 @@ def int8_accuracy(data):
     train, dev = (training.Data(tokenizer(part.texts, truncation=True), labels.ids(part)) for part in parts)
     changes = {"num_labels": len(labels.names), "option": "pretrain", "pooling": "mean"}
     model = BertSentClassifier.from_pretrained(MODEL, **changes)
-    training.fit(model, train, None, training.Settings(epochs=10, batch_size=32, lr=1e-2))
+    classifier.fit(fast.swap_in(model), train, None, training.Settings(epochs=10, batch_size=32, lr=1e-2))
     found = {}
     for precision in ("fp32", "int8"):
         model = systems.quantize(model) if precision == "int8" else model

@@ -22,7 +22,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from minbert.commands import train as train_classifier
-from minbert.fast.memory import retain_freed_memory
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.runs import report
@@ -120,7 +119,6 @@ def main():
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     args = parser.parse_args()
-    retain_freed_memory()
     runs = json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         for task in args.tasks:

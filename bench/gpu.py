@@ -9,9 +9,11 @@ from torch.nn import functional as F
 
 from bench.measure import rounded, save, table
 from bench.scale import BASE
-from minbert import BertSentClassifier, Config, UserError, training
+from minbert import BertSentClassifier, Config, UserError, fast, training
 from minbert.batch import batches
-from minbert.optimizer import fused_adamw, linear, parameter_groups
+from minbert.fast.optimizer import clip, fused_adamw
+from minbert.optimizer import parameter_groups
+from minbert.runs import selftest
 
 
 def texts(number, vocab_size, longest):
@@ -39,14 +41,15 @@ def timed(work, device):
 
 def ours(config, rows, labels, batch_size, device):
     """{task: function}"""
-    model = BertSentClassifier(config).to(device)
+    model = fast.swap_in(BertSentClassifier(config).to(device))
     optimizer = fused_adamw(parameter_groups(model, 0.01), 1e-5)
     data = training.Data(rows, labels)
 
     def train():
-        stream = (batch.to(device) for batch in batches(rows, labels, range(len(labels)), batch_size))
-        rates = (1e-5 * linear(step, 0, 10**6) for step in range(10**6))
-        training.train_epoch(model, stream, optimizer, rates, precision="bf16")
+        model.train()
+        for batch in batches(rows, labels, range(len(labels)), batch_size):
+            loss = training.batch_loss(model, batch.to(device), precision="bf16")
+            training.update(model, loss, optimizer, clip=clip)
 
     return {"predict": lambda: training.predict(model, data, device, "bf16"), "train": train}
 
@@ -92,7 +95,7 @@ def peak(device, size):
 
 def main(runs=5, device="cuda", sizes=BASE, number=4096, batch_size=64, size=8192, name="gpu"):
     """Measure, print a table and save it. Raises UserError where there is no GPU."""
-    training.pick_device(device)
+    selftest.pick_device(device)
     config = Config(**sizes, num_labels=2)
     if config.hidden_size % 8:
         raise UserError("choose a hidden size that 8 divides: a GPU's matrix units want it")

@@ -21,11 +21,12 @@ from torch.nn import functional as F
 from minbert import BertSentClassifier, BertTokenizer, fast, training
 from minbert.batch import batches, epoch_order
 from minbert.fast.int8 import quantize
+from minbert.fast.linear import multiply
 from minbert.fast.memory import retain_freed_memory
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.heads import BertModel
-from minbert.optimizer import fused_adamw, linear, parameter_groups
+from minbert.runs import classifier
 
 LENGTH = 512
 
@@ -74,7 +75,7 @@ def peak(**options):
             x = torch.randn(size, size).to(dtype)
             ways = [lambda x=x: x @ x]
             if dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-                ways.append(lambda x=x: fast.linear.multiply(x, x))
+                ways.append(lambda x=x: multiply(x, x))
             seconds = [timed(way)["seconds"] for way in ways for _ in range(5)]
             found[name] = 2 * size**3 / min(seconds) / 1e9
         return {"seconds": 0.0, **found}
@@ -123,6 +124,7 @@ def predict(folder, path, precision="fp32", limit=None, **options):
     model = BertSentClassifier.from_pretrained(folder)
     if precision == "int8":
         quantize(model)
+    fast.swap_in(model)
 
     def run():
         return timed(
@@ -232,19 +234,19 @@ def train(folder, path, batch_size, steps, precision="fp32", **options):
     rows = encoding(folder, path)
     labels = LabelSet.collect(examples := read_examples(path)).ids(examples)
     order = epoch_order(len(labels), 0, 1)[: steps * batch_size]
-    model = BertSentClassifier.from_pretrained(folder)
-    settings = training.Settings(epochs=1, batch_size=batch_size, lr=5e-5)
-    way = training.Flexible(model, training.Data(rows, labels), None, settings)
-    data = list(way.batches(order))
+    settings = training.Settings(
+        epochs=1, batch_size=batch_size, lr=5e-5, weight_decay=0.0, warmup=0.0, precision=precision, seed=0
+    )
+    order = order[epoch_order(len(order), settings.seed, 1).argsort()]  # the run shuffles them back into `order`
+    encoded = {name: [values[row] for row in order] for name, values in rows.items()}
+    data = training.Data(encoded, [labels[row] for row in order])
+    model = fast.swap_in(BertSentClassifier.from_pretrained(folder))
     torch.manual_seed(0)
 
     def run():
-        rates, losses = (5e-5 * linear(step, 0, steps) for step in range(steps)), []
-        options = {"precision": precision, "watch": lambda loss, rate: losses.append(loss)}
-        with way.learning():
-            optimizer = fused_adamw(parameter_groups(model, 0.0), 5e-5)
-            figures = timed(lambda: training.train_epoch(model, data, optimizer, rates, **options))
-        return figures | {"tokens": sum(int(batch.attention_mask.sum()) for batch in data), "losses": losses}
+        loop, losses = classifier.begin(model, data, None, settings), []
+        figures = timed(lambda: loop.train(watch=lambda progress, figures, rate: losses.append(figures["loss"])))
+        return figures | {"tokens": count(data.encoding), "losses": losses}
 
     return run
 
@@ -299,8 +301,8 @@ def train_frozen(folder, path, **options):
     settings = training.Settings(epochs=FROZEN["epochs"], batch_size=FROZEN["batch_size"], lr=1e-3)
 
     def run():
-        model = BertSentClassifier.from_pretrained(folder, option="pretrain")
-        figures = timed(lambda: training.fit(model, training.Data(rows, labels), None, settings))
+        model = fast.swap_in(BertSentClassifier.from_pretrained(folder, option="pretrain"))
+        figures = timed(lambda: classifier.fit(model, training.Data(rows, labels), None, settings))
         return figures | {"tokens": count(rows) * FROZEN["epochs"]}
 
     return run
@@ -339,6 +341,7 @@ def shaped(model, length, batch_size=32, texts=256, task="predict", precision="f
         model = BertSentClassifier.from_pretrained(model, **changes)
     else:
         model = BertSentClassifier(model | changes)
+    fast.swap_in(model)
     rng = np.random.default_rng(0)
     ids = rng.integers(5, model.config.vocab_size, (texts, length)).tolist()
     rows = {"input_ids": ids, "token_type_ids": [[0] * length] * texts, "attention_mask": [[1] * length] * texts}
@@ -349,7 +352,7 @@ def shaped(model, length, batch_size=32, texts=256, task="predict", precision="f
         if task == "predict":
             training.predict(model, data, precision=precision)
         else:
-            training.fit(model, data, None, settings)
+            classifier.fit(model, data, None, settings)
 
     return lambda: timed(work) | {"tokens": texts * length}
 

@@ -10,6 +10,7 @@ file without a caption is an error, and an import that points upwards is drawn i
 import ast
 import itertools
 import sys
+import textwrap
 from html import escape
 from pathlib import Path
 
@@ -21,7 +22,7 @@ FLOORS = (
     {"commands": "one file for each command"},
     {
         "pretraining": "a BERT from your own text",
-        "course": "known mistakes, named",
+        "course": "known mistakes",
         "study": "baselines and statistics",
         "pages": "results as HTML pages",
     },
@@ -56,7 +57,7 @@ ROWS = (
     },
 )
 COLUMNS = 5
-GROUND_FILES = ("errors", "format", "atomic", "jsonfile", "config_json")
+GROUND_FILES = ("errors", "format", "atomic", "jsonfile", "config_json", "shipped")
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names
 
 WIDTH, LEFT, RIGHT = 960, 118, 842  # the picture; the rooms' edges
@@ -83,9 +84,8 @@ STYLE = """
 def room_of(file):
     """minbert/fast/linear.py -> "fast"; minbert/bert.py -> "model"; minbert/errors.py -> "ground"."""
     parts = file.relative_to(PACKAGE).parts
-    if len(parts) > 1:
-        return parts[0]
-    return GROUND if file.stem in GROUND_FILES else MODEL
+    name = parts[0].removesuffix(".py")
+    return GROUND if name in GROUND_FILES else name if len(parts) > 1 else MODEL
 
 
 def imports_of(file):
@@ -100,7 +100,7 @@ def imports_of(file):
             continue
         for words in (name.split(".") for name in names if name.startswith("minbert.")):
             if (PACKAGE / words[1]).is_dir():
-                found.add(words[1])
+                found.add(room_of(PACKAGE / words[1] / "__init__.py"))
             elif (PACKAGE / f"{words[1]}.py").exists():
                 found.add(room_of(PACKAGE / f"{words[1]}.py"))
     return found
@@ -111,7 +111,7 @@ def read_package():
     rooms, arrows = {}, set()
     for file in sorted(PACKAGE.rglob("*.py")):
         if file.stem == "__init__" and file.parent != PACKAGE:
-            rooms.setdefault(room_of(file), [])
+            rooms.setdefault(room_of(file), []).extend([file.parent.name] if room_of(file) == GROUND else [])
         elif file.stem not in NOT_DRAWN:
             rooms.setdefault(room_of(file), []).append(file.stem)
         if file.parent != PACKAGE or file.stem not in NOT_DRAWN:
@@ -135,6 +135,11 @@ def needed(arrows, floor):
 
 def text(x, y, words, kind, anchor="start"):
     return f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def lines(files, width):
+    """The names of files in as many lines as a room of that width needs."""
+    return textwrap.wrap(", ".join(files), int((width - 20) / 7))
 
 
 def rectangle(x, y, width, height, kind, radius=6):
@@ -169,9 +174,12 @@ def draw():
         height = {MODEL: 34 + len(rows) * BOX + (len(rows) - 1) * LANE + 26, GROUND: 40}.get(floor[0], HIGH)
         lengths = {room: max(len(" · ".join(rooms[room])), 36) for room in floor}
         x, share = LEFT, (RIGHT - LEFT - 14 * (len(floor) - 1)) / sum(lengths.values())
+        widths = {room: length * share for room, length in lengths.items()}
+        if floor[0] not in (MODEL, GROUND):
+            height += 16 * (max(len(lines(rooms[room], widths[room])) for room in floor) - 1)
         for room in floor:
-            place[room] = (x, y, lengths[room] * share, height)
-            x += lengths[room] * share + 14
+            place[room] = (x, y, widths[room], height)
+            x += widths[room] + 14
         y += height + GAP
     bottom = y - GAP + 14
     wall = f"{LEFT - 34},{bottom} {LEFT - 34},100 {RIGHT + 34},100 {RIGHT + 34},{bottom}"
@@ -206,7 +214,7 @@ def draw():
             parts += [text(x + 12, top + 21, f"{room}/", "name")]
             beside = x + 12 + 9 * len(room) + 18
             parts += [text(beside, top + 21, captions[room], "small")]
-            parts += [text(x + 12, top + 43, " · ".join(files), "files")]
+            parts += [text(x + 12, top + 43 + 16 * i, line_, "files") for i, line_ in enumerate(lines(files, width))]
 
     floor_of = {room: depth for depth, floor in enumerate(floors) for room in floor}
     drawn, skips = needed(arrows, floor_of), 0

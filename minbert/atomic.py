@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Write a file completely, or leave the old one as it was."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from minbert.errors import UserError
 
 
 @contextmanager
-def atomic_write(path):
-    """Write a file atomically: yields a temporary path, which is renamed to `path` once all of it is on the disk.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write a file atomically: yields a temporary path, which is renamed to `path` once its bytes are on the disk.
 
-    If anything goes wrong, `path` stays as it was. A link is followed; its target is replaced. The folder is made if
-    need be. A pipe or a device is written to directly. Raises UserError, naming `path`, if it cannot be written.
+    If anything goes wrong, `path` stays as it was. Missing folders are created. A link stays a link; its target is
+    replaced. A pipe or a device is written to directly. Raises UserError, naming `path`, if it cannot be written.
     """
     final = Path(path).resolve()
     if final.exists() and not final.is_file() and not final.is_dir():
@@ -27,7 +28,7 @@ def atomic_write(path):
         with open(new, "r+b") as file:
             os.fsync(file.fileno())
         new.replace(final)
-        if os.name == "posix":  # the name is in the folder, which is flushed by itself
+        if os.name == "posix":  # the new name belongs to the folder, which needs a flush of its own
             flush_folder(final.parent)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
@@ -36,7 +37,8 @@ def atomic_write(path):
             new.unlink()
 
 
-def flush_folder(path):
+def flush_folder(path: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

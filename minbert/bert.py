@@ -1,7 +1,7 @@
-"""BERT = embeddings + encoder + pooler (Devlin et al. 2019). At the foot: what its weights are called elsewhere."""
+"""BERT = embeddings + encoder + pooler (Devlin et al. 2019). At the foot: the names of its weights elsewhere."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minbert.attention import causal_mask, padding_mask
 from minbert.config import Config
@@ -12,9 +12,9 @@ from minbert.weights.names import Names
 
 
 class BertModel(Pretrained):
-    """The encoder and its pooler. A new model has random weights; `from_pretrained` reads a checkpoint's.
+    """The encoder and its pooler. A new model has random weights; `from_pretrained` loads a checkpoint's.
 
-    It starts in evaluation mode, so that the same text always gives the same numbers; call .train() for dropout.
+    It starts in evaluation mode: the same text always gives the same numbers. Call .train() for dropout.
     """
 
     architecture, prefix, config_class = "BertModel", "", Config
@@ -33,29 +33,31 @@ class BertModel(Pretrained):
 
     def forward(
         self,
-        input_ids,
-        attention_mask=None,
-        token_type_ids=None,
-        causal=False,
-        output_hidden_states=False,
-        output_attentions=False,
-    ):
-        """Vectors for each token and one for the whole text.
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        causal: bool = False,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> dict:
+        """A vector for each token, and one for the whole text.
 
         input_ids       [B, T]
-        attention_mask  [B, T], 1 token, 0 padding: nobody looks at it; None: no padding
+        attention_mask  [B, T], 1 token, 0 padding, at which no token looks; None: no padding
         token_type_ids  [B, T], 0 first text, 1 second; None: all first
-        causal          True: no token looks at those after it
+        causal          True: no token looks at later ones
         returns         {"last_hidden_state": [B, T, D], "pooler_output": [B, D]} and, on request,
                         "hidden_states": L + 1 times [B, T, D], the embeddings first;
                         "attentions": L times [B, H, T, T], before dropout
         """
-        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.expand_as(input_ids)
-        mask = padding_mask(attention_mask)  # [B, 1, 1, T]
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        mask = padding_mask(attention_mask.expand_as(input_ids))  # [B, 1, 1, T]
         if causal:
             mask = mask & causal_mask(input_ids.size(1), input_ids.device)  # [B, 1, T, T]
         embedded = self.embeddings(input_ids, token_type_ids)  # [B, T, D]
-        hidden_states, attentions = [embedded] if output_hidden_states else None, [] if output_attentions else None
+        hidden_states = [embedded] if output_hidden_states else None
+        attentions = [] if output_attentions else None
         x = self.encoder(embedded, mask, hidden_states, attentions)  # [B, T, D]
         output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
         if output_hidden_states:
@@ -64,22 +66,22 @@ class BertModel(Pretrained):
             output["attentions"] = tuple(attentions)
         return output
 
-    def pool(self, last_hidden_state):
-        """[B, T, D] -> [B, D]: the first token's vector, seen through one more layer (tanh)"""
+    def pool(self, last_hidden_state: Tensor) -> Tensor:
+        """[B, T, D] -> [B, D]: the first token's vector after one more layer (tanh)"""
         return torch.tanh(self.pooler(last_hidden_state[:, 0]))
 
 
-def initialize(module, std):
-    """Random weights as BERT's were before training: N(0, std), biases 0 (google-research/bert, modeling.py)."""
-    for part in module.modules():
-        if isinstance(part, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(part.weight, std=std)
-        if isinstance(part, nn.Linear) and part.bias is not None:
-            nn.init.zeros_(part.bias)
+def initialize(module: nn.Module, std: float) -> None:
+    """Random weights as at the start of BERT's pretraining: N(0, std), biases 0 (google-research/bert, modeling.py)."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(layer.weight, std=std)
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
-# Our module, its name in Hugging Face's checkpoints, its name in the course kits' (neubig/minbert-assignment and the
-# kits made from it). First the modules of each layer, then the others.
+# A row for each module: ours, Hugging Face's, the course kits' (neubig/minbert-assignment and the kits made from it).
+# First the modules of each layer, then the others.
 LAYER_NAMES = (
     ("attention.query", "attention.self.query", "self_attention.query"),
     ("attention.key", "attention.self.key", "self_attention.key"),
@@ -106,7 +108,7 @@ BertModel.names = Names(
         "predictions.dense": ("cls.predictions.transform.dense",),
         "predictions.norm": ("cls.predictions.transform.LayerNorm",),
         "predictions.decoder": ("cls.predictions.decoder",),
-        "predictions": ("cls.predictions",),  # its bias, which some checkpoints store a second time as the decoder's
+        "predictions": ("cls.predictions",),  # its bias; some checkpoints store it twice, also as the decoder's
         "next_sentence": ("cls.seq_relationship",),
         "classifier": ("classifier",),
     },

@@ -1,4 +1,4 @@
-"""The sizes of a model: all that the code cannot know before it has read a checkpoint's config.json."""
+"""The sizes of a model: everything that the code has to learn from a checkpoint's config.json."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -9,7 +9,7 @@ from minbert.errors import UserError
 from minbert.format import check_format
 from minbert.jsonfile import quoted
 
-# What a field may hold: (smallest, largest) of a number, or the legal words.
+# The legal values of each field: (smallest, largest) of a number, or all of the words.
 BOUNDS = {
     "vocab_size": (1, 10_000_000),
     "hidden_size": (1, 65_536),
@@ -30,7 +30,7 @@ BOUNDS = {
     "pooling": ("pooler", "cls", "mean"),
     "option": ("pretrain", "flexible"),
 }
-OPTION_ALIASES = {  # what other course kits call the two ways to train
+OPTION_ALIASES = {  # other course kits' names for the two options
     **dict.fromkeys(("freeze", "frozen", "last-linear-layer"), "pretrain"),
     **dict.fromkeys(("finetune", "full-model"), "flexible"),
 }
@@ -38,9 +38,9 @@ OPTION_ALIASES = {  # what other course kits call the two ways to train
 
 @dataclass(frozen=True)
 class Config:
-    """The sizes of a BERT, under the names of config.json; the defaults are bert-base-uncased.
+    """The sizes of a BERT, named as in config.json; the defaults are bert-base-uncased's.
 
-    Raises UserError for a value of the wrong type or out of bounds, naming the field.
+    Raises UserError, naming the field, for a value of the wrong type or out of bounds.
     """
 
     vocab_size: int = 30522
@@ -55,33 +55,32 @@ class Config:
     attention_probs_dropout_prob: float = 0.1
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
-    sinusoidal_positions: bool = False  # True: the fixed positions of the Transformer paper, not learned ones
-    tie_word_embeddings: bool = True  # the masked-LM head's decoder is the embeddings of the tokens
+    sinusoidal_positions: bool = False  # True: fixed sinusoids in place of learned positions
+    tie_word_embeddings: bool = True  # the masked-LM head decodes with the token embeddings
     # The classifier on top
     num_labels: int = 2
     classifier_dropout: float | None = None  # None: the same as hidden_dropout_prob
     pooling: str = "pooler"
     option: str = "flexible"
-    labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if nobody named them
+    labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if they have none
 
     def __post_init__(self):
         if isinstance(self.option, str):
             object.__setattr__(self, "option", OPTION_ALIASES.get(self.option, self.option))
         object.__setattr__(self, "labels", tuple(map(str, self.labels or ())))
         for field in fields(self):
-            check(field.name, getattr(self, field.name), field.type)
-        if self.hidden_size % self.num_attention_heads:
-            heads = f"{self.num_attention_heads} attention heads"
-            raise UserError(f"hidden_size {self.hidden_size} cannot be split into {heads}")
+            check_field(field.name, getattr(self, field.name), field.type)
+        if self.hidden_size % (heads := self.num_attention_heads):
+            raise UserError(f"hidden_size {self.hidden_size} cannot be split into {heads} attention heads")
         if self.labels and len(set(self.labels)) != self.num_labels:
             raise UserError(f"num_labels is {self.num_labels}, but the labels are {', '.join(self.labels)}")
 
     @classmethod
-    def of(cls, source):
-        """A Config from a Config, a mapping or a namespace such as the course kits'.
+    def of(cls, source) -> "Config":
+        """A Config from a Config, a mapping, or a namespace like the course kits'.
 
-        The kits' namespace names one dropout, hidden_dropout_prob, and means the one before the classifier: the
-        encoder keeps its own. So does this, unless a namespace names classifier_dropout itself.
+        In the kits' namespace hidden_dropout_prob is the dropout before the classifier, and the encoder keeps its
+        default. It is read that way, unless the namespace has a classifier_dropout, too.
         """
         if isinstance(source, cls):
             return source
@@ -93,24 +92,24 @@ class Config:
         return cls(**{name: value for name, value in values.items() if name in names})
 
     @classmethod
-    def from_json(cls, path):
-        """Read a checkpoint's config.json. Raises UserError, naming the file, for what is missing or unsupported."""
+    def from_json(cls, path: str | Path) -> "Config":
+        """Read a checkpoint's config.json. Raises UserError, naming the file, for a missing or unsupported setting."""
         values = read_config(Path(path), {field.name for field in fields(cls)})
         try:
             return cls(**values)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
-    def to_json(self, path, architecture):
-        """Write config.json so that Hugging Face's class called `architecture` reads the same model from it."""
+    def to_json(self, path: str | Path, architecture: str) -> None:
+        """Write config.json, from which Hugging Face's class `architecture` builds the same model."""
         write_config(path, asdict(self), architecture)
 
-    def change(self, **values):
-        """A copy with these values in place of its own."""
+    def change(self, **values) -> "Config":
+        """A copy with some values changed."""
         return replace(self, **values)
 
 
-def check(name, value, type_):
+def check_field(name: str, value, type_) -> None:
     """Raise UserError unless a value fits its field's type and BOUNDS."""
     bounds = BOUNDS.get(name)
     if bounds is None or (value is None and type_ == float | None):

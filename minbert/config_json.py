@@ -1,5 +1,8 @@
-"""config.json: what a model's folder says of itself. Read as plain data, honoured or refused; written so that Hugging
-Face reads the same model from it."""
+"""config.json, the description in a model's folder.
+
+Reading runs no code, and refuses settings that this package does not support. Hugging Face reads the same model from
+the file that is written.
+"""
 
 import json
 from pathlib import Path
@@ -12,7 +15,7 @@ REQUIRED = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     "max_position_embeddings",
 )
-# Keys that would change the computation if they held anything but these.
+# Keys that change the computation, with the only values that are supported.
 SUPPORTED = {
     "model_type": ("bert", None),
     "position_embedding_type": ("absolute", None),
@@ -21,8 +24,8 @@ SUPPORTED = {
 }
 
 
-def read_config(path, names):
-    """The fields called `names` that config.json holds, {name: value}; unknown keys are ignored, nothing is run.
+def read_config(path: Path, names: set[str]) -> dict:
+    """The fields `names` of a config.json, {name: value}; other keys are ignored.
 
     Raises UserError if the file does not describe a model that this package computes.
     """
@@ -30,7 +33,7 @@ def read_config(path, names):
     check_format(path, values)
     missing = [name for name in REQUIRED if name not in values]
     if missing:
-        raise UserError(f"{path}: does not describe a BERT, it lacks {', '.join(missing)}")
+        raise UserError(f"{path}: does not describe a BERT: it lacks {', '.join(missing)}")
     for key, legal in SUPPORTED.items():
         if values.get(key) not in legal:
             raise UserError(f"{path}: {key} is {quoted(values[key])}, but only {legal[0]!r} is supported")
@@ -41,8 +44,8 @@ def read_config(path, names):
     return chosen
 
 
-def write_config(path, values, architecture):
-    """Write config.json: the fields of a Config, {name: value}, for Hugging Face's class called `architecture`."""
+def write_config(path: str | Path, values: dict, architecture: str) -> None:
+    """Write config.json from the fields of a Config, {name: value}, for Hugging Face's class `architecture`."""
     values = values | {"model_type": "bert", "architectures": [architecture], KEY: FORMAT}
     labels = values.pop("labels") or default_labels(values["num_labels"])
     values["id2label"] = {str(id): name for id, name in enumerate(labels)}
@@ -50,17 +53,17 @@ def write_config(path, values, architecture):
     Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def default_labels(number):
-    """The names that Hugging Face gives to classes without names."""
+def default_labels(number: int) -> tuple[str, ...]:
+    """Hugging Face's names for unnamed classes."""
     return tuple(f"LABEL_{id}" for id in range(number))
 
 
-def read_labels(path, id2label):
-    """The names in config.json's id2label, in the order of their ids; () if it holds none."""
+def read_labels(path: Path, id2label) -> tuple[str, ...]:
+    """The class names in config.json's id2label, in the order of their ids; () if there are none."""
     if not isinstance(id2label, dict) or not id2label:
         return ()
     if any(isinstance(label, (dict, list)) for label in id2label.values()):
-        raise UserError(f"{path}: id2label must name each class by a word")
+        raise UserError(f"{path}: id2label must map each class to a name")
     labels = tuple(str(id2label.get(str(id))) for id in range(len(id2label)))
     if set(id2label) != {str(id) for id in range(len(id2label))} or len(set(labels)) != len(labels):
         raise UserError(f"{path}: id2label must name the classes 0 to {len(id2label) - 1}, each differently")

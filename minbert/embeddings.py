@@ -1,7 +1,7 @@
-"""Ids -> vectors: what a token is, where it stands, which text it belongs to, added up (Devlin et al. 2019, fig. 2)."""
+"""Ids -> vectors: one for the token, one for its position, one for its text, added up (Devlin et al. 2019, fig. 2)."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minbert.errors import UserError
 
@@ -17,11 +17,13 @@ class Embeddings(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids, token_type_ids=None, positions=None):
+    def forward(
+        self, input_ids: Tensor, token_type_ids: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
         """input_ids [B, T] -> [B, T, D]
 
         token_type_ids  [B, T], 0 first text, 1 second; None: all first
-        positions       where each token stands, in any shape that broadcasts to [B, T]; None: 0, 1, 2, ...
+        positions       each token's position, in any shape that broadcasts to [B, T]; None: 0, 1, 2, ...
         """
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
@@ -30,17 +32,16 @@ class Embeddings(nn.Module):
         x = self.token(input_ids) + self.position(positions) + self.segment(token_type_ids)  # [B, T, D]
         return self.dropout(self.norm(x))
 
-    def positions(self, input_ids):
-        """0, 1, 2, ... for [B, T] -> [T]. Raises UserError for texts longer than the model has positions."""
-        length, most = input_ids.size(1), self.position.num_embeddings
-        if length > most:
-            told = f"a text of {length} tokens, but the model has {most} positions"
-            raise UserError(f"{told}: cut it with max_length={most}")
+    def positions(self, input_ids: Tensor) -> Tensor:
+        """[B, T] -> 0, 1, 2, ... [T]. Raises UserError if T is more than the model has positions."""
+        length, limit = input_ids.size(1), self.position.num_embeddings
+        if length > limit:
+            raise UserError(f"a text of {length} tokens, but the model has {limit} positions: set max_length={limit}")
         return torch.arange(length, device=input_ids.device)
 
 
-def sinusoids(length, size):
-    """Positions that need no learning: waves of ever lower frequency (Vaswani et al. 2017, section 3.5).
+def sinusoids(length: int, size: int) -> Tensor:
+    """Positions that are not learned: sines and cosines of falling frequency (Vaswani et al. 2017, section 3.5).
 
     PE(p, 2i) = sin(p / 10000^(2i / size)), PE(p, 2i + 1) = cos(p / 10000^(2i / size));  returns [length, size]
     """

@@ -1,20 +1,20 @@
-"""The stack: attention and feed-forward in turn, each added to what came in and normalised after (post-norm)."""
+"""The stack: attention and feed-forward in turn, each added to its input and then normalised (post-norm)."""
 
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minbert.attention import MultiHeadAttention
 
 
-def gelu(x):
+def gelu(x: Tensor) -> Tensor:
     """x * P(N(0, 1) <= x), with the exact error function (Hendrycks & Gimpel 2016, section 2)."""
     return x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
 
 
-def gelu_tanh(x):
-    """The same, approximated with tanh; up to 5e-4 away, so only for checkpoints trained with it ("gelu_new")."""
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU with tanh in place of erf, up to 5e-4 off: only for checkpoints trained with it ("gelu_new")."""
     return x * 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
@@ -22,7 +22,7 @@ ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "relu": torch.relu}
 
 
 class FeedForward(nn.Module):
-    """The same two-layer network at each token (Vaswani et al. 2017, section 3.3)."""
+    """A two-layer network, the same for each token (Vaswani et al. 2017, section 3.3)."""
 
     def __init__(self, config):
         super().__init__()
@@ -30,7 +30,7 @@ class FeedForward(nn.Module):
         self.contract = nn.Linear(config.intermediate_size, config.hidden_size)
         self.activation = ACTIVATIONS[config.hidden_act]
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """[B, T, D] -> [B, T, D]"""
         return self.contract(self.activation(self.expand(x)))
 
@@ -46,7 +46,7 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, x, mask):
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, T, D], mask as in `attend` -> [B, T, D], probabilities [B, H, T, T]"""
         looked, probabilities = self.attention(x, mask)
         x = self.attention_norm(x + self.dropout(looked))
@@ -60,10 +60,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x, mask, hidden_states=None, attentions=None):
+    def forward(
+        self, x: Tensor, mask: Tensor, hidden_states: list | None = None, attentions: list | None = None
+    ) -> Tensor:
         """x [B, T, D], mask as in `attend` -> [B, T, D]
 
-        hidden_states, attentions  lists, if given: each layer appends its output and its probabilities
+        hidden_states, attentions  lists to which each layer appends its output and its probabilities; None: neither
         """
         for layer in self.layers:
             x, probabilities = layer(x, mask)

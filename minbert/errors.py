@@ -2,10 +2,10 @@
 
 
 class UserError(ValueError):
-    """Something outside the code is wrong: a path, a file, a name, a value.
+    """Something outside the code is wrong: a path, a file, a name or a value.
 
-    The message says what, where, and what to do about it. The scripts print it without a traceback and exit
-    with status 2.
+    The message says what is wrong, where, and how to fix it. The scripts print it without a traceback and exit with
+    status 2.
     """
 
 

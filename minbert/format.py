@@ -1,20 +1,22 @@
-"""The number that stands in what minbert writes, so that an older minbert can say why it cannot read a newer file.
+"""The format number in minbert's files: with it, an older minbert can say why it cannot read a newer file.
 
-It is "minbert_format" in config.json, which speaks for the weights beside it, run.json, pretraining.json, the state of
-a stopped run (state.safetensors, with a number of its own), and the model_config of the course kits' file. Files from
-before there was a number, and other people's, have none and are read as format 1. Tables, vocab.txt and labels.txt are
-plain text, for everybody. model.safetensors says no more than "pt": of two entries in its metadata, safetensors writes
-either first, and the same model would not be the same bytes.
+Its key is "minbert_format". It stands in config.json (for the weights beside it, too), run.json, pretraining.json,
+state.safetensors (the state of a stopped run, which counts its own formats), and the model_config of a course kit's
+file. A file without a number, older or from other software, is read as format 1. Tables, vocab.txt and labels.txt are
+plain text and have no number. model.safetensors has no number either: safetensors writes several entries of metadata
+in any order, so the same model would not always give the same bytes.
 """
+
+from pathlib import Path
 
 from minbert.errors import UserError
 
-FORMAT = 1  # one more whenever an older minbert would misread what is written
+FORMAT = 1  # raise it whenever an older minbert would misread a new file
 KEY = "minbert_format"
 
 
-def check_format(path, values, known=FORMAT):
-    """The format of what was read from path, a dict. Raises UserError if it is newer than the `known` one."""
+def check_format(path: str | Path, values, known: int = FORMAT) -> int:
+    """The format of `values`, read from `path`. Raises UserError if it is invalid, or newer than the `known` one."""
     found = values.get(KEY, 1) if isinstance(values, dict) else 1
     number = int(found) if isinstance(found, (int, str)) and str(found).isdecimal() and len(str(found)) < 20 else 0
     if number > known:

@@ -1,7 +1,7 @@
-"""What stands on top of the encoder: a classifier of texts, and the two heads that BERT is pretrained with."""
+"""The heads on top of the encoder: a classifier of texts, and the two heads of BERT's pretraining."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minbert.bert import BertModel, initialize
@@ -11,18 +11,16 @@ from minbert.weights import Pretrained
 
 
 class BertSentClassifier(Pretrained):
-    """A BERT, dropout, and one linear layer that gives each class a score.
+    """A BERT, dropout, and a linear layer that gives each class a score. Starts in evaluation mode.
 
-    config  a Config, a mapping, or a namespace such as the course kits'; what it leaves out is bert-base-uncased's
-
-    config.option   "pretrain": the encoder is frozen and only the linear layer learns; the encoder's dropout is off
-                    "flexible": everything learns
-    config.pooling  what the linear layer reads: "pooler", the pooler's output; "cls", the first token's last vector;
+    config          a Config, a mapping, or a namespace like the course kits'; bert-base-uncased fills the gaps
+    config.option   "flexible": everything is trained
+                    "pretrain": only the linear layer is trained; the encoder is frozen and its dropout is off
+    config.pooling  the input of the linear layer: "pooler", the pooler's output; "cls", the first token's last vector;
                     "mean", the mean of all tokens' last vectors
 
-    The constructor builds and never downloads; `from_pretrained` reads weights, and keeps a checkpoint's classifier if
-    it has one for the same classes. What `save_pretrained` writes is Hugging Face's BertForSequenceClassification,
-    equal in its logits if pooling is "pooler". Starts in evaluation mode.
+    The constructor downloads nothing. `from_pretrained` keeps a checkpoint's classifier if its classes are the same.
+    `save_pretrained` writes Hugging Face's BertForSequenceClassification: equal logits if pooling is "pooler".
     """
 
     architecture, prefix, names, config_class = "BertForSequenceClassification", "bert.", BertModel.names, Config
@@ -39,23 +37,16 @@ class BertSentClassifier(Pretrained):
             self.bert.requires_grad_(False)
         self.eval()
 
-    def train(self, mode=True):
-        """As in any module, but a frozen encoder stays in evaluation mode: what does not learn needs no dropout."""
-        super().train(mode)
-        if self.config.option == "pretrain":
-            self.bert.eval()
-        return self
-
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None):
+    def forward(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
         """input_ids, attention_mask, token_type_ids [B, T], as in BertModel -> logits [B, C], before any softmax"""
         return self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))
 
-    def features(self, input_ids, attention_mask=None, token_type_ids=None):
-        """The same -> what the linear layer reads, before dropout: one vector for each text, [B, D]"""
+    def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
+        """The same -> the linear layer's input before dropout, one vector for each text: [B, D]"""
         return self.pool(self.bert(input_ids, attention_mask, token_type_ids), attention_mask)
 
-    def pool(self, output, attention_mask=None):
-        """What BertModel returns -> one vector for each text, [B, D]"""
+    def pool(self, output: dict, attention_mask: Tensor | None = None) -> Tensor:
+        """BertModel's output -> one vector for each text: [B, D]"""
         if self.config.pooling == "pooler":
             return output["pooler_output"]
         x = output["last_hidden_state"]
@@ -67,20 +58,27 @@ class BertSentClassifier(Pretrained):
         return (x * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
     @torch.no_grad()
-    def predict_proba(self, input_ids, attention_mask=None, token_type_ids=None):
-        """The probability of each class, without dropout: [B, C]; each row sums to 1"""
+    def predict_proba(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
+        """The same -> the probability of each class, without dropout: [B, C]; each row sums to 1"""
         was_training = self.training
         self.eval()
         probabilities = self(input_ids, attention_mask, token_type_ids).softmax(dim=-1)
         self.train(was_training)
         return probabilities
 
+    def train(self, mode: bool = True):
+        """As in any module, but a frozen encoder stays in evaluation mode, so that its features stay the same."""
+        super().train(mode)
+        if self.config.option == "pretrain":
+            self.bert.eval()
+        return self
+
 
 class MaskedLMHead(nn.Module):
     """A token's vector -> a score for each token of the vocabulary (Devlin et al. 2019, section 3.1, task 1).
 
-    One more layer, then how well the result meets each token's embedding, plus a bias for each token. The embeddings
-    are the encoder's own ("tied"), unless config.tie_word_embeddings is False.
+    One more layer, then the dot product with each token's embedding, plus a bias for each token. The embeddings are
+    the encoder's own ("tied"), unless config.tie_word_embeddings is False.
     """
 
     def __init__(self, config):
@@ -92,17 +90,16 @@ class MaskedLMHead(nn.Module):
         tied = config.tie_word_embeddings
         self.decoder = None if tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
-    def forward(self, x, token_embeddings):
+    def forward(self, x: Tensor, token_embeddings: Tensor) -> Tensor:
         """x [..., D], token_embeddings [V, D] -> logits [..., V]"""
         x = self.norm(self.activation(self.dense(x)))
         return F.linear(x, self.decoder.weight if self.decoder else token_embeddings, self.bias)
 
 
 class BertForMaskedLM(Pretrained):
-    """A BERT that says which token stands at each place; with causal=True, which comes next.
+    """A BERT that predicts the token at each position; with causal=True, the next one. Starts in evaluation mode.
 
-    `from_pretrained` refuses a checkpoint without a masked-LM head, unless missing_head="new". Starts in evaluation
-    mode.
+    `from_pretrained` refuses a checkpoint without a masked-LM head, unless missing_head="new".
     """
 
     architecture, prefix, names, config_class = "BertForMaskedLM", "bert.", BertModel.names, Config
@@ -119,30 +116,29 @@ class BertForMaskedLM(Pretrained):
     def from_pretrained(cls, name, missing_head="error", **changes):
         return super().from_pretrained(name, missing_head, **changes)
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None, causal=False):
+    def forward(self, input_ids: Tensor, attention_mask=None, token_type_ids=None, labels=None, causal=False) -> tuple:
         """input_ids, attention_mask, token_type_ids, causal  as in BertModel
 
-        labels   [B, T], the id that should stand there, or -100 where nobody asks; None: no loss
-        returns  logits, loss. Without labels: [B, T, V] and None. With labels only the N places that have one are
-                 computed: [N, V], in the order of rows and places, and the mean cross-entropy in nats, a scalar (0 if
-                 N is 0)
+        labels   [B, T], the right id for each position, or -100 for none; None: no labels at all
+        returns  logits, loss. Without labels: [B, T, V] and None. With labels: [N, V], for the N positions that have
+                 one, row by row, and the mean cross-entropy in nats, a scalar (0 if N is 0)
         """
         x = self.bert(input_ids, attention_mask, token_type_ids, causal)["last_hidden_state"]  # [B, T, D]
         return self.predict(x, labels)
 
-    def predict(self, x, labels=None):
-        """The last hidden states [B, T, D], and labels as in `forward` -> logits, loss"""
+    def predict(self, x: Tensor, labels: Tensor | None = None) -> tuple:
+        """x, last hidden states [B, T, D], and labels as in `forward` -> logits, loss"""
         embeddings = self.bert.embeddings.token.weight
         if labels is None:
             return self.predictions(x, embeddings), None
-        asked = labels != -100  # [B, T]
-        logits = self.predictions(x[asked], embeddings)  # [N, V]
-        loss = F.cross_entropy(logits.float(), labels[asked], reduction="sum") / max(1, len(logits))
+        labelled = labels != -100  # [B, T]
+        logits = self.predictions(x[labelled], embeddings)  # [N, V]
+        loss = F.cross_entropy(logits.float(), labels[labelled], reduction="sum") / max(1, len(logits))
         return logits, loss
 
 
 class BertForPreTraining(BertForMaskedLM):
-    """The same, with the second head that BERT was pretrained with: does text B follow text A (task 2)?"""
+    """BertForMaskedLM with the second head of BERT's pretraining: does text B follow text A (task 2)?"""
 
     architecture = "BertForPreTraining"
 
@@ -153,11 +149,11 @@ class BertForPreTraining(BertForMaskedLM):
 
     def forward(
         self, input_ids, attention_mask=None, token_type_ids=None, labels=None, next_sentence_label=None, causal=False
-    ):
+    ) -> tuple:
         """As in BertForMaskedLM, and
 
-        next_sentence_label  [B], 0: B follows A, 1: it comes from elsewhere; None: only the masked-LM loss
-        returns              logits as there, next-sentence logits [B, 2], loss: the sum of the two losses, or None
+        next_sentence_label  [B], 0: B follows A, 1: B comes from elsewhere; None: only the masked-LM loss
+        returns              the same logits, next-sentence logits [B, 2], the sum of the two losses or None
         """
         output = self.bert(input_ids, attention_mask, token_type_ids, causal)
         logits, loss = self.predict(output["last_hidden_state"], labels)

@@ -1,14 +1,15 @@
-"""JSON and other small files that come from strangers: read as plain data, and only up to a size."""
+"""Read JSON and other small files from unknown sources: as plain data, and only up to a size limit."""
 
 import json
+from pathlib import Path
 
 from minbert.errors import UserError
 
-MAX_JSON = 2**23  # bytes of a config.json; 100,000 named classes take some 6 million
+MAX_JSON = 2**23  # bytes of a config.json; 100,000 named classes take about 6 million
 
 
-def read_bytes(path, limit):
-    """The bytes of a file. Raises UserError if it cannot be read, is a pipe, say, or is longer than `limit` bytes."""
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of a file. Raises UserError if it cannot be read, is not a regular file, or is longer than `limit`."""
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"{path}: is not a file")
@@ -19,21 +20,24 @@ def read_bytes(path, limit):
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(path):
-    """The JSON object that a file holds; of a key that stands there twice, the last counts, as for Hugging Face."""
+def read_json(path: Path) -> dict:
+    """The JSON object in a file. If a key is repeated, the last one counts, as in Hugging Face's libraries.
+
+    Raises UserError if the file cannot be read or holds anything else.
+    """
     try:
         values = json.loads(read_bytes(path, MAX_JSON).decode("utf-8-sig"))
     except UserError:
         raise
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON a thousand brackets deep
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON nested a thousand deep
         raise UserError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds a {type(values).__name__}, not the settings of a model")
     return values
 
 
-def quoted(value, limit=60):
-    """What a stranger's file says, for a message: Python's way to write it, cut short."""
+def quoted(value, limit: int = 60) -> str:
+    """repr(value), cut after `limit` characters: for a message that quotes a file."""
     try:
         text = repr(value)
     except RecursionError:  # a list in a list in a list ...

@@ -1,11 +1,12 @@
-"""How good predictions are: counted by scikit-learn, laid out for people."""
+"""How good predictions are: computed by scikit-learn, formatted as text for people."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass
 class Scores:
-    """accuracy and macro_f1 in [0, 1]; report and confusion as text; table and matrix as data."""
+    """accuracy and macro_f1 in [0, 1]; the rest twice, as text (report, confusion) and as data (table, matrix)."""
 
     accuracy: float
     macro_f1: float
@@ -15,12 +16,12 @@ class Scores:
     confusion: str
 
 
-def score(gold, predicted, names):
-    """Scores of predicted classes against gold ones, both as ids; names of all classes, in the order of their ids.
+def score(gold: Sequence[int], predicted: Sequence[int], names: Sequence[str]) -> Scores:
+    """Compare predicted with gold class ids; `names` lists all classes in the order of their ids.
 
-    The macro mean runs over all named classes; one that never occurs counts with F1 0.
+    The macro mean runs over all named classes. A class that occurs in neither list has F1 = 0.
     """
-    from sklearn import metrics  # here: it takes as long to import as torch, and who only predicts needs none of it
+    from sklearn import metrics  # here: importing it takes as long as torch, and plain prediction does not need it
 
     ids = range(len(names))
     options = {"labels": list(ids), "target_names": list(names), "zero_division": 0}
@@ -32,11 +33,11 @@ def score(gold, predicted, names):
         table=table,
         matrix=matrix,
         report=metrics.classification_report(gold, predicted, digits=4, **options).rstrip(),
-        confusion=lay_out(matrix, names),
+        confusion=format_confusion(matrix, names),
     )
 
 
-def lay_out(matrix, names):
+def format_confusion(matrix: list[list[int]], names: Sequence[str]) -> str:
     """A confusion matrix as text: a row for each gold label, a column for each predicted one."""
     width = max([len(str(name)) for name in names] + [len(str(count)) for row in matrix for count in row])
     lines = [" " * (width + 7) + "  ".join(str(name).rjust(width) for name in names) + "   <- predicted"]

@@ -229,7 +229,7 @@ def test_what_is_too_deep_to_be_shown():
 
 
 def test_a_label_is_no_list(read):
-    with pytest.raises(UserError, match="id2label must name each class by a word"):
+    with pytest.raises(UserError, match="id2label must map each class to a name"):
         read(BERT_BASE | {"id2label": {"0": ["a"], "1": "b"}})
 
 
@@ -248,7 +248,7 @@ def test_missing_keys_are_named_together(read):
     with pytest.raises(UserError, match=r"it lacks hidden_size, intermediate_size$"):
         read({name: value for name, value in BERT_BASE.items() if name not in ("hidden_size", "intermediate_size")})
     for missing in BERT_BASE:
-        with pytest.raises(UserError, match=f"does not describe a BERT, it lacks {missing}$"):
+        with pytest.raises(UserError, match=f"does not describe a BERT: it lacks {missing}$"):
             read({name: value for name, value in BERT_BASE.items() if name != missing})
 
 

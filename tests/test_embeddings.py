@@ -1,4 +1,4 @@
-"""Part 2: ids -> vectors."""
+"""Embeddings: texts that are too long, and positions that need no learning; tests/parts/part2 has the rest."""
 
 import math
 
@@ -7,45 +7,11 @@ import torch
 
 from minbert import UserError
 from minbert.embeddings import Embeddings, sinusoids
-from tests.diagnosis import check, wrong_embeddings
-
-pytestmark = pytest.mark.part2
 
 
-@pytest.fixture
-def embeddings(golden):
-    module = Embeddings(golden.config)
-    module.load_state_dict(golden.weights("embeddings."))
-    return module.eval()
-
-
-def test_equal_the_reference(golden, embeddings):
-    ids, segments = golden.batch.input_ids, golden.batch.token_type_ids
-    mistakes = wrong_embeddings(golden.weights("embeddings."), ids, segments, golden.config.layer_norm_eps)
-    check("embeddings", embeddings(ids, segments), golden.stage("embeddings"), mistakes=mistakes)
-
-
-def test_without_segments_all_tokens_are_in_the_first(golden, embeddings):
-    ids = golden.batch.input_ids
-    assert torch.equal(embeddings(ids), embeddings(ids, torch.zeros_like(ids)))
-    assert not torch.equal(embeddings(ids), embeddings(ids, torch.ones_like(ids)))
-
-
-def test_the_same_token_differs_by_its_position(embeddings):
-    x = embeddings(torch.tensor([[7, 7]]))
-    assert (x[0, 0] - x[0, 1]).abs().max() > 0.1
-
-
-def test_dropout_is_on_in_training_only(golden):
-    module = Embeddings(golden.config.change(hidden_dropout_prob=0.5))
-    ids = golden.batch.input_ids
-    assert (module.train()(ids) == 0).float().mean() > 0.3
-    assert torch.equal(module.eval()(ids), module(ids))
-
-
-def test_a_text_longer_than_the_model_is_refused_in_words(golden, embeddings):
+def test_a_text_longer_than_the_model_is_refused_in_words(golden):
     with pytest.raises(UserError, match=r"14 tokens, but the model has 13 positions.*max_length=13"):
-        embeddings(torch.ones(1, 14, dtype=torch.long))
+        Embeddings(golden.config)(torch.ones(1, 14, dtype=torch.long))
 
 
 def test_sinusoids_by_hand():

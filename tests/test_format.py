@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from minbert import BertSentClassifier, Config
-from minbert.commands import pretrain as pretrain_lm
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
-from minbert.runs import state as checkpoint
+from minbert.pretraining.record import read_record
+from minbert.runs import state
 from minbert.weights import save_course_checkpoint
 
 
@@ -62,35 +62,38 @@ def test_the_course_kits_file_says_it_too(tiny, tmp_path):
 
 
 @pytest.mark.fault("saving: files of an older or a newer minbert")
-def test_a_stopped_run_of_a_newer_format_is_refused_and_one_without_is_read(tmp_path, monkeypatch):
-    path, facts = tmp_path / "state.safetensors", {"done": 3}
-    checkpoint.save_state(path, {"weight": torch.ones(2)}, facts)
-    assert checkpoint.load_state(path)[1] == checkpoint.load_facts(path) == facts
-    for number, newer in ((2, True), (1, False)):
-        monkeypatch.setattr(checkpoint, "FORMAT", number)
-        checkpoint.save_state(path, {"weight": torch.ones(2)}, facts)
-        if newer:
-            for read in (checkpoint.load_facts, checkpoint.load_state):
-                with pytest.raises(UserError, match=r"^\S*state.safetensors: written by a newer minbert"):
-                    read(path)
-    told = '{"done": 3}'
-    metadata = {"facts": told, "sha256": checkpoint.digest({"weight": torch.ones(2)}, told)}
-    save_file({"weight": torch.ones(2)}, path, metadata=metadata)
-    assert checkpoint.load_state(path)[1] == facts
+def test_a_stopped_run_of_another_format_is_refused_with_what_to_do(tmp_path):
+    """States have a number of their own: a run is finished with the minbert that began it."""
+    path, tensors, facts = tmp_path / "state.safetensors", {"weight": torch.ones(2)}, {"progress": {"steps": 3}}
+    state.save_state(path, tensors, facts)
+    assert state.load_state(path)[1] == state.load_facts(path) == facts
+    for number, said in (
+        ({}, "saved by an older minbert (format 1; this one reads 2): finish the run with that one, or begin again"),
+        ({KEY: 1}, "saved by an older minbert (format 1; this one reads 2)"),
+        ({KEY: 3}, "written by a newer minbert (format 3; this one knows 2): update minbert"),
+    ):
+        text = json.dumps(facts | number)
+        metadata = {"facts": text, "sha256": state.sha256_of(tensors, text)}
+        save_file(tensors, path, metadata=metadata)
+        for read in (state.load_facts, state.load_state):
+            with pytest.raises(UserError) as error:
+                read(path)
+            assert str(error.value).startswith(f"{path}: {said}")
 
 
 def test_a_pretraining_run_of_a_newer_format_is_refused(tmp_path):
-    path = tmp_path / "state.safetensors"
-    save_file({"weight": torch.ones(2)}, path, metadata={"facts": json.dumps({"steps": 1, KEY: 2})})
-    with pytest.raises(UserError, match=r"^\S*state.safetensors: written by a newer minbert"):
-        checkpoint.load_state(path)
     (tmp_path / "pretraining.json").write_text(json.dumps({"finished": True, KEY: 2}))
     with pytest.raises(UserError, match=r"^\S*pretraining.json: written by a newer minbert"):
-        pretrain_lm.read_record(tmp_path)
+        read_record(tmp_path)
 
 
 def test_every_place_that_writes_it_is_listed():
     """minbert/format.py says which files have the number: as many as there are places that write it."""
-    sources = [*Path(__file__).parent.parent.glob("*.py"), *Path(__file__).parent.parent.glob("minbert/*.py")]
-    writers = {source.name for source in sources if "KEY: FORMAT" in source.read_text(encoding="utf-8")}
-    assert writers == {"config.py", "weights.py", "report.py", "pretrain_lm.py", "checkpoint.py"}
+    root = Path(__file__).parents[1] / "minbert"
+    sources = {path: path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    writers = {str(path.relative_to(root)) for path, text in sources.items() if "KEY: FORMAT" in text}
+    assert {name for name in writers if name.startswith("config")} and len(writers) == 4
+    assert writers >= {"weights/__init__.py", "runs/report.py", "pretraining/stages.py"}
+    assert [str(path.relative_to(root)) for path, text in sources.items() if "KEY: STATE_FORMAT" in text] == [
+        "runs/state.py"
+    ]

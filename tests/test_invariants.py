@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from minbert import BertForMaskedLM, BertSentClassifier, BertTokenizer, probing
+from minbert import BertForMaskedLM, BertSentClassifier, BertTokenizer, fast, probing
 from minbert.batch import make_batch
 from minbert.pretraining import corpus
-from minbert.pretraining import fit as pretraining
-from minbert.training import Data, Settings, features, fit, predict
+from minbert.pretraining.objective import Objective, evaluate
+from minbert.pretraining.settings import Settings as PretrainingSettings
+from minbert.runs.classifier import fit
+from minbert.training import Data, Settings, features, predict
 from tests.conftest import ROOT
 
 TEXTS = (
@@ -43,23 +45,26 @@ def asked(request, tiny, tokenizer):
     return SimpleNamespace(model=model, data=Data(encoding, list(LABELS)))
 
 
-def quick(model, *inputs):
-    """The way that predictions and training take: no padding is computed."""
-    return model(*inputs)
+def swapped(model, *inputs):
+    """As programs compute: no padding."""
+    try:
+        return fast.swap_in(model)(*inputs)
+    finally:
+        fast.swap_out(model)
 
 
 def plain(model, *inputs):
-    """The way of the equations: padding is computed, and hidden by the mask."""
-    return model.classifier(model.pool(model.bert(*inputs), inputs[1]))
+    """As the equations say: padding is computed, and hidden by the mask."""
+    return model(*inputs)
 
 
-every_way = pytest.mark.parametrize("way", [quick, plain])
+every_way = pytest.mark.parametrize("compute", [swapped, plain])
 
 
-def logits(way, model, data, rows):
+def logits(compute, model, data, rows):
     *inputs, _ = make_batch(data.encoding, None, rows)
     with torch.no_grad():
-        return way(model, *inputs)
+        return compute(model, *inputs)
 
 
 # Company
@@ -67,17 +72,17 @@ def logits(way, model, data, rows):
 
 @pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_way
-def test_alone_together_in_another_order_and_with_more_padding_the_logits_are_the_same(asked, way):
+def test_alone_together_in_another_order_and_with_more_padding_the_logits_are_the_same(asked, compute):
     model, data, rows = asked.model, asked.data, list(range(len(LABELS)))
-    together = logits(way, model, data, rows)
+    together = logits(compute, model, data, rows)
     assert together.std() > 0.1, "or nothing would be compared"
-    alone = torch.cat([logits(way, model, data, [row]) for row in rows])
+    alone = torch.cat([logits(compute, model, data, [row]) for row in rows])
     order = random.Random(0).sample(rows, len(rows))
-    shuffled = logits(way, model, data, order)
-    in_threes = torch.cat([logits(way, model, data, rows[start : start + 3]) for start in range(0, len(rows), 3)])
+    shuffled = logits(compute, model, data, order)
+    in_threes = torch.cat([logits(compute, model, data, rows[start : start + 3]) for start in range(0, len(rows), 3)])
     *inputs, _ = make_batch(data.encoding, None, rows)
     with torch.no_grad():
-        padded = way(model, *(torch.nn.functional.pad(x, (0, 40 - x.size(1))) for x in inputs))
+        padded = compute(model, *(torch.nn.functional.pad(x, (0, 40 - x.size(1))) for x in inputs))
     for other in (alone, in_threes, padded, predict(model, data)):
         assert (other - together).abs().max() < 1e-5
     assert (shuffled - together[order]).abs().max() < 1e-5
@@ -86,21 +91,21 @@ def test_alone_together_in_another_order_and_with_more_padding_the_logits_are_th
 @pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_way
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
-def test_what_stands_under_the_padding_changes_no_bit(asked, way, pooling):
+def test_what_stands_under_the_padding_changes_no_bit(asked, compute, pooling):
     model = asked.model
     model.config = model.config.change(pooling=pooling)
     ids, mask, segments, _ = make_batch(asked.data.encoding, None, range(len(LABELS)))
     assert not mask.all()
     with torch.no_grad():
-        expected = way(model, ids, mask, segments)
+        expected = compute(model, ids, mask, segments)
         for id, segment in ((1, 1), (5, 0), (model.config.vocab_size - 1, 1)):
-            other = way(model, ids.where(mask.bool(), id), mask, segments.where(mask.bool(), segment))
+            other = compute(model, ids.where(mask.bool(), id), mask, segments.where(mask.bool(), segment))
             assert torch.equal(other, expected)
 
 
 @pytest.mark.fault("numbers: an answer that depends on other texts, padding or order")
 @every_way
-def test_no_text_is_influenced_by_its_neighbours(tiny, way):
+def test_no_text_is_influenced_by_its_neighbours(tiny, compute):
     """Each text has tokens of its own; the gradient of one text's logits by another's tokens is exactly 0."""
     torch.manual_seed(0)
     model = BertSentClassifier(tiny.change(initializer_range=0.5, pooling="mean"))
@@ -108,7 +113,7 @@ def test_no_text_is_influenced_by_its_neighbours(tiny, way):
     encoding = {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
     encoding["token_type_ids"] = [[0] * len(row) for row in rows]
     *inputs, _ = make_batch(encoding, None, range(len(rows)))
-    found = way(model, *inputs)
+    found = compute(model, *inputs)
     weight = model.bert.embeddings.token.weight
     for own, row in zip(rows, found):
         (gradient,) = torch.autograd.grad(row.square().sum(), weight, retain_graph=True)
@@ -119,7 +124,7 @@ def test_no_text_is_influenced_by_its_neighbours(tiny, way):
 def test_a_neighbour_changes_a_text_s_logits_by_rounding_at_most(asked):
     data = asked.data
     for other in (3, 6):
-        first, second = (logits(quick, asked.model, data, [0, row])[0] for row in (1, other))
+        first, second = (logits(swapped, asked.model, data, [0, row])[0] for row in (1, other))
         assert (first - second).abs().max() < 1e-5
 
 
@@ -178,9 +183,9 @@ def test_measuring_a_model_on_held_out_text_draws_nothing(tiny, tokenizer, tmp_p
     corpus.pack(iter(text), tokenizer, tmp_path / "train.ids", tmp_path / "heldout.ids")
     packed = corpus.Packed(tmp_path / "heldout.ids", tokenizer, 16)
     model = BertForMaskedLM(tiny.change(hidden_dropout_prob=0.5))
-    objective = pretraining.Objective(model, tokenizer, pretraining.Settings(batch_tokens=256)).train()
+    objective = Objective(model, tokenizer, PretrainingSettings(batch_tokens=256)).train()
     before = generators()
-    first, second = (pretraining.evaluate(objective, packed, 16) for _ in range(2))
+    first, second = (evaluate(objective, packed, 16) for _ in range(2))
     assert first == second and generators() == before and model.training
 
 

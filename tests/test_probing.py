@@ -10,7 +10,6 @@ from minbert.attention import attend, causal_mask
 from minbert.errors import UserError
 from minbert.heads import BertForMaskedLM
 from tests.conftest import VOCAB
-from tests.diagnosis import check
 
 CLS, SEP, MASK = 2, 3, 4
 READOUTS = list(probing.READOUTS)
@@ -38,41 +37,6 @@ def ids_of(tokens):
 
 def close(a, b):
     return a == pytest.approx(b, rel=1e-4)
-
-
-# Part 8: from logits to the answer, with no other part's code
-
-
-@pytest.mark.part8
-@pytest.mark.parametrize("shift", [0.0, -40.0])
-def test_top_tokens(shift):
-    """Five chosen probabilities, the rest shares what is left; a shift of all logits changes nothing."""
-    best = {"film": 0.4, "good": 0.2, "##s": 0.15, "[UNK]": 0.1, "the": 0.05}
-    golden = torch.tensor([best.get(token, 0.1 / (len(VOCAB) - len(best))) for token in VOCAB])
-    logits = golden.log() + shift
-    rows = probing.top_tokens(logits, BertTokenizer(VOCAB), top=5)
-    five = golden[[VOCAB.index(token) for token in best]]
-    mistakes = {
-        "the softmax runs over the best five only": five / five.sum(),
-        "the scores are logits or log-probabilities": five.log() + shift,
-        "the scores are sigmoids": (five.log() + shift).sigmoid(),
-        "the least probable tokens are listed": golden.sort().values[:5],
-        "the best token comes last": five.flip(0),
-    }
-    check("fill-mask, scores", torch.tensor([row["score"] for row in rows]), five, mistakes=mistakes)
-    assert [row["token"] for row in rows] == list(best)
-    assert [row["id"] for row in rows] == [VOCAB.index(token) for token in best]
-
-
-@pytest.mark.part8
-def test_top_tokens_of_a_model_with_more_rows_than_its_vocabulary_has_tokens():
-    logits = torch.zeros(len(VOCAB) + 3)
-    logits[[7, -1]] = 5.0
-    rows = probing.top_tokens(logits, BertTokenizer(VOCAB), top=100)
-    assert len(rows) == len(VOCAB) and rows[0]["token"] == VOCAB[7]
-    assert close(
-        rows[0]["score"], logits.softmax(-1)[7].item()
-    )  # the rows without a token have their share all the same
 
 
 # Fill-mask
@@ -206,7 +170,7 @@ def test_the_top_tokens_of_a_readout(model, tokenizer):
 
 
 def test_a_ratio_too_large_for_a_float_is_no_crash():
-    row = probing.judge({"a": -1.0, "b": -2000.0}, {"a": -1.0, "b": -1.0})
+    row = probing.compare_with_prior({"a": -1.0, "b": -2000.0}, {"a": -1.0, "b": -1.0})
     assert row["ratio"] > 1e300 and row["p"]["b"] == 0.0 and row["corrected"]["a"] == 1.0
 
 
@@ -371,9 +335,9 @@ def test_a_text_without_a_mask(model, tokenizer):
 
 def test_a_word_that_the_vocabulary_cannot_write(model, tokenizer):
     words = ["good", "zebra"]
-    assert "cannot write 'zebra'" in refusal(probing.fill_mask, model, tokenizer, "a [MASK]", targets=words)
-    assert "cannot write 'zebra'" in refusal(probing.next_word, model, tokenizer, "a", words)
-    assert "cannot write 'zebra'" in refusal(probing.pseudo_log_likelihood, model, tokenizer, "a good zebra")
+    assert "cannot spell 'zebra'" in refusal(probing.fill_mask, model, tokenizer, "a [MASK]", targets=words)
+    assert "cannot spell 'zebra'" in refusal(probing.next_word, model, tokenizer, "a", words)
+    assert "cannot spell 'zebra'" in refusal(probing.pseudo_log_likelihood, model, tokenizer, "a good zebra")
     assert "' ' holds no word" in refusal(probing.fill_mask, model, tokenizer, "a [MASK]", targets=[" "])
     assert "holds no word" in refusal(probing.pseudo_log_likelihood, model, tokenizer, "")
 
@@ -400,7 +364,7 @@ def test_words_between_which_there_is_no_choice(model, tokenizer, words):
 )
 def test_a_text_longer_than_the_model(model, tokenizer, function, text, more):
     said = refusal(function, model, tokenizer, text, *more)
-    assert "good good" in said and "39 tokens, but the model reads 38 at most: shorten" in said
+    assert "good good" in said and "39 tokens, but the model reads at most 38: shorten" in said
 
 
 def test_a_text_as_long_as_the_model(model, tokenizer):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minbert import BertSentClassifier, BertTokenizer
-from minbert.commands import train as train_classifier
+from minbert.commands import train
 from tests.conftest import VOCAB
 
 NOTEBOOK = "seeds/000_82d79004173973b8.txt"
@@ -37,7 +37,7 @@ def trained(tiny, tmp_path, monkeypatch):
         stream.writelines(f"{label} ||| {text}\n" for label, text in TRAIN)
     files = ["--train", "train.txt", "--out", "out", "--filepath", "flexible-10-1e-05.pt"]
     settings = ["--option", "flexible", "--epochs", "30", "--lr", "0.03", "--hidden_dropout_prob", "0.1"]
-    train_classifier.main(["--model", "bert-base-uncased", *files, *settings, "--device", "cpu"])
+    train.main(["--model", "bert-base-uncased", *files, *settings, "--device", "cpu"])
 
 
 @pytest.fixture

@@ -104,13 +104,7 @@ def flags(parser):
     add("--schedule", choices=("linear", "constant"), default="linear", help="after the warm-up; default: %(default)s")
     add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
     add("--seed", **common.SEED)
-    add(
-        "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="bf16 is faster on GPUs and on CPUs with native bfloat16; int8 is for --eval_only on a CPU; "
-        "default: %(default)s",
-    )
+    add("--precision", **common.PRECISION)
     add("--device", **common.DEVICE)
     add("--use_gpu", action="store_true", help="the same as --device cuda")
     add("--plain", **common.PLAIN)
@@ -150,7 +144,8 @@ class Job:
     directory: Path  # of the model
     device: object  # torch.device
     settings: object  # training.Settings; None: evaluate only
-    how_to_resume: str  # a command line
+    how_to_resume: str  # command lines
+    how_to_use: str
     # as the flags of the same names say
     format: str | None
     text_column: str | None
@@ -199,7 +194,7 @@ def check(args):
     if settings and not args.resume:
         check_new(folder)
     report.check_outputs(folder, [*files.values(), *directory.iterdir()], outputs)
-    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=not args.eval_only)
+    selftest.self_test(device, args.precision, learns=not args.eval_only)
     given = {field.name: getattr(args, field.name, None) for field in fields(Job)}
     decided = {
         "arguments": dict(vars(args)),
@@ -211,6 +206,7 @@ def check(args):
         "directory": directory,
         "device": device,
         "settings": settings,
+        "how_to_use": common.advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
         "how_to_resume": common.advice("train", "--resume", report.short(folder)),
     }
     return Job(**given | decided)
@@ -228,7 +224,7 @@ def complete(args):
         raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
     if args.use_gpu:
         args.device = "cuda"
-    if args.precision == "int8":
+    if args.precision.startswith("int8"):
         if not args.eval_only or args.device not in ("auto", "cpu"):
             raise UserError("--precision int8 is for inference on a CPU; add --eval_only, and no GPU")
         if args.plain:
@@ -342,20 +338,14 @@ def run(job):
         report.prepare(job.outputs)
     with state.claim(job.folder), state.Stop() as stop:
         facts = stages.facts(job, examples)
-        if job.resume:
-            stages.compare_facts(job, facts)
         with stages.timed(seconds, "tokenise"):
             data = stages.encode(job, tokenizer, model, examples, classes)
         stages.warn_before_training(job, examples, classes, labels, model, tokenizer)
-        history = stages.train(job, model, examples, data, facts, stop) if job.settings else []
+        history = stages.train(job, model, examples, data, facts, stop, seconds) if job.settings else []
         if history and parallel.writer():
             stages.save(job, model, tokenizer, labels, history)
-        seconds["train"] = sum(figures["train_seconds"] for figures in history)
-        seconds["evaluate"] = sum(figures.get("evaluate_seconds", 0.0) for figures in history)
         with stages.timed(seconds, "evaluate"):
-            parts = {part: (examples[part], data[part]) for part in ("dev", "test") if part in data}
-            model.to(job.device)
-            scores = {part: stages.evaluate(job, part, model, *both, labels, stop) for part, both in parts.items()}
+            scores = stages.evaluate(job, model, examples, data, labels, stop)
         if not parallel.writer():
             return
         report.write_run(job, model, labels, examples, history, scores, seconds)
@@ -364,9 +354,7 @@ def run(job):
     report.say("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
     report.written(job.folder, began)
     if history:
-        report.say(
-            "use it: " + common.advice("train", "--eval_only", "--model", report.short(job.folder), "--test", "FILE")
-        )
+        report.say(f"use it: {job.how_to_use}")
 
 
 def main(arguments):

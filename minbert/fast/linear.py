@@ -1,31 +1,36 @@
-"""nn.Linear by the faster of the two libraries in torch that multiply matrices. The plain counterpart is nn.Linear."""
+"""nn.Linear by the faster of the two libraries in torch that multiply matrices. The plain counterpart is nn.Linear.
 
-import platform
-from pathlib import Path
+torch multiplies float32 by MKL on most PCs; oneDNN, which it also has, is faster on some. `measure` times both.
+"""
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
+from minbert.fast import measure
 
-def mkl_is_slow():
-    """Whether torch's default library, Intel's MKL, multiplies float32 slower here than its second one, oneDNN.
-
-    It keeps its AVX-512 kernels for Intel's own processors.
-    """
-    try:
-        amd = "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        amd = "AuthenticAMD" in platform.processor()
-    return amd and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-
-ONEDNN = mkl_is_slow()
+ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
 
 
 def multiply(x, weight, bias=None):
     """x [N, D] weight^T [D, E] + bias [E] -> [N, E], by oneDNN"""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def step(multiply):
+    """The three products of a layer in training, forward and its two gradients, on an example."""
+    x, weight = measure.example(ROWS, SIZE), measure.example(SIZE, SIZE)
+    return lambda: (multiply(x, weight), multiply(x, weight.t()), multiply(x.t(), x.t()))
+
+
+def kernels():
+    """Those that are there: {name: a function that runs it on an example}"""
+    onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return {"torch": step(F.linear)} | ({"onednn": step(multiply)} if onednn else {})
+
+
+KERNEL = measure.Choice("linear", ("torch", "onednn"), kernels)
 
 
 class OneDNN(torch.autograd.Function):
@@ -53,7 +58,8 @@ class Linear(nn.Linear):
     def forward(self, x):
         """[..., D] -> [..., E]"""
         single = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if not (ONEDNN and single and x.device.type == "cpu" and self.bias is not None and x.numel()):
+        eligible = single and x.device.type == "cpu" and self.bias is not None and x.numel()
+        if not eligible or KERNEL.get() == "torch":
             return super().forward(x)
         rows = OneDNN.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
         return rows.view(*x.shape[:-1], self.out_features)

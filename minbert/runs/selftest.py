@@ -75,12 +75,12 @@ def unusable_gpu():
 def self_test(device, precision="fp32", learns=True):
     """Raise UserError if a tiny classifier computes something else on a device than in float64 on the CPU.
 
-    The CPU's float32 is not asked: pytest has asked it all.
+    The CPU's float32 is not asked: pytest has asked it all. Nor is int8, which is far from exact.
 
     learns  whether a step of the optimizer is to be right too
     """
     device = torch.device(device)
-    if device.type != "cpu" or precision != "fp32":
+    if device.type != "cpu" or precision == "bf16":
         compare(device, precision, learns)
 
 

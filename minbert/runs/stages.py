@@ -10,14 +10,14 @@ import torch
 from minbert import fast, training
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.fast.int8 import quantize
+from minbert.fast import measure
 from minbert.files.checks import data_warnings, refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
 from minbert.metrics import score
-from minbert.runs import classifier, parallel, plots, report, state
+from minbert.runs import classifier, parallel, plots, precision, report, state
 from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub, save_course_checkpoint
@@ -70,13 +70,31 @@ def load(job, labels):
     model = BertSentClassifier.from_pretrained(job.directory, **changes)
     model.loaded.source = job.model
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
-    if job.precision == "int8":
-        quantize(model)
-    return (model, tokenizer) if job.plain else (fast.swap_in(model), fast.swap_in(tokenizer))
+    if not job.plain:
+        fast.swap_in(model), fast.swap_in(tokenizer)
+    precision.settle(model, job.precision, job.device)
+    return model, tokenizer
+
+
+def kernels(job):
+    """The kernels of the run, {name: kernel}: a resumed run's own, and the same in all processes."""
+    if job.plain:
+        return {}
+    if job.resume:
+        path = job.folder / state.STATE
+        with state.state_errors(path):
+            measure.use(state.load_facts(path)["machine"], "the run that is resumed")
+    chosen = parallel.gather([measure.choices(job.device)])[0]
+    if parallel.size() > 1:
+        measure.use(chosen, "the first process")
+    return chosen
 
 
 def facts(job, examples):
-    """What the result of a run depends on, besides the code: {kind: {name: value}}."""
+    """What the result of a run depends on, besides the code: {kind: {name: value}}.
+
+    For a resumed run: warns of facts that differ from when it began, and raises UserError if it is not the same run.
+    """
     arguments = {name: value for name, value in job.arguments.items() if name not in job.output_flags}
     for name in (*job.files, "model"):  # so that the run can be resumed from anywhere
         if os.path.exists(arguments[name]):
@@ -88,18 +106,16 @@ def facts(job, examples):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}
-    return {
-        "arguments": arguments,
-        "data": {part: found.sha256 for part, found in examples.items()},
-        "model": model,
-        "versions": report.versions(),
-        "machine": machine,
-    }
+    machine |= kernels(job)
+    data = {part: found.sha256 for part, found in examples.items()}
+    now = {"arguments": arguments, "data": data, "model": model, "versions": report.versions(), "machine": machine}
+    if job.resume:
+        compare_facts(job.folder / state.STATE, now)
+    return now
 
 
-def compare_facts(job, now):
-    """Warn of facts that differ from when a resumed run began. Raises UserError if it cannot be the same run."""
-    path = job.folder / state.STATE
+def compare_facts(path, now):
+    """`facts` compared with those in a state."""
     with state.state_errors(path):
         began = state.load_facts(path)
         for kind, place in (
@@ -149,11 +165,12 @@ def warn_before_training(job, examples, classes, labels, model, tokenizer):
         report.warn(f"a warm-up of {warmup} steps in a run of {total}: the learning rate never reaches its highest")
 
 
-def train(job, model, examples, data, known, stop):
+def train(job, model, examples, data, known, stop, seconds):
     """Train the model and show how it goes. Returns the figures of each epoch.
 
-    known  the facts of this run
-    stop   a state.Stop
+    known    the facts of this run
+    stop     a state.Stop
+    seconds  of each phase; those of training and of measuring on dev are added
     """
     settings, path = job.settings, job.folder / state.STATE
     steps, _, warmup = settings.steps(len(data["train"]))
@@ -170,11 +187,14 @@ def train(job, model, examples, data, known, stop):
         if job.resume:
             restore(loop, path, steps, progress)
         try:
-            return loop.train(progress.watch, progress.line, stoppable_bar(autosave), autosave)
+            history = loop.train(progress.watch, progress.line, stoppable_bar(autosave), autosave)
         except NotFinite as error:
             lines = ", ".join(str(examples["train"].lines[row]) for row in error.rows)
             saved = f"; the last good state is kept: --resume {report.short(job.folder)}" if path.exists() else ""
             raise UserError(f"{error}. It came from lines {lines} of {job.files['train']}{saved}") from None
+    seconds["train"] = sum(figures["train_seconds"] for figures in history)
+    seconds["evaluate"] = sum(figures.get("evaluate_seconds", 0.0) for figures in history)
+    return history
 
 
 def restore(loop, path, steps, progress):
@@ -204,18 +224,26 @@ def save(job, model, tokenizer, labels, history):
         plots.learning_curve(history, job.folder / "learning_curve.svg")
 
 
-def evaluate(job, part, model, examples, data, labels, stop):
-    """Predict one file, write the predictions, and show and return its scores (None without gold labels)."""
-    logits = classifier.predict(model, data, job.device, job.precision, stoppable_bar(stop))
-    probabilities = logits.softmax(-1)
-    if not parallel.writer():
-        return None
+def evaluate(job, model, examples, data, labels, stop):
+    """Predict dev and test, write the predictions, and show and return the scores, {part: score or None}."""
+    model.to(job.device)
+    scores = {}
+    for part in ("dev", "test"):
+        if part in data:
+            logits = classifier.predict(model, data[part], job.device, job.precision, stoppable_bar(stop))
+            if parallel.writer():
+                scores[part] = write_scores(job, part, examples[part], data[part].labels, logits.softmax(-1), labels)
+    return scores
+
+
+def write_scores(job, part, examples, gold, probabilities, labels):
+    """Write the predictions for one file; show and return its scores (None without gold labels)."""
     path = job.folder / f"{part}_predictions.csv"
-    report.write_predictions(path, examples, data.labels, probabilities, labels.names, job.excel_safe)
+    report.write_predictions(path, examples, gold, probabilities, labels.names, job.excel_safe)
     report.write_course_predictions(job.course_files[part], examples, probabilities)
-    if data.labels is None:
+    if gold is None:
         return None
-    scores = score(data.labels, probabilities.argmax(-1).tolist(), labels.names)
+    scores = score(gold, probabilities.argmax(-1).tolist(), labels.names)
     report.say(f"\n{part}: accuracy {scores.accuracy:.4f}, macro F1 {scores.macro_f1:.4f}")
     report.say(scores.report, "", scores.confusion)
     if job.plot:

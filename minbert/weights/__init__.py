@@ -1,7 +1,7 @@
-"""A model's name -> a directory -> a filled model, strictly; and back.
+"""A model's name -> a directory -> a model with its weights; and back.
 
-Every tensor of the checkpoint is placed by its full name, dropped on purpose, or an error; every tensor of the model is
-filled, reported as new, or an error. What a model is, its class says in three words (see `Pretrained`).
+Loading is strict. Every tensor of the checkpoint is placed by its full name, dropped on purpose, or an error; every
+tensor of the model is filled, reported as new, or an error. A model's class declares its names (see `Pretrained`).
 """
 
 import logging
@@ -24,45 +24,45 @@ log = logging.getLogger("minbert")
 
 
 class Pretrained(nn.Module):
-    """What a model and the models on top of it have in common: a folder of weights. A class declares
+    """A module that can be loaded from a folder of weights, and saved in one. Its class declares
 
-    architecture  the name of Hugging Face's class that computes the same from the same weights
-    names         weights.names.Names: what its weights are called elsewhere
-    prefix        what stands before the encoder's names in its own: "" or "bert."
-    config_class  how its config.json is read
+    architecture  Hugging Face's name for the class that computes the same from the same weights
+    names         weights.names.Names: the names of its weights in other checkpoints
+    prefix        the prefix of the encoder's names in this class: "" or "bert."
+    config_class  the class that reads its config.json
     """
 
     architecture = names = prefix = config_class = None
 
     @classmethod
-    def from_pretrained(cls, name, missing_head="new", new_head=None, **changes):
-        """A model with the weights of a directory, or of a model's name (see minbert.weights.hub).
+    def from_pretrained(cls, name: str | Path, missing_head: str = "new", new_head: bool | None = None, **changes):
+        """A model with the weights of a directory or of a named model (see minbert.weights.hub), in evaluation mode.
 
-        changes       go to its Config: num_labels, labels, option, pooling, ...
-        missing_head  what to do where the checkpoint has no head that fits: "new", a random one, with a warning;
-                      "error", raise UserError
-        new_head      the older name: True is "new", False is "error"
+        missing_head  if the checkpoint has no head that fits: "new", a random one, with a warning; "error", UserError
+        new_head      the old name of missing_head: True is "new", False is "error"
+        changes       fields of its Config: num_labels, labels, option, pooling, ...
+        Raises UserError for an unknown name, and for a checkpoint that does not fit.
         """
         if new_head is not None:
             warnings.warn("new_head is now missing_head='new' or 'error'", DeprecationWarning, stacklevel=2)
             missing_head = "new" if new_head else "error"
         return from_pretrained(cls, name, missing_head, **changes)
 
-    def save_pretrained(self, directory, dtype=None):
-        """Write model.safetensors and config.json, which from_pretrained and Hugging Face's class read back.
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write model.safetensors and config.json for from_pretrained and for Hugging Face's class.
 
-        dtype  what to store the numbers as: torch.float16 halves the file; None: as they are
+        dtype  the type of the stored numbers; torch.float16 halves the file; None: unchanged
         """
         save_pretrained(self, directory, dtype)
 
 
-def from_pretrained(model_class, name, missing_head="new", **changes):
-    """Build model_class with the sizes of a checkpoint and fill it; the Report is left in model.loaded.
+def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_head: str = "new", **changes):
+    """Build a model_class with the sizes of a checkpoint, and fill it; model.loaded is the Report.
 
-    name          what hub.find takes; the Report calls the checkpoint so
+    name          of a directory or a model, for hub.find; the Report repeats it
     missing_head  as in Pretrained.from_pretrained
-    changes       fields of Config that shall differ from the checkpoint's
-    Raises UserError for a checkpoint that does not fit, listing every tensor at fault, or the head that it lacks.
+    changes       fields of Config that differ from the checkpoint's
+    Raises UserError for a checkpoint that does not fit; the message lists the wrong tensors, or the missing head.
     """
     directory = hub.find(name)
     stored = model_class.config_class.from_json(directory / "config.json")
@@ -78,38 +78,38 @@ def from_pretrained(model_class, name, missing_head="new", **changes):
     return model
 
 
-def save_pretrained(model, directory, dtype=None):
-    """Write model.safetensors under Hugging Face's names, and config.json, whole or not at all. Makes the directory.
+def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write model.safetensors, under Hugging Face's names, and config.json, atomically. Creates the directory.
 
-    dtype  what to store the numbers as: torch.float16 halves the file; None: as they are. Read back they are float32.
+    dtype  the type of the stored numbers; torch.float16 halves the file; None: unchanged. Loading gives float32.
     Raises UserError if the files cannot be written, or a number is too large for dtype.
     """
     directory = Path(directory)
     if not all(value.is_floating_point() for value in model.state_dict().values()):
-        raise UserError(f"{directory}: not written, a model in int8 only predicts: save it before it is quantized")
+        raise UserError(f"{directory}: not written: an int8 model is only for inference; save it before quantizing")
     tensors = {model.names.published(name): value.detach().cpu() for name, value in model.state_dict().items()}
     tensors = {name: value.to(dtype or value.dtype).contiguous() for name, value in tensors.items()}
-    if "cls.predictions.decoder.weight" in tensors:  # an untied decoder has a bias of its own in Hugging Face's class
+    if "cls.predictions.decoder.weight" in tensors:  # in Hugging Face's class an untied decoder has its own bias
         tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"].clone()
-    if spoilt := [name for name, value in tensors.items() if not value.isfinite().all()]:
+    if invalid := [name for name, value in tensors.items() if not value.isfinite().all()]:
         stored_as = f" as {str(dtype).removeprefix('torch.')}" if dtype else ""
-        raise UserError(f"{directory}: not written, for these would hold NaN or Inf{stored_as}: {', '.join(spoilt)}")
+        raise UserError(f"{directory}: not written: NaN or Inf{stored_as} in {', '.join(invalid)}")
     with atomic_write(directory / "config.json") as config:
         model.config.to_json(config, model.architecture)
-        with atomic_write(directory / "model.safetensors") as file:  # both are there before either gets its name
-            file.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))  # save_file's nobody else could read
+        with atomic_write(directory / "model.safetensors") as file:  # both are on the disk before either is renamed
+            file.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))  # save_file hides it from others
 
 
-def save_course_checkpoint(model, path):
+def save_course_checkpoint(model: Pretrained, path: str | Path) -> None:
     """Write the course kits' single file: {"model": state_dict, "model_config": {...}}, under our names.
 
-    A notebook reads it as it always did: torch.load, BertSentClassifier(saved["model_config"]), load_state_dict. The
-    config is a plain dict, so that torch.load needs no pickled class.
+    A kit's notebook reads it as before: torch.load, BertSentClassifier(saved["model_config"]), load_state_dict. The
+    config is a plain dict, so torch.load needs no pickled class. Raises UserError if the file cannot be written.
     """
     config = asdict(model.config) | {"labels": list(model.config.labels), "data_dir": ".", KEY: FORMAT}
     state = {name: value.cpu() for name, value in model.state_dict().items()}
     try:
         with atomic_write(path) as new:
             torch.save({"model": state, "model_config": config}, new)
-    except RuntimeError as error:  # torch's, of a full disk
+    except RuntimeError as error:  # torch's error for a full disk
         raise UserError(f"{path}: the checkpoint could not be written ({error})") from None

@@ -1,23 +1,27 @@
-"""Strict filling: each tensor of a checkpoint is placed by its full name, dropped by name, or an error."""
+"""Fill a model from a checkpoint, strictly: each tensor is placed by its full name, dropped by name, or an error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from minbert.errors import UserError
+from minbert.weights.names import Names
 
-LISTED = 50  # tensors that do not fit
-SPARE = 2**24  # numbers that config.json may ask for beyond those stored
+LISTED = 50  # of the tensors that do not fit, at most
+SPARE = 2**24  # parameters that config.json may describe beyond those stored
 
 
 @dataclass
 class Report:
-    """What became of a checkpoint's tensors; as a string, one line for people."""
+    """Which of a checkpoint's tensors were loaded and dropped, and which of the model's are new; str() is one line."""
 
     source: str
-    loaded: int
-    new: list
-    dropped: list
+    loaded: int  # tensors
+    new: list[str]  # titles of the parts with random weights
+    dropped: list[str]  # descriptions
 
     def __str__(self):
         new = f"; new, with random weights: {', '.join(self.new)}" if self.new else ""
@@ -25,42 +29,54 @@ class Report:
         return f"{self.source}: {self.loaded} tensors loaded{new}{dropped}"
 
 
-def check_size(path, config, tensors):
-    """Raise UserError if config.json describes far more numbers than the weights hold, before memory is taken."""
+def check_size(path: Path, config, tensors: dict[str, Tensor]) -> None:
+    """Raise UserError, before memory is taken, if config.json describes far more parameters than the weights hold."""
     described, held = encoder_size(config), sum(tensor.numel() for tensor in tensors.values())
     if described > held + SPARE:
-        raise UserError(f"{path}: describes an encoder of {described:,} numbers, but the weights are {held:,}")
+        raise UserError(f"{path}: describes an encoder of {described:,} parameters, but the weights have {held:,}")
 
 
-def encoder_size(config):
-    """How many numbers the embeddings and the layers hold, without pooler and heads."""
+def encoder_size(config) -> int:
+    """The number of parameters in the embeddings and the layers, without pooler and heads."""
     wide, inner = config.hidden_size, config.intermediate_size
     embeddings = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size + 2) * wide
     return embeddings + config.num_hidden_layers * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
 
 
-def same_classes(stored, wanted):
-    """Whether a stored classifier answers the question that is asked now."""
+def same_classes(stored, wanted) -> bool:
+    """Whether a classifier with the config `stored` has the classes of the config `wanted`."""
     if stored.num_labels != wanted.num_labels:
         return False
     return not stored.labels or not wanted.labels or stored.labels == wanted.labels
 
 
-def fill(model, tensors, source="the checkpoint", missing_head="new", keep_classifier=True):
-    """Put a checkpoint's tensors into a model and return the Report; the model is untouched if they do not fit."""
+def fill(
+    model: torch.nn.Module,
+    tensors: dict[str, Tensor],
+    source: str | Path = "the checkpoint",
+    missing_head: str = "new",
+    keep_classifier: bool = True,
+) -> Report:
+    """Put a checkpoint's tensors, {its name: tensor}, into a model.
+
+    source           the checkpoint's name in messages
+    missing_head     as in Pretrained.from_pretrained
+    keep_classifier  False: drop the checkpoint's classifier
+    Raises UserError if the tensors do not fit; then the model is unchanged.
+    """
     names, prefix = model.names, model.prefix
     found, unexpected, dropped = names.translate(tensors)
     target = model.state_dict()
     heads = {names.group(name) for name in target} - (set() if keep_classifier else {"classifier"})
     dropped += leave_out_heads(found, heads, names)
-    dropped += settle_decoder(found, model.config, source)
+    dropped += unify_decoder(found, model.config, source)
     found = {name if names.group(name) in names.titles else prefix + name: tensor for name, tensor in found.items()}
 
     position = f"{prefix}embeddings.position.weight"
     if model.config.sinusoidal_positions and position in found:
         if not torch.equal(found[position], target[position]):
             dropped.append("learned positions")
-        found[position] = target[position]  # fixed by the config, not by the checkpoint
+        found[position] = target[position]  # the config's sinusoids, not the checkpoint's
 
     new = {names.group(name) for name in target} - {names.group(name) for name in found} - {None}
     may_be_missing = [name for name in target if names.group(name) in new]
@@ -75,8 +91,8 @@ def fill(model, tensors, source="the checkpoint", missing_head="new", keep_class
     return Report(str(source), len(found), titles, sorted(dropped))
 
 
-def leave_out_heads(found, wanted, names):
-    """Take the heads that are not wanted out of found, {our name: tensor}; returns what they are."""
+def leave_out_heads(found: dict[str, Tensor], wanted: set, names: Names) -> list[str]:
+    """Remove the heads that are not wanted from `found`, {our name: tensor}; returns their descriptions."""
     dropped = []
     for head, title in names.titles.items():
         stored = [found.pop(name) for name in list(found) if names.group(name) == head and head not in wanted]
@@ -85,40 +101,40 @@ def leave_out_heads(found, wanted, names):
     return dropped
 
 
-def settle_decoder(found, config, source):
-    """Bring the ways to store a masked-LM head to one: one bias, and a decoder only if it is not the embeddings.
+def unify_decoder(found: dict[str, Tensor], config, source: str | Path) -> list[str]:
+    """Reduce a stored masked-LM head to one bias, and to a decoder only if that is not tied to the embeddings.
 
-    Changes found, {our name: tensor}; returns what was left out. Raises UserError where two tensors that the config
-    ties differ: nobody can tell which was meant. (transformers 5.23 takes the decoder's, against the config.)
+    Changes `found`, {our name: tensor}; returns descriptions of what was dropped. Raises UserError if two tensors that
+    the config ties differ: either could be the right one. (transformers 5.23 takes the decoder's, against the config.)
     """
     dropped, tied = [], config.tie_word_embeddings
     if "predictions.decoder.bias" in found:
         second = found.pop("predictions.decoder.bias")
         if not same_values(found.get("predictions.bias", second), second):
             if tied:
-                raise UserError(f"{source}: cls.predictions.bias and cls.predictions.decoder.bias should not differ")
+                raise UserError(f"{source}: cls.predictions.bias and cls.predictions.decoder.bias must be equal")
             dropped.append("cls.predictions.bias, which an untied decoder does not use")
         found["predictions.bias"] = second
     if tied and "predictions.decoder.weight" in found:
         if not same_values(found.pop("predictions.decoder.weight"), found.get("embeddings.token.weight")):
             raise UserError(
-                f"{source}: cls.predictions.decoder.weight should be the token embeddings, but differs; "
-                "with tie_word_embeddings=False it is a matrix of its own"
+                f"{source}: cls.predictions.decoder.weight should equal the token embeddings, but differs; "
+                "with tie_word_embeddings=False it is a separate matrix"
             )
         dropped.append("decoder, equal to the token embeddings")
     return dropped
 
 
-def same_values(first, second):
-    """Whether two tensors hold the same numbers, floats of whatever type; nothing is like None."""
+def same_values(first: Tensor, second: Tensor | None) -> bool:
+    """Whether two tensors hold the same numbers, in float types that may differ; False if the second is None."""
     if second is None or first.shape != second.shape or first.is_complex() or second.is_complex():
         return False
     return torch.equal(first.double(), second.double())
 
 
-def no_head(source, heads, names):
-    """'all-MiniLM-L6-v2 has no masked-LM head (cls.predictions.*): ...', in one line"""
-    lacking = " and no ".join(
+def no_head(source: str | Path, heads: set, names: Names) -> str:
+    """The message for missing heads, in one line: 'all-MiniLM-L6-v2 has no masked-LM head (cls.predictions.*): ...'"""
+    missing = " and no ".join(
         f"{title} for these classes" if head == "classifier" else f"{title} ({names.heads[head][0]}.*)"
         for head, title in names.titles.items()
         if head in heads
@@ -128,11 +144,17 @@ def no_head(source, heads, names):
         remedy = (
             "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, missing_head='new')"
         )
-    return f"{source} has no {lacking}: its predictions would be random; {remedy}"
+    return f"{source} has no {missing}: its predictions would be random; {remedy}"
 
 
-def mismatches(found, unexpected, target, may_be_missing, names):
-    """A line for each tensor that keeps a checkpoint from fitting, under the names that checkpoints use."""
+def mismatches(
+    found: dict[str, Tensor],
+    unexpected: Sequence[str],
+    target: dict[str, Tensor],
+    may_be_missing: Sequence[str],
+    names: Names,
+) -> list[str]:
+    """A line for each tensor that does not fit, under its name in checkpoints."""
     missing = [name for name in target if name not in found and name not in may_be_missing]
     lines = [f"  missing     {names.published(name)}" for name in missing]
     lines += [f"  unexpected  {name}" for name in unexpected]
@@ -144,6 +166,6 @@ def mismatches(found, unexpected, target, may_be_missing, names):
             lines.append(f"  wrong shape {names.published(name)}: {got}, but config.json makes it {wanted}")
         elif not tensor.is_floating_point():
             lines.append(f"  wrong type  {names.published(name)}: {str(tensor.dtype).removeprefix('torch.')}")
-        elif not tensor.float().isfinite().all():  # as they will be used: float64 may hold more
+        elif not tensor.float().isfinite().all():  # in the type of the model: float64 holds larger numbers
             lines.append(f"  NaN or Inf  {names.published(name)}")
     return lines

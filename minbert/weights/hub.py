@@ -140,7 +140,7 @@ def listing(tokenizer_only):
 
 def legacy(path):
     """How to open a course kit's checkpoint."""
-    return f"`python -m minbert.legacy {shlex.quote(path)} OUT` makes a folder of a course kit's file"
+    return f"`python -m minbert.legacy {shlex.quote(str(path))} OUT` makes a folder of a course kit's file"
 
 
 def no_folder(name):

@@ -1,23 +1,26 @@
-"""The names that weights have elsewhere -> ours, by full-name tables: never by replacing parts of a name."""
+"""The names of weights in other checkpoints -> ours, by tables of full names: parts of a name are never replaced."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 
-LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a whole number alone between dots
+LAYER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")  # a number between two dots
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a family's weights are called in other people's checkpoints.
+    """The names of a model family's weights in other checkpoints.
 
-    modules  {our module: its names elsewhere}; {} is the number of a layer. Reading takes any of the names, writing the
-             first
-    heads    the same for what stands on top of the encoder
-    titles   {the first part of a head's name: what it is called in messages}
-    dropped  {a tensor's name elsewhere: what it is}: read and left out on purpose
+    modules  {our module: its other names}; {} stands for a layer's number. Reading accepts all of the names, writing
+             uses the first
+    heads    the same for the modules on top of the encoder
+    titles   {our head: its name in messages}
+    dropped  {a tensor's name in checkpoints: its description}: tensors that are dropped on purpose
     """
 
     modules: dict
@@ -25,15 +28,15 @@ class Names:
     titles: dict
     dropped: dict
 
-    def tensors(self):
-        """The tables, spelt out for each tensor.
+    def tensors(self) -> dict[str, str]:
+        """A row for each tensor of `modules` and `heads`: {name in checkpoints: our name}
 
         {"encoder.layer.{}.output.LayerNorm.gamma": "encoder.layers.{}.feed_forward_norm.weight", ...}
         """
         table = {}
         for ours, theirs in (self.modules | self.heads).items():
             leaves = {"weight": "weight", "bias": "bias"}
-            if ours.endswith("norm"):  # TensorFlow's names, in checkpoints converted long ago
+            if ours.endswith("norm"):  # TensorFlow's names, in checkpoints converted early on
                 leaves |= {"gamma": "weight", "beta": "bias"}
             if ours in ("embeddings.token", "embeddings.position", "embeddings.segment"):
                 leaves = {"weight": "weight"}
@@ -43,10 +46,10 @@ class Names:
                 table |= {f"{module}.{leaf}": f"{ours}.{our_leaf}" for leaf, our_leaf in leaves.items()}
         return table
 
-    def translate(self, tensors):
-        """Checkpoint's names -> ours: {our name: tensor}, names of no table, descriptions of what was dropped.
+    def translate(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
+        """{checkpoint's name: tensor} -> {our name: tensor}, unknown names, descriptions of dropped tensors
 
-        Raises UserError if two tensors of the checkpoint claim the same place.
+        Raises UserError if two tensors of the checkpoint have the same name of ours.
         """
         table = self.tensors()
         ours, unexpected, dropped, origin = {}, [], set(), {}
@@ -65,16 +68,19 @@ class Names:
             ours[our_name], origin[our_name] = tensor, name
         return ours, unexpected, sorted(dropped)
 
-    def group(self, name):
-        """The group of tensors that must all be present or all be absent, by one of its names.
+    def group(self, name: str) -> str | None:
+        """The head to which a tensor belongs; a checkpoint must hold all tensors of a head or none.
 
         'predictions.dense.weight' -> 'predictions'; None for a tensor of the encoder, which must be present.
         """
         first = name.removeprefix("bert.").partition(".")[0]
         return first if first == "pooler" or first in self.titles else None
 
-    def published(self, our_name):
-        """'bert.encoder.layers.3.feed_forward_norm.weight' -> 'bert.encoder.layer.3.output.LayerNorm.weight'"""
+    def published(self, our_name: str) -> str:
+        """Our name -> the first of its names in checkpoints; an unknown name stays as it is.
+
+        'bert.encoder.layers.3.feed_forward_norm.weight' -> 'bert.encoder.layer.3.output.LayerNorm.weight'
+        """
         prefix = "bert." if our_name.startswith("bert.") else ""
         module, _, leaf = our_name.removeprefix(prefix).rpartition(".")
         theirs = None if "{" in module else (self.modules | self.heads).get(LAYER.sub("{}", module))

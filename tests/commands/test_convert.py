@@ -1,4 +1,4 @@
-"""legacy: a course kit's one-file checkpoint becomes a folder that computes the same, and nothing in it is run."""
+"""convert: a course kit's one-file checkpoint becomes a folder that computes the same, and nothing in it is run."""
 
 import argparse
 import collections
@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from minbert import BertSentClassifier, Config, UserError, weights
-from minbert.commands import common as cli
-from minbert.commands import convert as legacy
+from minbert import BertSentClassifier, Config, UserError
+from minbert.commands import common, convert
 from minbert.commands import train as train_classifier
-from minbert.weights import hub
+from minbert.weights import hub, save_course_checkpoint
+from minbert.weights.fill import fill
 from tests.conftest import VOCAB
 from tests.weights.test_weights import kit_name, shake
 
@@ -44,7 +44,7 @@ def source(monkeypatch, tmp_path):
 
 def content(model, **namespace):
     """What a kit saves: settings as namespaces, random states as they come."""
-    names = {name: weights.published_name(name) for name in model.state_dict()}
+    names = {name: BertSentClassifier.names.published(name) for name in model.state_dict()}
     state = {
         "bert." + kit_name(names[name].removeprefix("bert.")) if name.startswith("bert.") else names[name]: tensor
         for name, tensor in model.state_dict().items()
@@ -71,15 +71,15 @@ def logits(model):
         return model.eval()(ids, (ids > 0).long())
 
 
-def convert(path="kit.pt", *flags):
-    legacy.main([str(path), "out", "--vocab", "vocab.txt", *flags])
+def make_folder(path="kit.pt", *flags):
+    convert.main([str(path), "out", "--vocab", "vocab.txt", *flags])
     return BertSentClassifier.from_pretrained("out")
 
 
 def refused(capsys, monkeypatch, *arguments):
     """The line that the command answers with; nothing may have been written."""
     monkeypatch.setattr("sys.argv", ["legacy", *map(str, arguments)])
-    assert cli.run(legacy.main) == 2
+    assert common.run(convert.main) == 2
     out, err = capsys.readouterr()
     assert err.startswith("error: ") and err.count("\n") == 1 and out == ""
     return err
@@ -93,8 +93,8 @@ def test_a_kits_checkpoint_becomes_a_folder_that_computes_the_same(source, new_f
         torch.load("kit.pt", weights_only=True)  # as torch opens files today
     source.load_state_dict(source.state_dict())
     kept = torch.load("kit.pt", weights_only=False)["model"]
-    weights.fill(source, kept)
-    model = convert()
+    fill(source, kept, "kit.pt")
+    model = make_folder()
     assert torch.equal(logits(model), logits(source))
     assert model.config == source.config.change(classifier_dropout=0.25)
     assert not model.loaded.new and not model.loaded.dropped
@@ -113,7 +113,7 @@ def test_a_kits_checkpoint_becomes_a_folder_that_computes_the_same(source, new_f
 def test_the_folder_is_evaluated(source, tmp_path, capsys):
     torch.save(content(source), "kit.pt")
     tmp_path.joinpath("test.txt").write_text("0 ||| the film was good\n2 ||| the film was bad\n", encoding="utf-8")
-    convert()
+    make_folder()
     train_classifier.main(["--eval_only", "--model", "out", "--test", "test.txt", "--device", "cpu", "--out", "scores"])
     assert "warning" not in capsys.readouterr().err
     assert BertSentClassifier.from_pretrained("out").config.labels == ()
@@ -121,7 +121,7 @@ def test_the_folder_is_evaluated(source, tmp_path, capsys):
 
 def test_labels_can_be_named(source):
     torch.save(content(source), "kit.pt")
-    assert convert("kit.pt", "--labels", "bad", "fair", "good").config.labels == ("bad", "fair", "good")
+    assert make_folder("kit.pt", "--labels", "bad", "fair", "good").config.labels == ("bad", "fair", "good")
 
 
 def test_a_classifier_of_another_name(source, capsys):
@@ -130,37 +130,37 @@ def test_a_classifier_of_another_name(source, capsys):
         saved["model"][f"sentiment.linear.{leaf}"] = saved["model"].pop(f"classifier.{leaf}")
     torch.save(saved, "kit.pt")
     expected = saved["model"]["sentiment.linear.weight"]
-    assert torch.equal(convert().classifier.weight, expected)
+    assert torch.equal(make_folder().classifier.weight, expected)
     assert "\n  'sentiment.linear': taken for the classifier\n" in capsys.readouterr().out
 
 
 def test_the_one_file_checkpoint_of_train_classifier(tiny, source):
     """Its config says everything, and its names are ours."""
     model = shake(BertSentClassifier(tiny.change(labels=("no", "yes"), classifier_dropout=0.5, pooling="mean")))
-    weights.save_course_checkpoint(model, "kit.pt")
-    again = convert()
+    save_course_checkpoint(model, "kit.pt")
+    again = make_folder()
     assert again.config == model.config
     assert torch.equal(logits(again), logits(model))
 
 
 def test_the_number_of_heads(source, tiny):
     torch.save(content(source), "kit.pt")
-    assert convert("kit.pt", "--heads", "4").config.num_attention_heads == 4  # 32 numbers each, as in MiniLM
+    assert make_folder("kit.pt", "--heads", "4").config.num_attention_heads == 4  # 32 numbers each, as in MiniLM
     saved = content(source)
     saved["model_config"].num_attention_heads = 2
     torch.save(saved, "kit.pt")
     shutil.rmtree("out")
-    assert convert("kit.pt", "--heads", "4").config.num_attention_heads == 4  # what is said last counts
+    assert make_folder("kit.pt", "--heads", "4").config.num_attention_heads == 4  # what is said last counts
     torch.save(BertSentClassifier(tiny).state_dict(), "tiny.pt")
-    with pytest.raises(UserError, match=r"tiny\.pt: its hidden size is 15: say how many --heads it is split into$"):
-        legacy.main(["tiny.pt", "new", "--vocab", "vocab.txt"])
-    legacy.main(["tiny.pt", "new", "--vocab", "vocab.txt", "--heads", "3"])
+    with pytest.raises(UserError, match=r"^tiny\.pt: its hidden size is 15: pass --heads, the number of its "):
+        convert.main(["tiny.pt", "new", "--vocab", "vocab.txt"])
+    convert.main(["tiny.pt", "new", "--vocab", "vocab.txt", "--heads", "3"])
     assert BertSentClassifier.from_pretrained("new").config.num_attention_heads == 3
 
 
 def test_bare_weights(source, capsys):
     torch.save(content(source)["model"], "kit.pt")
-    assert convert().config == source.config
+    assert make_folder().config == source.config
     assert capsys.readouterr().out.startswith(
         "kit.pt: 41 tensors loaded; left out: position ids\n  2 attention heads of 64 numbers\nout\n"
     )
@@ -219,7 +219,7 @@ def test_what_does_not_fit(source, capsys, monkeypatch, tmp_path, how, message):
 def test_tensors_that_do_not_fit_are_listed(source, tmp_path, how):
     torch.save(spoil(content(source), how), "kit.pt")
     with pytest.raises(UserError, match=r"^kit\.pt does not fit: 1 tensors\n  (missing|NaN or Inf)  "):
-        convert()
+        make_folder()
     assert not (tmp_path / "out").exists()
 
 
@@ -229,7 +229,7 @@ def test_the_place_for_the_folder(source, capsys, monkeypatch, tmp_path):
         assert f"{out} is there already" in refused(capsys, monkeypatch, "kit.pt", out, "--vocab", "vocab.txt")
     assert "no such file" in refused(capsys, monkeypatch, "other.pt", "out")
     (tmp_path / "out").mkdir()
-    convert()  # an empty one will do
+    make_folder()  # an empty one will do
 
 
 def test_where_the_vocabulary_comes_from(source, tiny_folder, capsys, monkeypatch):
@@ -239,8 +239,8 @@ def test_where_the_vocabulary_comes_from(source, tiny_folder, capsys, monkeypatc
     monkeypatch.setattr(hub, "cached", lambda *_: None)
     monkeypatch.setattr(hub, "unresolvable", lambda: OSError("no network here"))
     with pytest.raises(UserError, match=r"no network here.*--vocab all-MiniLM-L6-v2"):
-        legacy.main(["kit.pt", "out"])
-    legacy.main(["kit.pt", "out", "--vocab", str(tiny_folder)])
+        convert.main(["kit.pt", "out"])
+    convert.main(["kit.pt", "out", "--vocab", str(tiny_folder)])
 
 
 def test_who_names_the_file_as_a_model_is_told(source, tmp_path):

@@ -1,7 +1,6 @@
 """Mistakes on the command line: one line that names the thing and says what to do, before anything is read or made."""
 
 import gzip
-import importlib
 import json
 import os
 import shutil
@@ -14,15 +13,17 @@ import pytest
 import torch
 
 from minbert import BertForMaskedLM, BertTokenizer, training, weights
-from minbert.commands import common as cli
-from minbert.commands import predict
-from minbert.commands import pretrain as pretrain_lm
-from minbert.commands import train as train_classifier
+from minbert.__main__ import main
+from minbert.commands import common, predict
+from minbert.commands.common import SCRIPTS
+from minbert.commands.train import replaceable
 from minbert.errors import UserError
-from minbert.pretraining import fit as pretraining
-from minbert.runs import report
+from minbert.pretraining import corpus, fit
+from minbert.runs import report, stages
+from minbert.weights import hub
 from tests.conftest import ROOT, VOCAB
 
+COMMANDS = {script: command for command, script in SCRIPTS.items()}
 TRAIN = ("train_classifier.py", "--model", "tiny", "--train", "train.csv")
 PREDICT = ("predict.py", "--model", "tiny", "--text", "texts.txt")
 PROBE = ("probe_lm.py", "--model", "words")
@@ -61,9 +62,9 @@ MISTAKES = [
     (TRAIN, "--dev_out tiny", "tiny: cannot be written (Is a directory)"),
     (TRAIN, "--dev_out ./train.csv", "train.csv would be overwritten"),
     (TRAIN, "--dev_out same --filepath tiny/../same", "same would be overwritten"),
-    (TRAIN, "--filepath tiny/vocab.txt", "tiny/vocab.txt is there already and no checkpoint: name another file"),
-    (TRAIN, "--filepath notes.txt", "notes.txt is there already and no checkpoint: name another file with --filepath"),
-    (TRAIN, "--filepath papers.zip", "papers.zip is there already and no checkpoint"),
+    (TRAIN, "--filepath tiny/vocab.txt", "tiny/vocab.txt exists and is not a checkpoint: name another file"),
+    (TRAIN, "--filepath notes.txt", "notes.txt exists and is not a checkpoint: name another file with --filepath"),
+    (TRAIN, "--filepath papers.zip", "papers.zip exists and is not a checkpoint"),
     (PREDICT, "--out texts.txt", "texts.txt would overwrite what is read here: give another file with --out"),
     (PREDICT, "--out tiny", "tiny is a folder: --out should be a file"),
     (PREDICT, "--out notes.txt/x.csv", "notes.txt/x.csv: cannot be written (notes.txt is a file, not a folder)"),
@@ -116,8 +117,8 @@ MISTAKES = [
     (PROBE, "--show attentoin", "did you mean attention?"),
     (PROBE, "--fill nothing", "the text has no [MASK]: write one"),
     (PROBE, "--prompt nothing", "the prompt 'nothing' needs one {}"),
-    (PROBE, "--words good q1x", "the model's vocabulary cannot write 'q1x': choose another word"),
-    (PROBE, "--compare good q1x", "cannot write 'q1x'"),
+    (PROBE, "--words good q1x", "the model's vocabulary cannot spell 'q1x': choose another word"),
+    (PROBE, "--compare good q1x", "cannot spell 'q1x'"),
     (PRETRAIN, "--precision fp3", "did you mean fp32?"),
     # A flag
     (TRAIN, "--epoch=3", "--epoch=3; did you mean --epochs?"),
@@ -127,6 +128,8 @@ MISTAKES = [
     (("predict.py",), "--model tiny", "the following arguments are required: --text (--help lists all flags)"),
     (PROBE, "--fil [MASK]", "did you mean --file or --fill?"),
     (PRETRAIN, "--txt texts.txt", "did you mean --text?"),
+    (TRAIN, "--precision int8", "--precision int8 is for inference on a CPU; add --eval_only, and no GPU"),
+    (TRAIN[:3], "--eval_only --plain --precision int8", "leave out --plain or --precision int8"),
     # A GPU
     (TRAIN, "--device cuda", "there is no cuda device here"),
     (PREDICT, "--device cuda", "there is no cuda device here"),
@@ -168,18 +171,18 @@ def answer(place, monkeypatch, capsys):
     def reached(*arguments, **options):
         raise Reached
 
-    monkeypatch.setattr(weights, "read", reached)
-    monkeypatch.setattr(training, "fit", reached)
+    monkeypatch.setattr(weights, "read_tensors", reached)
     monkeypatch.setattr(training, "predict", reached)
-    monkeypatch.setattr(train_classifier, "encode", reached)
+    monkeypatch.setattr(stages, "encode", reached)
+    monkeypatch.setattr(stages, "train", reached)
     monkeypatch.setattr(predict, "encode", reached)
-    monkeypatch.setattr(pretrain_lm.corpus, "read_texts", reached)
-    monkeypatch.setattr(pretraining, "fit", reached)
+    monkeypatch.setattr(corpus, "read_texts", reached)
+    monkeypatch.setattr(fit, "begin", reached)
 
     def answer(program, *words):
         monkeypatch.setattr("sys.argv", [program, *words])
         monkeypatch.setattr("sys.stdin", None)
-        status = cli.run(importlib.import_module(program.removesuffix(".py")).main)
+        status = main([COMMANDS[program], *words])
         return status, capsys.readouterr().err
 
     return answer
@@ -226,8 +229,8 @@ def test_the_paths_are_looked_at_before_the_training_file_is_read_or_a_model_sou
     def reached(*arguments):
         raise Reached
 
-    monkeypatch.setattr(train_classifier.dataset, "read", reached)
-    monkeypatch.setattr(train_classifier.hub, "find", reached)  # which may download it
+    monkeypatch.setattr(stages, "read_examples", reached)
+    monkeypatch.setattr(hub, "find", reached)  # which may download it
     status, err = answer(*TRAIN, *words.split())
     assert status == 2 and said in err
 
@@ -249,10 +252,10 @@ def test_a_label_that_is_not_among_those_named(answer):
 def test_what_may_be_overwritten_with_a_checkpoint(place):
     torch.save({"model": {}}, "old.pt")
     Path("empty.pt").touch()
-    replaceable = {name: train_classifier.replaceable(Path(name)) for name in ("old.pt", "empty.pt", "new.pt")}
-    assert all(replaceable.values()), replaceable
+    for name in ("old.pt", "empty.pt", "new.pt"):
+        assert replaceable(Path(name)), name
     for name in ("notes.txt", "papers.zip", "half.gz"):
-        assert not train_classifier.replaceable(Path(name)), name
+        assert not replaceable(Path(name)), name
 
 
 @pytest.mark.fault("command line: no permission to read or write")
@@ -294,7 +297,7 @@ def test_a_pipe_is_not_opened_before_it_is_read(tmp_path):
     if not hasattr(os, "mkfifo"):
         pytest.skip("needs named pipes")
     os.mkfifo(tmp_path / "pipe")
-    cli.readable(tmp_path / "pipe")
+    common.readable(tmp_path / "pipe")
 
 
 @pytest.mark.fault("numbers: too little memory for a long batch")
@@ -303,7 +306,7 @@ def test_a_full_memory_is_answered_by_one_line(error, capsys):
     def main(arguments):
         raise error
 
-    assert cli.run(main) == 2
+    assert common.run(main) == 2
     assert capsys.readouterr().err == "error: the memory is full; a smaller --batch_size or --max_length needs less\n"
 
 
@@ -312,7 +315,7 @@ def test_other_errors_keep_their_traceback():
         raise RuntimeError("a mistake of ours")
 
     with pytest.raises(RuntimeError, match="ours"):
-        cli.run(main)
+        common.run(main)
 
 
 def test_programs_begin_without_what_few_of_them_need():

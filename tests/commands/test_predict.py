@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from minbert import BertModel, BertSentClassifier, BertTokenizer, training
-from minbert.commands import predict
+from minbert import BertModel, BertSentClassifier, BertTokenizer, fast, training
+from minbert.commands import common, predict
 from minbert.files import stream
 from tests.conftest import ROOT, VOCAB
 
@@ -52,7 +52,7 @@ def run(tiny_folder, tmp_path, monkeypatch, capsys):
 
     def run(*arguments, model="tiny"):
         monkeypatch.setattr("sys.argv", ["predict.py", "--device", "cpu", "--model", model, *arguments])
-        return Ran(predict.run(), *capsys.readouterr())
+        return Ran(common.run(predict.main), *capsys.readouterr())
 
     yield run
     logging.getLogger("minbert").setLevel(level)
@@ -318,7 +318,7 @@ def test_a_line_too_long_to_hold_is_not_held(monkeypatch, tmp_path):
 def test_a_quote_that_is_never_closed_costs_its_line_and_holds_no_file(run, monkeypatch):
     monkeypatch.setattr(stream, "LONGEST", 2000)
     held = []
-    first_record = stream.dataset.first_record
+    first_record = stream.table.first_record
 
     def counted(lines, delimiter):
         kept = []
@@ -326,7 +326,7 @@ def test_a_quote_that_is_never_closed_costs_its_line_and_holds_no_file(run, monk
         held.append(len(kept))
         return found
 
-    monkeypatch.setattr(stream.dataset, "first_record", counted)
+    monkeypatch.setattr(stream.table, "first_record", counted)
     Path("new.csv").write_text("id,text\n" + "1,good\n" * 5 + '2,"bad\n' + "3,good\n" * 500)
     ran = run("--text", "new.csv", "--skip_bad_rows")
     assert ran.err.count("new.csv:") == 2 and "new.csv:7: unbalanced quote" in ran.err
@@ -536,3 +536,23 @@ def test_a_file_of_bad_rows_alone_is_named(run):
     Path("bad.txt").write_bytes(b"\xe4\n\xe4\n")
     ran = run("--text", "bad.txt", "--skip_bad_rows")
     assert ran.status == 2 and "2 bad rows" in ran.err and "No row is left" in ran.err
+
+
+# The plain way
+
+
+def test_plain_computes_the_written_out_way_and_says_the_same(answer, monkeypatch):
+    write("new.txt", sentences(20))
+    seen = []
+    real = training.predict
+    monkeypatch.setattr(training, "predict", lambda model, *rest: seen.append(type(model)) or real(model, *rest))
+    fast_way, plain_way = answer("--text", "new.txt"), answer("--text", "new.txt", "--plain")
+    assert seen == [fast.TWINS[BertSentClassifier], BertSentClassifier]
+    for one, other in zip(fast_way, plain_way, strict=True):
+        assert one["predicted"] == other["predicted"]
+        assert float(one["p_positive"]) == pytest.approx(float(other["p_positive"]), abs=1e-5)
+
+
+def test_plain_and_int8_contradict_each_other(refused):
+    write("new.txt", ["good"])
+    refused("--text", "new.txt", "--plain", "--precision", "int8")

@@ -18,10 +18,10 @@ import torch
 
 import minbert
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer
-from minbert.commands import common as cli
-from minbert.commands import pretrain as pretrain_lm
-from minbert.commands import probe as probe_lm
-from minbert.commands import train as train_classifier
+from minbert.__main__ import main
+from minbert.commands.common import SCRIPTS
+from minbert.pretraining import corpus, stages
+from minbert.runs import loop, plots, report, state
 from minbert.tokenizer import SPECIAL
 
 MODEL = {"model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json"}
@@ -57,7 +57,7 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def drawn(monkeypatch):
     """A picture takes longer than all the rest: only one test looks at a real one."""
-    monkeypatch.setattr(pretrain_lm.plots, "loss_curve", lambda history, path: path.write_text("<svg/>"))
+    monkeypatch.setattr(plots, "loss_curve", lambda history, path: path.write_text("<svg/>"))
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def run(place, drawn, monkeypatch, capsys):
     """run("--text", "texts.txt") -> Ran: what the program answers to this command line."""
     level = logging.getLogger("minbert").level
 
-    def run(*arguments, program=pretrain_lm):
-        monkeypatch.setattr("sys.argv", [program.__name__, *arguments])
-        status = program.run() if program is train_classifier else cli.run(program.main)
+    def run(*arguments, command="pretrain"):
+        monkeypatch.setattr("sys.argv", [SCRIPTS[command], *arguments])
+        status = main([command, *arguments])
         return Ran(status, *capsys.readouterr())
 
     yield run
@@ -168,9 +168,9 @@ def test_the_folder_is_a_model_like_any_other(make):
 def test_the_other_programs_take_it(make, run):
     make()
     Path("train.csv").write_text("label,text\n" + "".join(f"{n % 2},{s}\n" for n, s in enumerate(sentences(8))))
-    ran = run("--model", "out", "--train", "train.csv", "--epochs", "1", "--out", "c", program=train_classifier)
+    ran = run("--model", "out", "--train", "train.csv", "--epochs", "1", "--out", "c", command="train")
     assert ran.status == 0, ran.err
-    ran = run("--model", "out", "--fill", "the film was [MASK].", "--top", "3", program=probe_lm)
+    ran = run("--model", "out", "--fill", "the film was [MASK].", "--top", "3", command="probe")
     assert ran.status == 0, ran.err
 
 
@@ -229,8 +229,6 @@ def test_on_a_terminal_there_is_a_bar(make, monkeypatch):
 
 
 def test_the_loss_curve_is_a_picture_with_the_figures_run_through(place, monkeypatch):
-    from minbert import plots
-
     history = [{"tokens": 1e6 * n, "loss": 5.0 / n} for n in range(1, 11)]
     for figures in history[4::5]:
         figures |= {"heldout_loss": 4.0, "heldout_accuracy": 0.5}
@@ -246,7 +244,7 @@ def test_without_matplotlib_there_is_no_curve_and_a_warning(make, monkeypatch):
     def curve(history, path):
         raise minbert.errors.UserError("plots need matplotlib")
 
-    monkeypatch.setattr(pretrain_lm.plots, "loss_curve", curve)
+    monkeypatch.setattr(plots, "loss_curve", curve)
     ran = make()
     assert ran.err == "warning: no loss curve: plots need matplotlib\n"
     assert {file.name for file in Path("out").iterdir()} == LEFT - {"loss.svg"}
@@ -367,6 +365,50 @@ def test_a_teacher(make, tiny_folder):
     assert tensors("alone").keys() == tensors().keys()
 
 
+@pytest.mark.parametrize("options", [(), ("--teacher", "tiny")], ids=str)
+def test_plain_computes_the_same_but_for_rounding_by_other_classes(make, tiny_folder, monkeypatch, options):
+    swapped, swap_in = [], stages.fast.swap_in
+    monkeypatch.setattr(stages.fast, "swap_in", lambda model: swapped.append(model) or swap_in(model))
+    make("--out", "fast", *options)
+    assert len(swapped) == 1 + len(options) // 2
+    swapped.clear()
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", None)
+    make("--plain", *options)
+    assert not swapped and record()["arguments"]["plain"] is True
+    losses = [[figures["loss"] for figures in record(folder)["history"]] for folder in ("out", "fast")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    fast = tensors("fast")
+    for name, tensor in tensors().items():
+        if "key.bias" not in name:  # its gradient is 0 but for rounding, which Adam makes as large as any
+            assert torch.allclose(tensor, fast[name], atol=1e-3), name
+
+
+def test_the_state_is_saved_every_few_minutes(run, monkeypatch):
+    saved = []
+    monkeypatch.setattr(state, "save_state", lambda path, tensors, facts: saved.append(facts["progress"]["steps"]))
+    for minutes, steps in (("0", [*range(1, 13)]), ("10", [5, 10, 12])):
+        saved.clear()
+        ran = run("--text", "texts.txt", *SMALL, "--steps", "12", "--out", f"out{minutes}", "--save_minutes", minutes)
+        assert ran.status == 0, ran.err
+        assert sorted(set(saved)) == steps
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_state(run, monkeypatch):
+    update = loop.update
+
+    def spoilt(module, loss, *given):
+        return update(module, loss * (float("nan") if len(calls) == 7 else 1), *given)
+
+    calls = []
+    monkeypatch.setattr(loop, "update", lambda *given: (calls.append(1), spoilt(*given)))
+    ran = run("--text", "texts.txt", *SMALL, "--steps", "12", "--out", "out")
+    assert ran.status == 2
+    assert "error: the loss is nan, its gradient norm is nan; stopped before updating the weights" in ran.err
+    assert "It came at step 6; the last good state is kept: --resume out" in ran.err
+    monkeypatch.setattr(loop, "update", update)
+    assert run("--resume", "out").status == 0
+
+
 # Stopped and resumed
 
 
@@ -379,18 +421,18 @@ def stopped(run, monkeypatch, capsys):
     """stopped("--dropout", "0.1"): a run of 12 steps in out/ that dies when it has saved its state, after 5 steps."""
 
     def stopped(*arguments, by=Killed):
-        save = pretrain_lm.pretraining.save_state
+        save = state.save_state
 
         def die(*args):
             save(*args)
             raise by
 
-        monkeypatch.setattr(pretrain_lm.pretraining, "save_state", die)
+        monkeypatch.setattr(state, "save_state", die)
         try:
             ran = run("--text", "texts.txt", *SMALL, "--steps", "12", "--out", "out", *arguments)
         except Killed:
             ran = capsys.readouterr()
-        monkeypatch.setattr(pretrain_lm.pretraining, "save_state", save)
+        monkeypatch.setattr(state, "save_state", save)
         return ran
 
     return stopped
@@ -448,9 +490,9 @@ def test_ctrl_c_before_a_state_was_saved_leaves_nothing(run, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    for step in ("prepare", "build", "show"):
+    for place, step in ((stages, "prepare"), (stages, "build"), (report.Meter, "line")):
         with monkeypatch.context() as patch:
-            patch.setattr(pretrain_lm, step, interrupt)
+            patch.setattr(place, step, interrupt)
             before = everything()
             ran = run("--text", "texts.txt", *SMALL, "--out", "out")
             assert (ran.status, ran.err) == (130, "\nstopped\n")
@@ -640,7 +682,7 @@ def test_mistakes_about_the_model_to_go_on_with(refused, tiny_folder, flags, nam
 
 def test_mistakes_are_found_before_the_text_is_read(refused, tiny_folder, monkeypatch):
     """Reading may take minutes."""
-    monkeypatch.setattr(pretrain_lm.corpus, "read_texts", lambda paths: 1 / 0)
+    monkeypatch.setattr(corpus, "read_texts", lambda paths: 1 / 0)
     refused("--heads", "5")
     refused("--teacher", "tinny")
     refused("--model", "tiny", "--max_length", "41", small=GOING_ON)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from minbert import BertTokenizer, probing
-from minbert.commands import probe as probe_lm
+from minbert import BertModel, BertTokenizer, fast, probing
+from minbert.commands import common, probe
 from minbert.heads import BertForMaskedLM
 from tests.conftest import ROOT, VOCAB
 
@@ -44,7 +44,7 @@ def run(place, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["probe_lm.py", *arguments])
-        status = probe_lm.run()
+        status = common.run(probe.main)
         return Ran(status, *capsys.readouterr())
 
     yield run
@@ -78,7 +78,8 @@ def found(run):
 
 @pytest.fixture
 def model(place):
-    return BertForMaskedLM.from_pretrained("checkpoints/tiny"), BertTokenizer.from_pretrained("checkpoints/tiny")
+    model = fast.swap_in(BertForMaskedLM.from_pretrained("checkpoints/tiny"))  # as the command computes
+    return model, BertTokenizer.from_pretrained("checkpoints/tiny")
 
 
 def pipe(text, *arguments):
@@ -98,7 +99,7 @@ def test_without_arguments_the_battery_is_asked_by_all_five_readouts(found, mode
     kinds = ["very positive", "rather positive", "rather negative", "very negative", "off topic"]
     assert [row["kind"] for row in asked["rows"][::5]] == kinds
     assert [row["right"] for row in asked["rows"][::5]] == ["positive", "positive", "negative", "negative", "positive"]
-    for number, (_, text, _) in enumerate(probe_lm.BATTERY):
+    for number, (_, text, _) in enumerate(probe.BATTERY):
         rows = probing.next_word(*model, text, ["positive", "negative"], "{} This movie review is")
         for row, expected in zip(asked["rows"][5 * number : 5 * number + 5], rows, strict=True):
             assert row.items() >= expected.items() and (row["number"], row["text"]) == (number + 1, text)
@@ -106,7 +107,7 @@ def test_without_arguments_the_battery_is_asked_by_all_five_readouts(found, mode
 
 def test_the_battery_as_a_table(said, found):
     out = said()
-    for _, text, _ in probe_lm.BATTERY:
+    for _, text, _ in probe.BATTERY:
         assert text in out
     for row in found()["rows"]:
         block = out[out.index(f"\n{row['readout']}: ") :]
@@ -151,12 +152,12 @@ def test_conclusions_of_made_up_answers():
         for kind, (as_read, corrected) in labels.items()
         for prompt, factor in (("one", 1.0), ("two", 100.0))
     ]
-    assert probe_lm.conclude([*rows, {"readout": "y"}], "x") == {
+    assert probe.conclude([*rows, {"readout": "y"}], "x") == {
         **{"readout": "x", "answers": 8, "labels": {"a": 4, "b": 4}, "corrected": {"a": 4, "b": 4}, "changed": 4},
         **{"right": 4, "corrected_right": 4, "in_order": 10, "pairs": 12},
     }
     rows[0]["corrected_label"] = "a"
-    conclusion = probe_lm.conclude(rows, "x")
+    conclusion = probe.conclude(rows, "x")
     assert (conclusion["right"], conclusion["corrected_right"], conclusion["changed"]) == (4, 5, 3)
 
 
@@ -299,22 +300,22 @@ def test_wide_tables_are_cut_into_blocks(said):
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [
-        (["--words", "good", "zebra"], "the model's vocabulary cannot write 'zebra': choose another word"),
+        (["--words", "good", "zebra"], "the model's vocabulary cannot spell 'zebra': choose another word"),
         (["--words", "good"], "--words needs two words or more"),
-        (["--words", "good", "Good"], "that differ in the model's vocabulary: good, Good"),
+        (["--words", "good", "Good"], "that differ in the model's vocabulary, not good, Good"),
         (["--words", "good", ""], "--words is empty"),
-        (["--prompt", "it is"], "the prompt 'it is' needs one {}, where the text goes"),
+        (["--prompt", "it is"], "the prompt 'it is' needs one {}, for the text"),
         (["--prompt", "{} it is [MASK]"], "no [MASK]: the word comes last"),
-        (["--sentence", "good " * 40], "44 tokens, but the model reads 38 at most: shorten the text"),
+        (["--sentence", "good " * 40], "44 tokens, but the model reads at most 38: shorten the text"),
         (["--sentence", ""], "--sentence is empty"),
         (["--fill", "a mask"], "the text has no [MASK]: write one"),
         (["--fill", ""], "--fill is empty"),
-        (["--fill", "a [MASK]", "--targets", "zebra"], "cannot write 'zebra'"),
+        (["--fill", "a [MASK]", "--targets", "zebra"], "cannot spell 'zebra'"),
         (["--fill", "a [MASK]", "--sentence", "a"], "--sentence is no flag of --fill: leave it out"),
         (["--fill", "a [MASK]", "--compare", "a", "a"], "--fill and --compare: one at a time"),
         (["--targets", "good"], "--targets is no flag of the next word: leave it out"),
         (["--layer", "1"], "--layer is no flag of the next word"),
-        (["--compare", "a film", "a zebra"], "cannot write 'zebra'"),
+        (["--compare", "a film", "a zebra"], "cannot spell 'zebra'"),
         (["--show", "attention", "--layer", "2"], "layers are 0 to 1, heads 0 to 2"),
         (["--show", "attention", "--head", "-1"], "--head: -1 is not 0 or more"),
         (["--show", "tension"], "'tension' (choose from"),
@@ -350,3 +351,17 @@ def test_the_exit_status_of_the_program(place):
     assert pipe("", "--fill", "a film").returncode == 2
     done = pipe("", "--help")
     assert done.returncode == 0 and b"exit status" in done.stdout.lower()
+
+
+def test_plain_computes_the_written_out_way_and_says_the_same(found, monkeypatch):
+    seen = []
+    real = probing.fill_mask
+    monkeypatch.setattr(probing, "fill_mask", lambda model, *rest: seen.append(type(model.bert)) or real(model, *rest))
+    fast_way, plain_way = (found("--fill", "a [MASK]", *flags) for flags in ((), ("--plain",)))
+    assert seen == [fast.TWINS[BertModel], BertModel]
+    for one, other in zip(fast_way["masks"][0], plain_way["masks"][0], strict=True):
+        assert one["token"] == other["token"] and one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+def test_the_default_wording_is_that_of_the_library():
+    assert probe.DEFAULT_PROMPT == probing.PROMPT

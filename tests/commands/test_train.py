@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import minbert
-from minbert import BertSentClassifier, BertTokenizer
-from minbert.commands import train as train_classifier
+from minbert import BertSentClassifier, BertTokenizer, training
+from minbert.__main__ import main
+from minbert.runs import classifier, loop
 from tests.conftest import ROOT, VOCAB
 
 TRAIN = [
@@ -69,7 +71,7 @@ def run(place, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["train_classifier.py", "--device", "cpu", *arguments])
-        status = train_classifier.run()
+        status = main(["train", "--device", "cpu", *arguments])
         return Ran(status, *capsys.readouterr())
 
     yield run
@@ -383,6 +385,68 @@ def test_balanced_classes_weigh_the_same_however_rare(train):
         train(*LEARN, "--test", "test.csv", "--out", folder, *arguments)
     assert probabilities("test", "plain")[0, 1] == pytest.approx(0.75, abs=0.01)
     assert probabilities("test", "balanced")[0, 1] == pytest.approx(0.5, abs=0.01)
+
+
+# The written-out way
+
+
+@pytest.fixture
+def twins(monkeypatch):
+    """The classes of a classifier's modules whenever it predicts: those of minbert.fast, True, or the plain ones."""
+    seen, read = [], training.read
+
+    def watched(model, *given):
+        seen.append({type(module).__module__.startswith("minbert.fast") for module in model.bert.encoder.modules()})
+        return read(model, *given)
+
+    monkeypatch.setattr(training, "read", watched)
+    return lambda: [True in each for each in seen] if seen else None
+
+
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+def test_plain_computes_the_same_but_for_rounding_by_other_classes(train, twins, monkeypatch, option):
+    arguments = ("--dev", "dev.csv", "--test", "test.csv", *LEARN, "--epochs", "6", "--option", option)
+    train(*arguments, "--out", "fast")
+    assert all(twins())
+
+    def unwanted(*given, **more):
+        raise AssertionError("a faster way")
+
+    for place, name in ((classifier, "fused_adamw"), (classifier, "UsedRows"), (classifier, "fast_clip")):
+        monkeypatch.setattr(place, name, unwanted)
+    faster = len(twins())
+    train(*arguments, "--out", "plain", "--plain")
+    assert not any(twins()[faster:])
+    assert record("plain")["arguments"]["plain"] is True and record("fast")["arguments"]["plain"] is False
+    for part in ("dev", "test"):
+        assert (probabilities(part, "plain") - probabilities(part, "fast")).abs().max() < 1e-3
+    losses = [[figures["loss"] for figures in record(folder)["epochs"]] for folder in ("plain", "fast")]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
+def test_plain_is_kept_when_a_run_is_resumed(train, run, monkeypatch):
+    train("--plain", "--out", "whole", "--epochs", "3")
+    steps, update = [], loop.update
+
+    def step(*given):
+        steps.append(None)
+        if len(steps) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return update(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "update", step)
+        assert run("--model", "tiny", "--train", "train.csv", "--out", "out", "--epochs", "3", "--plain").status == 143
+    monkeypatch.setattr(classifier, "fused_adamw", None)
+    assert main(["train", "--resume", "out"]) == 0
+    assert record()["arguments"]["plain"] is True
+    assert Path("out/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+
+
+def test_plain_predicts_too(train, run, twins):
+    train()
+    ran = run("--eval_only", "--model", "out", "--dev", "dev.csv", "--out", "again", "--plain")
+    assert ran.status == 0 and twins() == [False]
 
 
 # What a run has learnt, used again
@@ -715,7 +779,7 @@ def test_ctrl_c_ends_the_run_in_one_line_without_a_model(run, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minbert.training.train_step", interrupted)
+    monkeypatch.setattr("minbert.runs.loop.update", interrupted)
     ran = run("--model", "tiny", "--train", "train.csv", "--out", "out")
     assert ran.status == 130
     assert ran.err == "\nstopped\n"

@@ -2,6 +2,7 @@
 
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,15 +10,17 @@ import safetensors.torch
 import torch
 from torch.nn import functional as F
 
-from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertTokenizer
+from minbert import AdamW, BertForMaskedLM, BertForPreTraining, BertModel, BertTokenizer
 from minbert.errors import UserError
-from minbert.pretraining import fit as pretraining
 from minbert.pretraining.corpus import Packed, pack
-from minbert.pretraining.fit import Settings, fit, save_state
+from minbert.pretraining.fit import begin
 from minbert.pretraining.masking import IGNORED, mask_tokens
 from minbert.pretraining.objective import Objective, evaluate
+from minbert.pretraining.settings import Settings
 from minbert.pretraining.teacher import Teacher, mean_of_words
-from minbert.runs.state import load_state
+from minbert.runs import loop as loops
+from minbert.runs.state import load_state, save_state
+from minbert.training import NotFinite
 from tests.conftest import VOCAB
 
 PLAIN = [id for id, token in enumerate(VOCAB) if id >= 5]
@@ -262,20 +265,27 @@ def test_held_out_text_is_always_measured_in_the_same_way(packed, tiny, tokenize
 
 def run(tiny, tokenizer, data, kind=BertForMaskedLM, teacher=None, sizes=(), **settings):
     """A small run on data, of 20 steps unless it is told otherwise. Returns the objective, the history, and the steps:
-    (progress, parts, rate) of each."""
-    calls = {name: settings.pop(name) for name in ("resume", "report", "keep", "device") if name in settings}
-    watch = settings.pop("watch", None)
+    (progress, figures, rate) of each.
+
+    resume    (tensors, facts) of a state
+    autosave  called with the Loop for an Autosave
+    """
+    calls = {name: settings.pop(name) for name in ("report",) if name in settings}
+    resume, autosave, watch = (settings.pop(name, None) for name in ("resume", "autosave", "watch"))
     settings = Settings(**{"steps": 20, "batch_tokens": 256, "max_length": 16, "short": 0.9, "lr": 1e-2} | settings)
     torch.manual_seed(0)
     objective = Objective(model(tiny, kind, **dict(sizes)), tokenizer, settings, teacher)
     steps = []
 
-    def see(progress, parts, rate):
-        steps.append((progress | {"history": len(progress["history"])}, parts, rate))
+    def see(progress, figures, rate):
+        steps.append((progress | {"history": len(progress["history"])}, figures, rate))
         if watch:
             watch(objective, progress)
 
-    return objective, fit(objective, *data, settings, watch=see, **calls), steps
+    loop = begin(objective, *data, settings)
+    if resume:
+        loop.restore(resume[0], resume[1]["progress"])
+    return objective, loop.train(watch=see, autosave=autosave and autosave(loop), **calls), steps
 
 
 def test_the_learning_rate_rises_and_falls_with_the_budget(packed, tiny, tokenizer):
@@ -294,14 +304,14 @@ class Clock:
         self.seconds = 0.0
 
     def __call__(self):
-        self.seconds += 0.5
+        self.seconds += 1.0
         return self.seconds
 
 
 def test_a_budget_of_minutes_is_spent_by_training_alone(packed, tiny, tokenizer, monkeypatch):
     """Each step takes a second of this clock, each report an hour that is not counted."""
     clock = Clock()
-    monkeypatch.setattr(pretraining.time, "perf_counter", clock)
+    monkeypatch.setattr(loops.time, "perf_counter", clock)
 
     def report(figures):
         clock.seconds += 3600
@@ -397,14 +407,14 @@ def test_each_setting_makes_a_difference(packed, tiny, tokenizer, options):
 
 
 def test_a_gradient_is_cut_to_its_greatest_length(packed, tiny, tokenizer, monkeypatch):
-    lengths, step = [], pretraining.AdamW.step
+    lengths, step = [], AdamW.step
 
     def see(optimizer):
         grads = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         lengths.append(torch.cat(grads).norm().item())
         step(optimizer)
 
-    monkeypatch.setattr(pretraining.AdamW, "step", see)
+    monkeypatch.setattr(AdamW, "step", see)
     run(tiny, tokenizer, packed, steps=5, max_grad_norm=1e9)
     assert min(lengths) > 0.3
     lengths.clear()
@@ -426,8 +436,11 @@ def test_what_is_not_finite_stops_the_run_before_a_weight_moves(packed, tiny, to
                 objective.model.predictions.bias.register_hook(lambda grad: grad * torch.inf)
             kept.append((objective, {name: value.clone() for name, value in objective.state_dict().items()}))
 
-    with pytest.raises(UserError, match=r"the loss is .*, its gradient is \w+ long, at step 3: a lower --lr helps"):
+    with pytest.raises(
+        NotFinite, match=r"the loss is .*, its gradient norm is \w+; stopped before .* lower --lr"
+    ) as error:
         run(tiny, tokenizer, packed, watch=spoil)
+    assert error.value.step == 3
     objective, before = kept.pop()
     after = objective.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
@@ -474,60 +487,75 @@ def test_a_run_that_goes_on_ends_as_if_it_had_not_stopped(packed, tiny, tokenize
     }[options]
     options |= {"steps": 12, "max_length": 40, "batch_tokens": 1024}  # the row length changes on the way
     whole, history, _ = run(tiny, tokenizer, packed, **options)
-    state, stopping = tmp_path / "state.safetensors", []
+    state = tmp_path / "state.safetensors"
 
     def stop(objective, progress):
-        stopping[:] = [objective]
         if state.exists() and progress["steps"] == 5 + after:
             raise Stopped
 
-    def keep(optimizer, progress):
-        save_state(state, stopping[0], optimizer, progress)
-        if not after:
-            raise Stopped
+    class Kept:
+        """An Autosave that saves the state when it is due, and then stops."""
+
+        def __init__(self, loop):
+            self.loop = loop
+
+        def step(self, due=False):
+            if due:
+                save(self.loop, state)
+                if not after:
+                    raise Stopped
 
     with pytest.raises(Stopped):
-        run(tiny, tokenizer, packed, watch=stop, keep=keep, **options)
+        run(tiny, tokenizer, packed, watch=stop, autosave=Kept, **options)
     torch.manual_seed(99)
     sizes = dict(options.get("sizes", {}))
     resumed = options | {"sizes": sizes | {"initializer_range": 0.3}}  # other weights to begin with
     kept = []
+    autosave = SimpleNamespace(step=lambda due=False: kept.append(due))
     again, rest, steps = run(
-        tiny, tokenizer, packed, resume=load_state(state), keep=lambda *_: kept.append(1), **resumed
+        tiny, tokenizer, packed, resume=load_state(state), autosave=lambda loop: autosave, **resumed
     )
     assert len(steps) == 12 - 5
-    assert len(kept) == 1  # after 10 steps
+    assert [number for number, due in enumerate(kept) if due] == [9, 13]  # after 10 steps and at the end
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in again.state_dict().items())
     timeless = [[{k: v for k, v in figures.items() if k != "seconds"} for figures in part] for part in (history, rest)]
     assert timeless[0] == timeless[1]
     assert sorted(figures["seconds"] for figures in rest) == [figures["seconds"] for figures in rest]
 
 
+def save(loop, path):
+    tensors, progress = loop.state()
+    save_state(path, tensors, {"progress": progress})
+
+
 @pytest.fixture
 def kept(packed, tiny, tokenizer, tmp_path):
-    """What fit gives to keep, and a state that was saved: (path, objective, optimizer, progress)"""
-    found = []
-    objective, _, _ = run(tiny, tokenizer, packed, steps=6, keep=lambda *args: found.append(args))
-    path = tmp_path / "state.safetensors"
-    save_state(path, objective, *found[0])
-    return path, objective, *found[0]
+    """A state that was saved after five steps: (path, loop)"""
+    settings = Settings(steps=6, batch_tokens=256, max_length=16, lr=1e-2)
+    torch.manual_seed(0)
+    loop, path = begin(Objective(model(tiny), tokenizer, settings), *packed, settings), tmp_path / "state.safetensors"
+    loop.train(autosave=SimpleNamespace(step=lambda due=False: due and not path.exists() and save(loop, path)))
+    return path, loop
 
 
 def test_a_state_holds_weights_moments_and_progress(kept):
-    path, objective, optimizer, progress = kept
-    tensors, read = load_state(path)
-    assert read == progress
-    for name, parameter in objective.named_parameters():
+    path, loop = kept
+    tensors, facts = load_state(path)
+    assert facts["progress"]["steps"] == 5 and facts["progress"].keys() == loop.progress.keys()
+    save(loop, path)  # of six steps
+    tensors, facts = load_state(path)
+    assert facts["progress"] == loop.progress
+    for name, parameter in loop.task.module.named_parameters():
         assert torch.equal(tensors[f"weight/{name}"], parameter)
         for moment in ("mean", "square"):
             if "pooler" in name:  # which has nothing to learn from
-                assert f"{moment}/{name}" not in tensors
+                assert f"optimizer/{name}/{moment}" not in tensors
             else:
-                assert torch.equal(tensors[f"{moment}/{name}"], optimizer.state[parameter][moment])
+                assert torch.equal(tensors[f"optimizer/{name}/{moment}"], loop.task.optimizer.state[parameter][moment])
 
 
 def test_the_optimizer_forgets_soon_and_leaves_biases_alone(kept):
-    matrices, vectors = kept[2].param_groups
+    matrices, vectors = kept[1].task.optimizer.param_groups
     assert matrices["betas"] == vectors["betas"] == (0.9, 0.98)
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.01, 0.0)
     assert {parameter.ndim for parameter in matrices["params"]} == {2}
@@ -536,7 +564,7 @@ def test_the_optimizer_forgets_soon_and_leaves_biases_alone(kept):
 
 @pytest.mark.parametrize("error", [safetensors.SafetensorError("No space left"), OSError(28, "No space left")])
 def test_a_state_that_cannot_be_saved_leaves_the_one_before(kept, monkeypatch, error):
-    path, *rest = kept
+    path, loop = kept
     before = path.read_bytes()
 
     def full(tensors, path, metadata):
@@ -545,7 +573,7 @@ def test_a_state_that_cannot_be_saved_leaves_the_one_before(kept, monkeypatch, e
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
     with pytest.raises(UserError, match=r"state\.safetensors: cannot be written \(No space left"):
-        save_state(path, *rest)
+        save(loop, path)
     assert path.read_bytes() == before
     assert {file.name for file in path.parent.iterdir()} == {"state.safetensors", "train.ids", "heldout.ids"}
 

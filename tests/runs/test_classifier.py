@@ -95,14 +95,12 @@ def test_the_loss_of_an_epoch_is_the_mean_over_examples_not_batches(tiny, lesson
     """8 examples in batches of 3, 3 and 2."""
     losses = []
     torch.manual_seed(0)
-    model = BertSentClassifier(tiny)
-    history = fit(
-        model,
-        lessons,
-        None,
-        Settings(epochs=1, batch_size=3, lr=0.01),
-        watch=lambda progress, figures, rate: losses.append(figures["loss"]),
-    )
+    settings = Settings(epochs=1, batch_size=3, lr=0.01)
+
+    def watch(progress, figures, rate):
+        losses.append(figures["loss"])
+
+    history = fit(BertSentClassifier(tiny), lessons, None, settings, watch=watch)
     assert history[0]["loss"] == pytest.approx((3 * losses[0] + 3 * losses[1] + 2 * losses[2]) / 8, rel=1e-6)
 
 

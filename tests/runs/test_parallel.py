@@ -17,10 +17,12 @@ from torch import multiprocessing
 
 from minbert import BertSentClassifier, UserError
 from minbert.batch import make_batch
-from minbert.runs import parallel
-from minbert.runs import state as checkpoint
-from minbert.training import Data, Run, Settings, class_weights, fit, predict, train_step
+from minbert.runs import parallel, state
+from minbert.runs.classifier import begin, fit, predict
+from minbert.training import Data, Settings, batch_loss, class_weights, update
 from tests.conftest import ROOT
+
+PATIENCE = 120  # seconds, for two processes that start on a busy machine; one that waits for the other waits for ever
 
 
 def free_port():
@@ -57,7 +59,7 @@ def both():
     def both(*call):
         for pipe in pipes:
             pipe.send(call)
-        if not all(pipe.poll(30) for pipe in pipes):
+        if not all(pipe.poll(PATIENCE) for pipe in pipes):
             for process in processes:  # so that the next call fails at once
                 process.kill()
             pytest.fail("one process waits for the other")
@@ -86,7 +88,13 @@ def train(config, lessons, settings=SETTINGS, dropout=0.0, best=True):
     torch.manual_seed(0)
     model = BertSentClassifier(config.change(initializer_range=0.2, classifier_dropout=dropout))
     losses = []
-    history = fit(model, lessons, lessons if best else None, settings, watch=lambda loss, rate: losses.append(loss))
+    history = fit(
+        model,
+        lessons,
+        lessons if best else None,
+        settings,
+        watch=lambda _, figures, rate: losses.append(figures["loss"]),
+    )
     figures = [{name: value for name, value in line.items() if "seconds" not in name} for line in history]
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     return weights, losses, figures, predict(model, lessons), torch.initial_seed()
@@ -117,31 +125,31 @@ def ask():
 def go_on(config, lessons, path):
     """Whether a run that is killed after four steps and goes on ends with the weights of a whole one, bit for bit."""
 
-    def begin():
+    def new():
         torch.manual_seed(0)
-        return Run(BertSentClassifier(config.change(classifier_dropout=0.5)), lessons, lessons, SETTINGS)
+        return begin(BertSentClassifier(config.change(classifier_dropout=0.5)), lessons, lessons, SETTINGS)
 
-    whole, steps = begin(), []
-    whole.go()
+    whole, steps = new(), []
+    whole.train()
 
-    def watch(loss, rate):
-        steps.append(loss)
+    def watch(progress, figures, rate):
+        steps.append(figures["loss"])
         if len(steps) == 4:
-            tensors, done = run.state()
+            tensors, progress = loop.state()
             if parallel.writer():
-                checkpoint.save_state(path, tensors, {"done": done})
+                state.save_state(path, tensors, {"progress": progress})
             raise InterruptedError
 
-    run = begin()
+    loop = new()
     with suppress(InterruptedError):
-        run.go(watch=watch)
+        loop.train(watch=watch)
     torch.distributed.barrier()
-    run = begin()
-    tensors, facts = checkpoint.load_state(path)
-    run.restore(tensors, facts["done"])
-    run.go()
-    weights = run.model.state_dict()
-    return len(steps), all(torch.equal(weight, weights[name]) for name, weight in whole.model.state_dict().items())
+    loop = new()
+    tensors, facts = state.load_state(path)
+    loop.restore(tensors, facts["progress"])
+    loop.train()
+    weights, expected = loop.task.model.state_dict(), whole.task.model.state_dict()
+    return len(steps), all(torch.equal(weight, weights[name]) for name, weight in expected.items())
 
 
 def step(config, lessons, rows, weight, poison=0.0):
@@ -154,13 +162,15 @@ def step(config, lessons, rows, weight, poison=0.0):
     batch = make_batch(lessons.encoding, lessons.labels, rows)
     with torch.no_grad():
         model.bert.embeddings.token.weight[batch.input_ids[-1, 1]] += poison
-    student = parallel.wrap(model, 0)
+    wrapped = parallel.wrap(model, 0)
     before = copy.deepcopy(model.state_dict())
+    part, factor = parallel.share(batch, weight)
+    loss = parallel.mean(factor * batch_loss(wrapped, part, weight))
     try:
-        loss = train_step(student, batch, torch.optim.SGD(model.parameters(), lr=0.1), weight, max_grad_norm=0.1)
+        update(model, loss, torch.optim.SGD(model.parameters(), lr=0.1), max_grad_norm=0.1)
     except UserError as error:
         return str(error), all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    return loss, {name: p.grad for name, p in model.named_parameters()}
+    return loss.item(), {name: p.grad for name, p in model.named_parameters()}
 
 
 def read(config, lessons, copies):
@@ -169,7 +179,7 @@ def read(config, lessons, copies):
     model = BertSentClassifier(config.change(initializer_range=0.5))
     data = Data({name: rows * copies for name, rows in lessons.encoding.items()}, None)
     seen = []
-    return predict(model, data, progress=lambda stream, total: (seen.append(rows) or rows for rows in stream)), seen
+    return predict(model, data, bar=lambda stream, total: (seen.append(rows) or rows for rows in stream)), seen
 
 
 @pytest.mark.fault("command line: several processes, one that dies or has less to do")
@@ -256,7 +266,7 @@ def torchrun(script, *arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port", free_port()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command += [script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, env=environment)
 
 
 @pytest.fixture
@@ -267,7 +277,7 @@ def place(tmp_path, monkeypatch):
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from minbert.commands import train as train_classifier
+from minbert.__main__ import main
 
 def only_rank_0_writes(event, arguments):
     if event == "open" and "out" in Path(str(arguments[0])).parts and set(arguments[1] or "") & set("wa+"):
@@ -275,7 +285,7 @@ def only_rank_0_writes(event, arguments):
 
 if os.environ["RANK"] != "0":
     sys.addaudithook(only_rank_0_writes)
-sys.exit(train_classifier.run())
+sys.exit(main(["train", *sys.argv[1:]]))
 """
 
 
@@ -306,7 +316,7 @@ def test_one_of_two_processes_writes_and_speaks(place):
 MISTAKES = """
 import sys, time, torch
 from minbert import UserError
-from minbert.commands import common as cli
+from minbert.commands import common
 from minbert.runs import parallel
 
 def main(arguments):
@@ -318,7 +328,7 @@ def main(arguments):
     raise UserError(f"wrong in {parallel.rank()}")
 
 parallel.FIRST_WORD = 5 if sys.argv[1] == "all" else 0.5
-sys.exit(parallel.together(lambda: cli.run(main)))
+sys.exit(parallel.together(lambda: common.run(main)))
 """
 
 

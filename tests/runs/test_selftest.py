@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minbert import training, weights
-from minbert.commands import common as cli
-from minbert.commands import predict
-from minbert.commands import pretrain as pretrain_lm
-from minbert.commands import train as train_classifier
+from minbert import weights
+from minbert.commands import common, predict, pretrain, train
 from minbert.errors import UserError
-from minbert.runs import selftest
+from minbert.pretraining import corpus
+from minbert.runs import selftest, stages
 from minbert.runs.selftest import compare, pick_device, self_test
 
 CPU = torch.device("cpu")
@@ -99,22 +97,31 @@ def test_the_generator_of_random_numbers_is_left_as_it_is():
 
 
 @pytest.mark.fault("device: wrong results without an error")
-@pytest.mark.parametrize("program", [train_classifier, predict, pretrain_lm], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", [train, predict, pretrain], ids=lambda program: program.__name__)
 def test_programs_ask_the_device_before_they_read_weights_or_text(program, tiny_folder, monkeypatch, capsys):
     monkeypatch.chdir(tiny_folder.parent)
     (tiny_folder.parent / "texts.txt").write_text("good\n")
-    flags = {train_classifier: ["--model", "tiny"], pretrain_lm: ["--text", "texts.txt"]}
+    flags = {train: ["--model", "tiny"], pretrain: ["--text", "texts.txt"]}
     flags[predict] = ["--model", "tiny", "--text", "texts.txt"]
-    for module, name in ((weights, "read"), (train_classifier.dataset, "read"), (pretrain_lm.corpus, "read_texts")):
+    for module, name in ((weights, "read_tensors"), (stages, "read_examples"), (corpus, "read_texts")):
         monkeypatch.setattr(module, name, None)
     monkeypatch.setattr(F, *spoilt("layer_norm", lambda y, *_: y + 1))
     monkeypatch.setattr("sys.argv", [program.__name__, *flags[program], "--precision", "bf16", "--device", "cpu"])
-    assert cli.run(program.main) == 2
+    assert common.run(program.main) == 2
     assert "cpu computes wrongly with torch" in capsys.readouterr().err
     assert sorted(path.name for path in tiny_folder.parent.iterdir()) == ["texts.txt", "tiny"]
 
 
 # Which device
+
+
+@pytest.mark.fault("device: a GPU that is missing or unusable")
+def test_a_device_that_is_not_there_is_refused_and_auto_finds_one():
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+    for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if not there:
+            with pytest.raises(UserError, match=f"no {name} device"):
+                pick_device(name)
 
 
 @pytest.fixture
@@ -163,5 +170,5 @@ def test_who_asks_for_the_cpu_or_hides_the_gpu_is_not_warned(driver, asked, show
 def test_a_mac_whose_gpu_cannot_be_used(bare, monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
-    assert pick_device("auto") == training.pick_device("cpu")
+    assert pick_device("auto") == CPU
     assert "this Mac has a GPU" in capsys.readouterr().err

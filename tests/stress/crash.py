@@ -11,6 +11,7 @@ as a run that nothing happened to. Linux and macOS only.
 
 import argparse
 import errno
+import importlib
 import json
 import multiprocessing
 import os
@@ -31,13 +32,10 @@ import torch
 from tqdm import tqdm
 
 from minbert import BertSentClassifier, BertTokenizer, Config, UserError
-from minbert.commands import common as cli
-from minbert.commands import pretrain as pretrain_lm
-from minbert.commands import train as train_classifier
+from minbert.__main__ import main as call
+from minbert.fast.optimizer import fused_adamw
 from minbert.metrics import score
-from minbert.optimizer import fused_adamw
-from minbert.runs import plots
-from minbert.runs import state as checkpoint
+from minbert.runs import plots, state
 from tests.conftest import VOCAB
 
 TEXTS = ("the film was good", "the film was bad", "a wonderful plot!", "a bad plot, unaffable", "good, good.", "bad.")
@@ -53,9 +51,9 @@ FAULTS = ("killed before", "killed within", *ERRORS)
 
 @dataclass
 class Program:
-    """A command line that begins a run in out/, the one that goes on with it, and what it leaves."""
+    """A command, the flags that begin a run of it in out/, those that resume it, and what it leaves."""
 
-    run: object
+    command: str
     begin: tuple
     again: tuple
     files: tuple
@@ -65,13 +63,13 @@ PREDICTIONS = ("dev_out.txt", "dev_predictions.csv", "labels.txt")
 LEFT = ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt")
 PROGRAMS = {
     f"train_classifier.py, {option}": Program(
-        train_classifier.run,
+        "train",
         (*DATA, *LONG, "--option", option),
         (*RESUME, "--save_minutes", "0"),
         (*LEFT, *PREDICTIONS),
     )
     for option in ("flexible", "pretrain")
-} | {"pretrain_lm.py": Program(lambda: cli.run(pretrain_lm.main), (*TEXT, *SMALL), RESUME, LEFT)}
+} | {"pretrain_lm.py": Program("pretrain", (*TEXT, *SMALL), RESUME, LEFT)}
 
 
 class Faults:
@@ -122,7 +120,7 @@ def start(program, folder, words, faults=None):
         sys.argv = ["program", *words]
         if faults:
             faults.install()
-        status = program.run()
+        status = call([program.command, *words])
         sys.stdout.flush()
         if faults and faults.number is None:
             os.write(os.open("operations.txt", os.O_WRONLY | os.O_CREAT), b"\n".join(map(str.encode, faults.seen)))
@@ -139,10 +137,10 @@ def end(number):
 
 def next_words(program, folder):
     """How to go on with what is there. If that is a state, it must be whole."""
-    state = folder / "out" / checkpoint.STATE
-    if not state.exists():
+    path = folder / "out" / state.STATE
+    if not path.exists():
         return program.begin
-    checkpoint.load_state(state)
+    state.load_state(path)
     return program.again
 
 
@@ -151,7 +149,7 @@ def is_done(folder):
         record = json.loads((folder / "out" / "pretraining.json").read_text(encoding="utf-8"))
         return record["finished"]
     except FileNotFoundError:
-        return (folder / "out" / "run.json").exists() and not (folder / "out" / checkpoint.STATE).exists()
+        return (folder / "out" / "run.json").exists() and not (folder / "out" / state.STATE).exists()
 
 
 def finish(program, folder, whole):
@@ -229,7 +227,9 @@ def prepare(root):
 
 
 def warm_up():
-    """Load what programs load late, once for all of them."""
+    """Load what the commands load late, once for all of them."""
+    for module in ("commands.train", "commands.pretrain", "runs.stages", "pretraining.stages"):
+        importlib.import_module(f"minbert.{module}")
     torch.set_num_threads(1)
     score([0, 1], [0, 1], ["0", "1"])
     fused_adamw([torch.nn.Parameter(torch.zeros(1))], lr=1.0).step()

@@ -23,6 +23,7 @@ import torch
 
 from minbert import BertSentClassifier, UserError
 from minbert.weights import hub
+from tests.conftest import ROOT
 
 COMMIT = "0123456789" * 4
 NAME, REPOSITORY = "made-up", "owner/made-up-bert"  # a model whose SHA-256 is known; OTHER: one of which nothing is
@@ -118,7 +119,7 @@ def places(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
     (site / "made_up_weights-1.dist-info" / "METADATA").write_text("Name: made-up-weights\nVersion: 1\n")
     monkeypatch.chdir(work)
-    monkeypatch.setattr(hub, "__file__", str(repository / "minbert" / "hub.py"))
+    monkeypatch.setattr(hub.shipped, "folder", lambda name: repository / name)
     monkeypatch.syspath_prepend(site)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(hub, "download", lambda name, known, tokenizer_only: "downloaded")
@@ -310,8 +311,8 @@ def start():
 FIND = """
 import json, sys, time, types
 time.sleep = lambda seconds: None
-sys.modules["minbert"] = types.ModuleType("minbert")
-sys.modules["minbert"].__path__ = [sys.argv[1]]
+sys.modules["minbert.weights"] = types.ModuleType("minbert.weights")  # the real one takes seconds to import torch
+sys.modules["minbert.weights"].__path__ = [sys.argv[1]]
 from minbert.weights import hub
 import huggingface_hub.constants
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 4
@@ -346,7 +347,7 @@ def ask(tmp_path, server):
         with subprocess.Popen(
             [sys.executable, "-c", FIND, str(Path(hub.__file__).parent), question, *map(str, room)],
             cwd=tmp_path / "work",
-            env=inherited | settings | environment,
+            env={"PYTHONPATH": str(ROOT)} | inherited | settings | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,136 @@
+"""The command `minbert`: which command is called, by which name, and how its manual and its advice name it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import minbert
+from minbert import __main__ as program
+from minbert.commands import common
+from tests.conftest import ROOT
+
+SCRIPT = [f"{command}:{script}" for command, script in common.SCRIPTS.items()]
+
+
+@pytest.fixture
+def answer(capsys, monkeypatch):
+    """answer("train", "--help") -> status, what is printed, what is said on stderr."""
+    monkeypatch.setattr("sys.argv", ["/usr/bin/minbert"])
+
+    def answer(*words):
+        try:
+            status = program.main(list(words))
+        except SystemExit as error:  # argparse's --help
+            status = error.code
+        return status, *capsys.readouterr()
+
+    return answer
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
+def test_without_a_command_all_are_listed_a_line_each(answer, words):
+    status, out, err = answer(*words)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    for name, (_, text) in program.COMMANDS.items():
+        assert [line for line in lines if line.split()[:1] == [name]] == [f"  {name:9} {text}"]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_version(answer):
+    assert answer("--version") == (0, f"minbert {minbert.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["trian"], "there is no command trian; did you mean train? (minbert --help lists them)"),
+        (["train_classifier.py"], "there is no command train_classifier.py"),
+        (["x"], "there is no command x (minbert --help lists them)"),
+        (["--epochs", "3"], "--epochs comes after a command: minbert COMMAND --epochs ..."),
+        (["train", "--epoch", "3"], "unrecognized arguments: --epoch 3; did you mean --epochs?"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_name(answer, words, message):
+    status, out, err = answer(*words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        ("/usr/bin/minbert", "minbert train"),
+        (r"C:\Scripts\minbert.exe", "minbert train"),
+        ("/site-packages/minbert/__main__.py", "python -m minbert train"),
+        ("train_classifier.py", "python train_classifier.py"),
+        ("../my clone/predict.py", "python '../my clone/train_classifier.py'"),
+        ("/site-packages/minbert/legacy.py", "python -m minbert train"),
+    ],
+)
+def test_a_command_is_named_as_it_is_called(monkeypatch, argv, expected):
+    monkeypatch.setattr("sys.argv", [argv])
+    assert common.called("train") == expected
+    assert common.advice("train", "--model", "runs/my model") == f"{expected} --model 'runs/my model'"
+
+
+def test_convert_has_no_script(monkeypatch):
+    for argv, expected in (
+        ("minbert", "minbert convert"),
+        ("train_classifier.py", "python -m minbert convert"),
+        ("/site-packages/minbert/legacy.py", "python -m minbert.legacy"),
+    ):
+        monkeypatch.setattr("sys.argv", [argv])
+        assert common.called("convert") == expected
+
+
+def test_a_manual_names_the_commands_as_they_are_called_and_keeps_its_columns(monkeypatch):
+    text = "\n".join(
+        [
+            "    minbert train             a comment",
+            "    python predict.py --x     another",
+            "    minbert convert a b       a third",
+            "Use `minbert probe`; minbert training is no command.",
+        ]
+    )
+    monkeypatch.setattr("sys.argv", ["minbert"])
+    assert common.manual(text) == text.replace("python predict.py --x     ", "minbert predict --x       ")
+    monkeypatch.setattr("sys.argv", ["predict.py"])
+    assert common.manual(text).splitlines() == [
+        "    python train_classifier.py  a comment",
+        "    python predict.py --x     another",
+        "    python -m minbert convert a b  a third",
+        "Use `python probe_lm.py`; minbert training is no command.",
+    ]
+
+
+@pytest.mark.parametrize("command", program.COMMANDS)
+def test_each_command_has_its_manual(answer, command):
+    pytest.importorskip(program.COMMANDS[command][0])
+    status, out, err = answer(command, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: minbert {command} ")
+    assert "python " not in out.replace("python -c", ""), "the manual names a script"
+    assert "xit status: 0" in out
+
+
+@pytest.mark.parametrize("pair", SCRIPT)
+def test_a_script_is_another_name_of_its_command(pair):
+    command, script = pair.split(":")
+    done = subprocess.run([sys.executable, str(ROOT / script), "--help"], capture_output=True, text=True, check=True)
+    usage = done.stdout.replace("\n", " ")
+    assert usage.startswith(f"usage: python {ROOT / script} ")
+    assert f"minbert {command}" not in done.stdout
+
+
+def test_only_train_joins_the_processes_of_torchrun(monkeypatch):
+    """Each of the others is a program by itself, however many torchrun starts."""
+    joined = []
+    monkeypatch.setattr("minbert.runs.parallel.together", lambda program: joined.append(program) or 7)
+    monkeypatch.setattr(common, "run", lambda main, words: words[0])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert [program.main([command]) for command in ("train", "predict")] == [7, "predict"]
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert program.main(["train"]) == "train"
+    assert len(joined) == 1
