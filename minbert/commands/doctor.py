@@ -215,8 +215,6 @@ def gpu():
 
 def files():
     """The model and the texts that come with minbert, and where other models are looked for."""
-    from huggingface_hub import constants
-
     from minbert import BertModel, shipped
     from minbert.files.examples import read_examples
     from minbert.weights import hub
@@ -238,9 +236,8 @@ def files():
     for folder in dict.fromkeys(hub.checkpoints()):
         names = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json")))
         lines.append(Line("models in", short(folder), names or "none"))
-    cache = Path(constants.HF_HUB_CACHE)
     here = [name for name, known in hub.KNOWN.items() if downloaded(known)]
-    lines.append(Line("downloads in", short(cache), f"of the known models: {', '.join(here) or 'none'}"))
+    lines.append(Line("downloads in", short(hub.download_cache()), f"of the known models: {', '.join(here) or 'none'}"))
     return lines
 
 

@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus, "REMEMBERED", 100)
+    monkeypatch.setattr("minbert.tokenizer.MOST_REMEMBERED", 100)
     paths = [tmp_path / "train.ids", tmp_path / "heldout.ids"]
     peaks = []
     for lines in (300, 3000):
