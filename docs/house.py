@@ -10,6 +10,7 @@ file without a caption is an error, and an import that points upwards is drawn i
 import ast
 import itertools
 import sys
+import textwrap
 from html import escape
 from pathlib import Path
 
@@ -21,7 +22,7 @@ FLOORS = (
     {"commands": "one file for each command"},
     {
         "pretraining": "a BERT from your own text",
-        "course": "known mistakes, named",
+        "course": "known mistakes",
         "study": "baselines and statistics",
         "pages": "results as HTML pages",
     },
@@ -136,6 +137,11 @@ def text(x, y, words, kind, anchor="start"):
     return f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
+def lines(files, width):
+    """The names of files in as many lines as a room of that width needs."""
+    return textwrap.wrap(", ".join(files), int((width - 20) / 7))
+
+
 def rectangle(x, y, width, height, kind, radius=6):
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" class="{kind}"/>'
 
@@ -168,9 +174,12 @@ def draw():
         height = {MODEL: 34 + len(rows) * BOX + (len(rows) - 1) * LANE + 26, GROUND: 40}.get(floor[0], HIGH)
         lengths = {room: max(len(" · ".join(rooms[room])), 36) for room in floor}
         x, share = LEFT, (RIGHT - LEFT - 14 * (len(floor) - 1)) / sum(lengths.values())
+        widths = {room: length * share for room, length in lengths.items()}
+        if floor[0] not in (MODEL, GROUND):
+            height += 16 * (max(len(lines(rooms[room], widths[room])) for room in floor) - 1)
         for room in floor:
-            place[room] = (x, y, lengths[room] * share, height)
-            x += lengths[room] * share + 14
+            place[room] = (x, y, widths[room], height)
+            x += widths[room] + 14
         y += height + GAP
     bottom = y - GAP + 14
     wall = f"{LEFT - 34},{bottom} {LEFT - 34},100 {RIGHT + 34},100 {RIGHT + 34},{bottom}"
@@ -205,7 +214,7 @@ def draw():
             parts += [text(x + 12, top + 21, f"{room}/", "name")]
             beside = x + 12 + 9 * len(room) + 18
             parts += [text(beside, top + 21, captions[room], "small")]
-            parts += [text(x + 12, top + 43, " · ".join(files), "files")]
+            parts += [text(x + 12, top + 43 + 16 * i, line_, "files") for i, line_ in enumerate(lines(files, width))]
 
     floor_of = {room: depth for depth, floor in enumerate(floors) for room in floor}
     drawn, skips = needed(arrows, floor_of), 0

@@ -8,12 +8,16 @@ import torch
 
 from minbert import BertSentClassifier, BertTokenizer, Config
 from minbert.errors import UserError
+from minbert.fast import measure
 from minbert.weights import hub
 from tests.golden import Golden
 
 ROOT = Path(__file__).parent.parent
 # Reference files and data that are not ours to ship: beside the repository, or where MINBERT_REFERENCE says.
 SHARED = Path(os.environ.get("MINBERT_REFERENCE", ROOT.parent / "shared"))
+
+# Tests that compare the bits of several processes need the same kernels in each: what is chosen here.
+os.environ |= {f"MINBERT_{name.upper()}": kernel for name, kernel in measure.choices().items()}
 
 VOCAB = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),

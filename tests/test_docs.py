@@ -295,7 +295,8 @@ MEASURED = {
 }
 # Names that hold a digit and claim nothing.
 NAMES = (
-    r"SST-[25]|all-MiniLM-L6-v2|AVX-512|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
+    r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
+    r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
     r"|top 5"
 )
 MINILM = None

@@ -1,26 +1,24 @@
-"""The tokenizer: longest match by hand, equality with the original, offsets, batches, control tokens, files.
+"""The tokenizer: longest match by hand, equality with the original, offsets, control tokens, files.
 
 The tests marked part1 call `wordpiece` and nothing else. Equality is measured against stored outputs of
 google-research/bert; where Hugging Face's Rust tokenizer gives something else, RUST_DIFFERS says what and why.
 """
 
 import gzip
-import itertools
 import json
-import math
 import random
-import sys
 import unicodedata
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minbert import BertTokenizer, UserError
-from minbert.tokenizer import CLEAN, SPECIAL, SPLIT_OFF, STRIP_ACCENT, canonical_order, read_vocab
+from minbert.tokenizer import SPECIAL, clean_char, in_canonical_order, read_vocab, set_apart, strip_mark
 from tests.conftest import ROOT, VOCAB
 from tests.stress.fuzz import text as fuzz
+from tests.texts import ENDLESS, TEXTS, TOKENIZERS, UNITS, made_up, work
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # their ids in VOCAB
 BASE_UNK = 100  # and in the vocabulary of bert-base-uncased
@@ -169,24 +167,31 @@ def reference(request, shared, vocab):
 
 @pytest.fixture(scope="module")
 def code_points(shared, vocab):
-    """between(first, last) -> [(character, ids of a{character}b, expected), ...] for those that differ."""
+    """between(first, last) -> [(character, ids of a{character}b, expected), ...] for those that differ.
+
+    Asks for a thousand at a time, as the words of one text, and one by one only where such a text differs.
+    """
     stored = json.loads(gzip.decompress(shared("reference/wordpiece-codepoints.json.gz").read_bytes()))
     assert stored["unidata_version"] == "14.0.0"
     assert sum(end - start + 1 for start, end, _ in stored["ranges"]) == 0x110000 - 2048  # all but surrogates
     tokenizer = BertTokenizer(vocab)
 
+    def ids(chars):
+        words = tokenizer.words(" ".join(f"a{char}b" for char in chars))
+        return tokenizer.convert_tokens_to_ids([piece for word in words for piece in tokenizer.wordpiece(word)])
+
     def between(first, last):
         differing = []
         for start, end, expected in stored["ranges"]:
-            for char in map(chr, range(max(start, first), min(end, last) + 1)):
-                found = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(f"a{char}b", keep_special=False))
-                if found != expected:
-                    differing.append((char, found, expected))
+            chars = list(map(chr, range(max(start, first), min(end, last) + 1)))
+            for block in (chars[at : at + 1000] for at in range(0, len(chars), 1000)):
+                if ids(block) != expected * len(block):
+                    differing += [(char, ids(char), expected) for char in block if ids(char) != expected]
         return differing
 
     yield between
-    for table in (CLEAN, STRIP_ACCENT, SPLIT_OFF):  # by now they hold every character there is
-        table.clear()
+    for rule in (clean_char, strip_mark, set_apart):  # by now they remember every character there is
+        rule.cache_clear()
 
 
 def is_news(char, found, expected):
@@ -316,264 +321,16 @@ def test_offsets_of_control_tokens_written_in_the_text(tokenizer):
     assert found == [("film", (0, 4)), ("[SEP]", (5, 10)), ("[", (11, 12)), ("sep", (12, 15)), ("]", (15, 16))]
 
 
-def test_words_equal_words_with_offsets_whatever_the_marks(tokenizer):
-    """Every order of four marks of unlike classes, two of which are kept, on a letter and on none."""
-    marks = ["\u0301", "\u0323", "\u302e", "\U0001d165"]
-    for order in itertools.permutations(marks):
-        text = f"a{''.join(order)}b {''.join(order)} é{''.join(order)}"
-        assert [word for word, _ in tokenizer.words_with_offsets(text)] == tokenizer.words(text), ascii(text)
+def test_every_character_of_a_word_has_its_position(tokenizer):
+    found = list(tokenizer.words_with_offsets("Ab é\u0323 \u200b한c."))
+    assert found == [("ab", (0, 1)), ("e", (3,)), ("\u1112\u1161\u11abc", (7, 7, 7, 8)), (".", (9,))]
 
 
 def test_canonical_order_is_that_of_nfd():
     text = "a\u0301\u0323\u0327b\u0323\u0301\u302e\U0001d165"
-    found = canonical_order([(char, at) for at, char in enumerate(text)])
+    found = in_canonical_order([(char, at) for at, char in enumerate(text)])
     assert "".join(char for char, _ in found) == unicodedata.normalize("NFD", text) != text
     assert [at for _, at in found] == [0, 3, 2, 1, 4, 8, 5, 7, 6]
-
-
-def test_offset_mapping_of_pairs_counts_within_each_text_and_special_tokens_are_nowhere(tokenizer):
-    encoding = tokenizer(
-        ["the film", "a"], ["was  good", "plot"], padding=True, return_offsets_mapping=True, return_tensors="pt"
-    )
-    nowhere = [0, 0]
-    assert encoding.offset_mapping.tolist() == [
-        [nowhere, [0, 3], [4, 8], nowhere, [0, 3], [5, 9], nowhere],
-        [nowhere, [0, 1], nowhere, [0, 4], nowhere, nowhere, nowhere],
-    ]
-
-
-def test_asking_for_offsets_changes_nothing_else(tokenizer):
-    texts, options = ["The film was unaffable!", "[SEP] a"], {"padding": True, "truncation": True, "max_length": 40}
-    for allow_special in (False, True):
-        plain = tokenizer(texts, allow_special=allow_special, **options)
-        more = tokenizer(texts, allow_special=allow_special, return_offsets_mapping=True, **options)
-        del more["offset_mapping"]
-        assert plain == more
-
-
-# Texts -> what the model reads
-
-
-def test_one_text(tokenizer):
-    assert tokenizer("The film was unaffable.") == {
-        "input_ids": ids("[CLS] the film was un ##aff ##able . [SEP]"),
-        "token_type_ids": 9 * [0],
-        "attention_mask": 9 * [1],
-    }
-
-
-def test_a_list_of_texts_gives_a_list_for_each(tokenizer):
-    encoding = tokenizer(["the film", "good"])
-    assert encoding.input_ids == [ids("[CLS] the film [SEP]"), ids("[CLS] good [SEP]")]
-    assert tokenizer(["good"]).input_ids == [tokenizer("good").input_ids]
-    assert tokenizer(text for text in ("the film", "good")) == encoding  # anything that can be gone through once
-
-
-def test_a_pair(tokenizer):
-    encoding = tokenizer("the film", "was good .")
-    assert encoding.input_ids == ids("[CLS] the film [SEP] was good . [SEP]")
-    assert encoding.token_type_ids == [0, 0, 0, 0, 1, 1, 1, 1]
-    assert encoding.attention_mask == 8 * [1]
-    assert tokenizer(["the film"], ["was good ."]) == {name: [values] for name, values in encoding.items()}
-
-
-def test_without_special_tokens(tokenizer):
-    encoding = tokenizer("the film", "was good", add_special_tokens=False)
-    assert encoding.input_ids == ids("the film was good")
-    assert encoding.token_type_ids == [0, 0, 1, 1]
-
-
-def test_encode_gives_the_ids_alone(tokenizer):
-    assert tokenizer.encode("the film") == ids("[CLS] the film [SEP]")
-    assert tokenizer.encode("the", "film", add_special_tokens=False) == ids("the film")
-
-
-@pytest.mark.parametrize(
-    ("padding", "missing"),
-    [(False, [0, 0]), (True, [1, 0]), ("longest", [1, 0]), ("max_length", [3, 2])],
-)
-def test_padding(tokenizer, padding, missing):
-    encoding = tokenizer(["good", "good"], ["bad", "bad film"], padding=padding, max_length=8)
-    assert encoding.input_ids == [
-        ids("[CLS] good [SEP] bad [SEP]") + missing[0] * [PAD],
-        ids("[CLS] good [SEP] bad film [SEP]") + missing[1] * [PAD],
-    ]
-    assert encoding.token_type_ids == [[0, 0, 0, 1, 1] + missing[0] * [0], [0, 0, 0, 1, 1, 1] + missing[1] * [0]]
-    assert encoding.attention_mask == [5 * [1] + missing[0] * [0], 6 * [1] + missing[1] * [0]]
-
-
-def test_padding_uses_the_pad_token_s_own_id():
-    tokenizer = BertTokenizer(["a", "[UNK]", "[CLS]", "[SEP]", "[PAD]"])
-    assert tokenizer(["a a", "a"], padding=True).input_ids == [[2, 0, 0, 3], [2, 0, 3, 4]]
-
-
-def test_padding_to_max_length_never_cuts(tokenizer):
-    assert tokenizer("the film was", padding="max_length", max_length=4).input_ids == ids("[CLS] the film was [SEP]")
-
-
-def test_max_length_is_the_tokenizer_s_own_unless_given():
-    tokenizer = BertTokenizer(VOCAB, max_length=6)
-    assert len(tokenizer("good", padding="max_length").input_ids) == 6
-    assert len(tokenizer("good", padding="max_length", max_length=4).input_ids) == 4
-    assert BertTokenizer(VOCAB).max_length == 512
-
-
-def test_truncation_counts_the_special_tokens(tokenizer):
-    with pytest.warns(UserWarning, match="longer than 4 tokens"):
-        encoding = tokenizer("the film was good", truncation=True, max_length=4)
-    assert encoding.input_ids == ids("[CLS] the film [SEP]")
-    assert encoding.attention_mask == 4 * [1]
-    with pytest.warns(UserWarning, match="longer than 3 tokens"):
-        bare = tokenizer("the film was good", truncation=True, max_length=3, add_special_tokens=False)
-    assert bare.input_ids == ids("the film was")
-
-
-def test_a_text_of_exactly_max_length_is_not_cut(tokenizer):
-    assert tokenizer("the film", truncation=True, max_length=4) == tokenizer("the film")
-
-
-def test_without_truncation_nothing_is_cut(tokenizer):
-    assert len(tokenizer(600 * "a ").input_ids) == 602
-
-
-def test_offsets_are_cut_with_the_ids(tokenizer):
-    with pytest.warns(UserWarning, match="longer than 4 tokens"):
-        encoding = tokenizer("the film was", truncation=True, max_length=4, return_offsets_mapping=True)
-    assert encoding.offset_mapping == [(0, 0), (0, 3), (4, 8), (0, 0)]
-
-
-@pytest.mark.fault("texts: longer than the model reads")
-@pytest.mark.parametrize(
-    ("max_length", "first", "second"),
-    [  # 4 and 3 pieces; the special tokens take 3
-        (9, "the film was", "a bad plot"),
-        (8, "the film was", "a bad"),  # of two equally long the second is cut
-        (7, "the film", "a bad"),
-        (6, "the film", "a"),
-        (5, "the", "a"),
-        (4, "the", ""),
-        (3, "", ""),
-    ],
-)
-def test_of_a_pair_the_longer_is_cut(tokenizer, max_length, first, second):
-    with pytest.warns(UserWarning, match="longer than"):
-        found = tokenizer("the film was good", "a bad plot", truncation=True, max_length=max_length)
-    assert found.input_ids == ids(f"[CLS] {first} [SEP] {second} [SEP]")
-    assert found.token_type_ids == (2 + len(first.split())) * [0] + (1 + len(second.split())) * [1]
-
-
-def test_of_a_pair_the_second_is_cut_where_it_is_the_longer(tokenizer):
-    with pytest.warns(UserWarning, match="longer than 7 tokens"):
-        found = tokenizer("a bad", "the film was good", truncation=True, max_length=7).input_ids
-    assert found == ids("[CLS] a bad [SEP] the film [SEP]")
-
-
-def test_a_max_length_without_room_for_the_special_tokens_is_refused(tokenizer):
-    with pytest.raises(UserError, match="max_length is 1, but the special tokens alone are 2"):
-        tokenizer("good", truncation=True, max_length=1)
-    with pytest.raises(UserError, match="max_length is 2, but the special tokens alone are 3"):
-        tokenizer("good", "bad", truncation=True, max_length=2)
-
-
-def test_a_vocabulary_without_special_tokens_encodes_without_them():
-    tokenizer = BertTokenizer(["[UNK]", "a"])
-    assert tokenizer("a b", add_special_tokens=False).input_ids == [1, 0]
-    with pytest.raises(UserError, match=r"no \[CLS\] or no \[SEP\]"):
-        tokenizer("a")
-    with pytest.raises(UserError, match=r"no \[PAD\]"):
-        tokenizer(["a", "a a"], add_special_tokens=False, padding=True)
-
-
-@pytest.mark.fault("texts: longer than the model reads")
-def test_one_warning_says_how_many_texts_were_cut(tokenizer):
-    with pytest.warns() as caught:
-        tokenizer(["the film was", "good", "the plot was"], truncation=True, max_length=4)
-    assert [str(warning.message) for warning in caught] == ["2 of 3 texts were longer than 4 tokens and were cut"]
-    assert caught[0].filename == __file__  # it points at the caller
-
-
-def test_tensors(tokenizer):
-    encoding = tokenizer(["the film", "good"], padding=True, return_tensors="pt", return_offsets_mapping=True)
-    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in encoding.items()}
-    assert shapes == {
-        "input_ids": ((2, 4), torch.int64),
-        "token_type_ids": ((2, 4), torch.int64),
-        "attention_mask": ((2, 4), torch.int64),
-        "offset_mapping": ((2, 4, 2), torch.int64),
-    }
-    assert encoding.input_ids.tolist() == [ids("[CLS] the film [SEP]"), ids("[CLS] good [SEP] [PAD]")]
-
-
-def test_the_tensors_of_one_text_are_a_batch_of_one(tokenizer):
-    assert tokenizer("the film", return_tensors="pt").input_ids.tolist() == [ids("[CLS] the film [SEP]")]
-
-
-@pytest.mark.parametrize("texts", ["", ["", ""]])
-def test_tensors_of_no_tokens_are_of_integers_too(tokenizer, texts):
-    found = tokenizer(texts, add_special_tokens=False, return_tensors="pt").input_ids
-    assert found.dtype == torch.int64
-    assert found.shape == (1 if texts == "" else 2, 0)
-
-
-def test_texts_of_different_lengths_make_no_tensor(tokenizer):
-    with pytest.raises(UserError, match="padding=True"):
-        tokenizer(["the film", "good"], return_tensors="pt")
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"padding": "longset"}, "'longset'.*'longest'"),
-        ({"return_tensors": "np"}, "'np'.*'pt'"),
-        ({"pairs": ["bad"]}, "2 texts, but 1 pairs"),
-        ({"pairs": "bad"}, "2 texts, but 1 pairs"),
-    ],
-)
-def test_an_option_that_cannot_be_is_named(tokenizer, options, named):
-    with pytest.raises(UserError, match=named):
-        tokenizer(["the film", "good"], **options)
-
-
-@pytest.mark.parametrize("wrong", [None, math.nan, 5, ["good"], b"good"], ids=repr)
-def test_what_is_not_text_is_named_with_its_place(tokenizer, wrong):
-    with pytest.raises(UserError, match=f"text 1 is an? {type(wrong).__name__}, not a string"):
-        tokenizer(["good", wrong])
-
-
-@pytest.mark.parametrize("wrong", [None, math.nan, 5], ids=repr)
-def test_what_is_neither_text_nor_texts_is_an_error(tokenizer, wrong):
-    with pytest.raises(UserError, match=f"{type(wrong).__name__}"):
-        tokenizer(wrong)
-
-
-def test_a_pair_that_is_not_text_is_named(tokenizer):
-    with pytest.raises(UserError, match=r"text 1 is an? float"):
-        tokenizer(["good", "bad"], ["film", math.nan])
-
-
-def test_no_texts(tokenizer):
-    assert tokenizer([]) == tokenizer([], padding=True, truncation=True, return_tensors="pt") == {}
-
-
-@pytest.mark.parametrize("text", ["", " \n", "\u200b"], ids=ascii)
-def test_a_text_without_words_is_special_tokens_alone(tokenizer, text):
-    assert tokenizer(text).input_ids == [CLS, SEP]
-    assert tokenizer([text, "good"], padding=True).input_ids == [[CLS, SEP, PAD], ids("[CLS] good [SEP]")]
-
-
-def test_entries_are_attributes_too(tokenizer):
-    encoding = tokenizer("good")
-    assert encoding.attention_mask is encoding["attention_mask"]
-    with pytest.raises(AttributeError, match="labels"):
-        encoding.labels  # noqa: B018
-
-
-def test_to_moves_every_tensor(tokenizer):
-    encoding = tokenizer("the film", return_tensors="pt")
-    moved = encoding.to("meta")
-    assert {name: tensor.device.type for name, tensor in moved.items()} == dict.fromkeys(encoding, "meta")
-    assert moved.input_ids.shape == (1, 4)
-    assert encoding.input_ids.device.type == "cpu"
 
 
 # Control tokens in texts, and whatever else there may be
@@ -597,27 +354,11 @@ def test_tokenize_keeps_control_tokens_unless_told_not_to(tokenizer):
     assert tokenizer.tokenize("[SEP]", keep_special=False) == ["[", "sep", "]"]
 
 
-made_up = settings(derandomize=True, database=None, deadline=None, max_examples=150)
-UNITS = st.one_of(st.sampled_from(fuzz.UNITS), st.sampled_from(fuzz.PIECES), st.characters(exclude_categories=()))
-TEXTS = st.lists(UNITS, max_size=20).map("".join)
-WORDS = st.lists(st.sampled_from(fuzz.PIECES), min_size=1, max_size=4).map("".join)
-VOCABS = st.lists(st.tuples(st.sampled_from(["", "##"]), WORDS).map("".join), max_size=60)
-TOKENIZERS = st.builds(
-    lambda pieces, lower: BertTokenizer(list(dict.fromkeys([*SPECIAL, *pieces])), lower), VOCABS, st.booleans()
-)
-
-
 @pytest.mark.fault("texts: empty, huge or with odd characters")
 @made_up
 @given(TOKENIZERS, TEXTS)
 def test_every_text_is_cut_as_by_the_original_with_every_vocabulary(tokenizer, content):
     fuzz.check(tokenizer, content)
-
-
-@made_up
-@given(st.booleans(), st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5), st.integers(3, 30))
-def test_a_batch_is_its_texts_one_by_one_and_none_is_too_long(lower_case, rows, length):
-    fuzz.check_cutting(BertTokenizer(VOCAB, lower_case), *map(list, zip(*rows)), length)
 
 
 @made_up
@@ -642,34 +383,6 @@ def test_random_texts(tmp_path):
     assert outcomes["pieces"] > 2 * outcomes["unknown"] > 1000  # neither kind is rare
 
 
-def work(call, *arguments, **options):
-    """How much a call does: the instructions that Python runs, and for each method of a string that string's length."""
-    done, before = 0, (sys.gettrace(), sys.getprofile())
-
-    def trace(frame, event, _):
-        nonlocal done
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        done += event == "opcode"
-        return trace
-
-    def profile(_, event, method):
-        nonlocal done
-        if event == "c_call" and isinstance(getattr(method, "__self__", None), str):
-            done += len(method.__self__)
-
-    sys.settrace(trace)
-    sys.setprofile(profile)
-    try:
-        call(*arguments, **options)
-    finally:
-        sys.settrace(before[0])
-        sys.setprofile(before[1])
-    return done
-
-
-ENDLESS = ["s", "\u0301", "\u302e\U0001d165", "Σ", "é", "\0", "中", "<", "a ", "[SEP", "[SEP]", 30 * "un" + " "]
-
-
 @pytest.mark.fault("texts: empty, huge or with odd characters")
 @pytest.mark.parametrize("unit", ENDLESS, ids=ascii)
 @pytest.mark.parametrize(
@@ -680,19 +393,70 @@ def test_twice_the_text_is_twice_the_work(unit, options):
     """Of one endless word too, and of a letter with endless marks."""
 
     def once(times):
-        tokenizer = BertTokenizer([*VOCAB, "un" * 7])  # its caches are empty
+        tokenizer = BertTokenizer([*VOCAB, "un" * 7])  # it remembers nothing
         return work(tokenizer, "a" + times * unit, **options)
 
-    once(1)  # the tables of characters know these now
+    once(1)  # the rules remember these characters now
     times = 1200 // len(unit)
     assert 0 < once(2 * times) < 2.02 * once(times)
 
 
 @pytest.mark.fault("texts: empty, huge or with odd characters")
-def test_a_word_of_a_megabyte_a_million_marks_and_a_line_of_ten_megabytes(tokenizer):
-    assert tokenizer(1_000_000 * "s").input_ids == [CLS, UNK, SEP]
-    assert tokenizer("film" + 1_000_000 * "\u0301").input_ids == ids("[CLS] film [SEP]")
-    assert tokenizer(1_100_000 * "the film ").input_ids == ids("[CLS]") + 1_100_000 * ids("the film") + ids("[SEP]")
+def test_an_endless_word_endless_marks_and_an_endless_line(tokenizer):
+    assert tokenizer(200_000 * "s").input_ids == [CLS, UNK, SEP]
+    assert tokenizer("film" + 200_000 * "\u0301").input_ids == ids("[CLS] film [SEP]")
+    assert tokenizer(110_000 * "the film ").input_ids == ids("[CLS]") + 110_000 * ids("the film") + ids("[SEP]")
+
+
+def test_what_is_remembered_is_bounded(tokenizer, monkeypatch):
+    monkeypatch.setattr("minbert.tokenizer.MOST_REMEMBERED", 10)
+    words = [f"film{number}" for number in range(25)]
+    for _ in range(2):
+        assert [tokenizer.tokenize(word) for word in words] == [["[UNK]"]] * 25
+        assert 0 < len(tokenizer.memo) <= 10
+    tokenizer.tokenize(51 * "s")
+    assert 51 * "s" not in tokenizer.memo
+
+
+# Explained
+
+
+def test_every_stage_is_shown():
+    tokenizer = BertTokenizer([*VOCAB, "é", "##é", "Film"])
+    assert (
+        str(tokenizer.explain("A\tFílm\u200b, unaffable\xa0x"))
+        == """\
+text      'A\\tFílm\\u200b, unaffable\\xa0x'
+cleaned   'A Fílm, unaffable x'
+lowered   'a fílm, unaffable x'
+stripped  'a film, unaffable x'
+
+word       from-to  pieces           ids
+a          0-1      a                18
+film       2-6      film             6
+,          7-8      ,                21
+unaffable  9-18     un ##aff ##able  11 12 13
+x          19-20    [UNK]            1"""
+    )
+    cased = BertTokenizer([*VOCAB, "Fílm"], lower_case=False).explain("Fílm")
+    assert cased.lowered == cased.stripped == "Fílm"
+    assert cased.words == [("Fílm", (0, 4), ["Fílm"], [len(VOCAB)])]
+    assert str(tokenizer.explain("")).endswith("stripped  ''\n\nword  from-to  pieces  ids")
+
+
+@made_up
+@given(TOKENIZERS, TEXTS)
+def test_what_is_explained_is_what_is_done(tokenizer, content):
+    explained = tokenizer.explain(content)
+    words = [word for word, *_ in explained.words]
+    assert words == tokenizer.words(content)
+    spaced = "".join(char if char.isspace() else set_apart(char) for char in explained.stripped)
+    assert spaced.split() == words  # the stages that are shown are those of the text as a whole
+    found = tokenizer.tokenize_with_offsets(content)
+    assert [piece for *_, pieces, _ in explained.words for piece in pieces] == [piece for piece, _ in found]
+    assert [id for *_, ids in explained.words for id in ids] == tokenizer.text_to_ids(content)
+    starts = [at[0] for _, at, *_ in explained.words], [span[0] for _, span in found]
+    assert set(starts[0]) <= set(starts[1])
 
 
 # Pieces <-> ids <-> text
@@ -822,7 +586,7 @@ def test_settings_count_for_more_than_the_looks_of_the_vocabulary(tmp_path):
 @pytest.mark.parametrize(
     ("vocab", "named"),
     [
-        ([*VOCAB, "film"], rf"vocab.txt:{len(VOCAB) + 1}: 'film' stands on line {VOCAB.index('film') + 1} already"),
+        ([*VOCAB, "film"], rf"vocab.txt:{len(VOCAB) + 1}: 'film' is already on line {VOCAB.index('film') + 1}"),
         ([token for token in VOCAB if token != "[UNK]"], r"vocab.txt: lacks \[UNK\]"),
         ([token for token in VOCAB if token not in ("[SEP]", "[PAD]")], r"vocab.txt: lacks \[PAD\], \[SEP\]"),
         (b"[PAD]\n[UNK]\n\xff\xfe\n", "vocab.txt:3: not UTF-8"),

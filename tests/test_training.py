@@ -1,4 +1,4 @@
-"""Part 7: from logits to the loss and the step; predictions; scores."""
+"""The step where a loss is not finite or classes are weighed, predictions, scores; tests/parts/part7 has the rest."""
 
 import ast
 import math
@@ -10,7 +10,6 @@ import torch
 
 from minbert import AdamW, BertSentClassifier, UserError, training
 from minbert.batch import Batch
-from minbert.course.diagnosis import check
 from minbert.metrics import score
 from minbert.training import Data, Settings, class_weights, predict, train_epoch, train_step
 
@@ -26,43 +25,7 @@ class Logits(torch.nn.Module):
         return self.logits
 
 
-@pytest.mark.part7
-def test_the_loss_and_its_gradient_equal_the_reference(golden):
-    """The gradient of the mean cross-entropy is (softmax - one hot) / B."""
-    model = Logits(golden)
-    before = model.logits.detach().clone()
-    loss = train_step(model, golden.batch, torch.optim.SGD(model.parameters(), lr=0.5), max_grad_norm=None)
-    check("loss", torch.tensor(loss), golden.stage("loss"))
-    one_hot = torch.eye(before.size(1))[golden.batch.labels]
-    gradient = (before.softmax(-1) - one_hot) / len(before)
-    mistakes = {
-        "the loss is summed, not averaged": gradient * len(before),
-        "the labels are ignored": before.softmax(-1),
-    }
-    check("gradient of the logits", model.logits.grad, gradient, mistakes=mistakes)
-    check("logits after the step", model.logits.detach(), before - 0.5 * gradient)
-
-
-@pytest.mark.part7
-def test_gradients_are_clipped_to_their_norm(golden):
-    model = Logits(golden)
-    train_step(model, golden.batch, torch.optim.SGD(model.parameters(), lr=0.0), max_grad_norm=0.01)
-    assert model.logits.grad.norm().item() == pytest.approx(0.01, rel=1e-3)
-
-
-@pytest.mark.part7
-def test_old_gradients_are_forgotten(golden):
-    model = Logits(golden)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    grads = []
-    for _ in range(2):
-        train_step(model, golden.batch, optimizer, max_grad_norm=None)
-        grads.append(model.logits.grad.clone())
-    assert torch.equal(*grads)
-
-
 @pytest.mark.fault("numbers: a loss or a gradient that is NaN or infinite")
-@pytest.mark.part7
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_before_any_weight_moves(golden, poison):
     model = Logits(golden)
@@ -74,31 +37,6 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_moves(golden, poison)
     assert torch.equal(model.logits.nan_to_num(7), before.nan_to_num(7))
 
 
-class Answer(Logits):
-    """predict_proba of the real classifier, on golden logits with dropout."""
-
-    predict_proba = BertSentClassifier.predict_proba
-
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None):
-        return torch.nn.functional.dropout(self.logits, 0.5, self.training)
-
-
-@pytest.mark.part7
-def test_probabilities_of_golden_logits(golden):
-    probabilities = Answer(golden).predict_proba(golden.batch.input_ids)
-    exponentials = golden.stage("logits").exp()
-    check("probabilities", probabilities, exponentials / exponentials.sum(-1, keepdim=True))
-    assert probabilities.sum(-1).tolist() == pytest.approx([1, 1, 1], abs=1e-6)
-
-
-@pytest.mark.part7
-def test_probabilities_need_no_eval_and_leave_the_mode_alone(golden):
-    model = Answer(golden).train()
-    first, second = (model.predict_proba(golden.batch.input_ids) for _ in range(2))
-    assert torch.equal(first, second) and model.training and not first.requires_grad
-
-
-@pytest.mark.part7
 def test_weights_of_classes_by_hand():
     weights = class_weights([0, 0, 0, 1], 3)
     assert weights.tolist() == pytest.approx([4 / (3 * 3), 4 / (3 * 1), 0])

@@ -146,6 +146,12 @@ SEED = {
     "help": "default: %(default)s",
 }
 DEVICE = {"choices": ("auto", "cpu", "cuda", "mps"), "default": "auto", "help": "default: %(default)s"}
+PRECISION = {
+    "choices": ("fp32", "bf16", "int8", "int8-always"),
+    "default": "fp32",
+    "help": "bf16 is faster on GPUs and on CPUs with native bfloat16; int8 is for inference on a CPU: where a short "
+    "measurement finds it slower than fp32, fp32 is used, unless you ask for int8-always; default: %(default)s",
+}
 PLAIN = {
     "action": "store_true",
     "help": "compute the plain, written-out way: slower, the same results but for rounding",
@@ -188,6 +194,7 @@ def run(main, arguments=None):
     """
     logger = logging.getLogger("minbert")
     level = logger.level
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # before torch's first tensor: see fast/memory.py
     sys.stdout.reconfigure(errors="backslashreplace")  # an old terminal may lack the characters of a label
     try:
         logger.setLevel(logging.ERROR)  # what was loaded is printed in its place

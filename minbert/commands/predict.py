@@ -60,7 +60,7 @@ def flags(parser):
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="label only rows I, I + N, I + 2 N, ...")
     length = common.number(int, 3, wanted="3 or more")
     add("--max_length", type=length, metavar="N", help="cut texts to N tokens; default: what the model can read")
-    add("--precision", choices=("fp32", "bf16", "int8"), default="fp32", help="int8: on a CPU; default: %(default)s")
+    add("--precision", **common.PRECISION)
     add("--device", **common.DEVICE)
     add("--plain", **common.PLAIN)
     add("--skip_bad_rows", action="store_true", help="leave bad rows out and list them; default: stop there")
@@ -88,7 +88,8 @@ class Job:
 
 def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
-    if args.precision == "int8":
+    int8 = args.precision.startswith("int8")
+    if int8:
         if args.device not in ("auto", "cpu"):
             raise UserError("--precision int8 is for a CPU: leave --device out")
         if args.plain:
@@ -103,14 +104,14 @@ def check(args):
     from minbert.runs import report, selftest
     from minbert.weights import hub
 
-    device = selftest.pick_device("cpu" if args.precision == "int8" else args.device)
+    device = selftest.pick_device("cpu" if int8 else args.device)
     form, rows = stream.read_rows(args.text, args.text_column)
     directory = hub.find(args.model)
     check_output(out, [args.text, *directory.iterdir()])
     common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
     if form in ("pipes", "label-last"):
         report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
-    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=False)
+    selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     rows = islice(rows, part - 1, None, parts)
     return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device})
@@ -157,18 +158,17 @@ def result(path):
 def load_model(job):
     """The classifier and its tokenizer. Raises UserError if the model's labels were not learnt in training."""
     from minbert import fast
-    from minbert.fast.int8 import quantize
     from minbert.heads import BertSentClassifier
+    from minbert.runs import precision
 
     tokenizer = common.load_tokenizer(job.model, job.directory, Config.from_json(job.directory / "config.json"))
     model = BertSentClassifier.from_pretrained(job.directory)
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
         raise UserError(f"{job.model} {lacks}; train it first: {common.advice('train', '--model', job.model)}")
-    if job.precision == "int8":
-        quantize(model)
     if not job.plain:
         fast.swap_in(model), fast.swap_in(tokenizer)
+    precision.settle(model, job.precision, job.device)
     return model.to(job.device), tokenizer
 
 

@@ -104,13 +104,7 @@ def flags(parser):
     add("--schedule", choices=("linear", "constant"), default="linear", help="after the warm-up; default: %(default)s")
     add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
     add("--seed", **common.SEED)
-    add(
-        "--precision",
-        choices=("fp32", "bf16", "int8"),
-        default="fp32",
-        help="bf16 is faster on GPUs and on CPUs with native bfloat16; int8 is for --eval_only on a CPU; "
-        "default: %(default)s",
-    )
+    add("--precision", **common.PRECISION)
     add("--device", **common.DEVICE)
     add("--use_gpu", action="store_true", help="the same as --device cuda")
     add("--plain", **common.PLAIN)
@@ -200,7 +194,7 @@ def check(args):
     if settings and not args.resume:
         check_new(folder)
     report.check_outputs(folder, [*files.values(), *directory.iterdir()], outputs)
-    selftest.self_test(device, "fp32" if args.precision == "int8" else args.precision, learns=not args.eval_only)
+    selftest.self_test(device, args.precision, learns=not args.eval_only)
     given = {field.name: getattr(args, field.name, None) for field in fields(Job)}
     decided = {
         "arguments": dict(vars(args)),
@@ -230,7 +224,7 @@ def complete(args):
         raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
     if args.use_gpu:
         args.device = "cuda"
-    if args.precision == "int8":
+    if args.precision.startswith("int8"):
         if not args.eval_only or args.device not in ("auto", "cpu"):
             raise UserError("--precision int8 is for inference on a CPU; add --eval_only, and no GPU")
         if args.plain:

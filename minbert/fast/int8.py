@@ -1,4 +1,7 @@
-"""Prediction in 8 bits: a quarter of the memory, and faster on processors that multiply small integers fast."""
+"""Prediction in 8 bits: a quarter of the memory, and faster on processors with instructions for it (VNNI, AMX).
+
+On others it is many times slower: `minbert/runs/precision.py` measures before it is used.
+"""
 
 import torch
 from torch import nn
@@ -36,7 +39,7 @@ def whole_numbers(x):
 
 
 def quantize(model):
-    """Replace the linear layers of a model's encoder, in place. It can predict afterwards, on a CPU, but not learn."""
+    """Replace the linear layers of a model's encoder, in place. Afterwards it can predict, on a CPU, but not learn."""
     if next(model.parameters()).device.type != "cpu":
         raise UserError("int8 is for prediction on a CPU: choose fp32 or bf16 here")
     for module in list(model.bert.encoder.modules()):
@@ -44,3 +47,10 @@ def quantize(model):
             if isinstance(child, nn.Linear):
                 setattr(module, name, Int8Linear(child))
     return model
+
+
+def used_precision(model, asked):
+    """The precision that a model computes in, where `asked` was asked for: fp32, bf16 or int8."""
+    if any(isinstance(module, Int8Linear) for module in model.modules()):
+        return "int8"
+    return "fp32" if asked.startswith("int8") else asked

@@ -1,6 +1,6 @@
 """nn.Linear by the faster of the two libraries in torch that multiply matrices. The plain counterpart is nn.Linear.
 
-torch multiplies float32 by MKL on most PCs; oneDNN, which it also brings along, is faster on some. `measure` times both.
+torch multiplies float32 by MKL on most PCs; oneDNN, which it also has, is faster on some. `measure` times both.
 """
 
 import torch

@@ -74,7 +74,7 @@ class Choice:
     ways   called for {name: a function that runs the kernel on an example and returns tensors}, of those that are there
 
     chosen   the kernel's name; None before it is first asked for
-    because  why: "measured", "the only one here", "as the run began", or "MINBERT_LINEAR"
+    because  why: "measured", "the only one here", or what has pinned it
     seconds  what was measured, {name: seconds}
     """
 
@@ -131,12 +131,13 @@ def choices(device="cpu"):
     return {name: choice.get() for name, choice in CHOICES.items()}
 
 
-def use(facts):
-    """Go on with the kernels of a run, as `choices` gave them; the environment still decides first.
+def use(facts, because):
+    """Go on with the kernels that `choices` gave elsewhere; the environment still decides first.
 
-    facts  a dict that holds what `choices` returned; other names in it are left alone
+    facts    a dict that holds what `choices` returned; other names in it are left alone
+    because  what asks for them: "the run that is resumed"
     Raises UserError if a kernel is not there.
     """
     for name, choice in CHOICES.items():
         if name in facts and not os.environ.get(choice.variable):
-            choice.pin(facts[name], "the run that is resumed")
+            choice.pin(facts[name], because)

@@ -11,6 +11,7 @@ from minbert import fast
 from minbert.atomic import atomic_write
 from minbert.bert import BertModel
 from minbert.errors import UserError
+from minbert.fast import measure
 from minbert.files.examples import read_examples
 from minbert.format import FORMAT, KEY
 from minbert.heads import BertForMaskedLM, BertForPreTraining
@@ -18,7 +19,7 @@ from minbert.pretraining import corpus, fit, vocabulary
 from minbert.pretraining.objective import Objective
 from minbert.pretraining.record import PACKED, RECORD, read_record, tidy
 from minbert.pretraining.teacher import Teacher
-from minbert.runs import plots, report, state
+from minbert.runs import plots, precision, report, state
 from minbert.tokenizer import SPECIAL, BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub
@@ -103,12 +104,13 @@ def build(job, tokenizer):
     else:
         model = model_class(job.config)
     swap(job, model)
+    precision.settle(model, job.settings.precision, job.device)
     teacher = None
     if job.teacher:
         encoder = swap(job, BertModel.from_pretrained(job.teacher))
         teacher = Teacher(encoder, swap(job, BertTokenizer.from_pretrained(job.teacher)))
         if not (job.model or job.resume):
-            teacher.start(model, tokenizer)
+            teacher.initialize(model, tokenizer)
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
     count = sum(parameter.numel() for parameter in model.parameters())
     taught = f"; taught by {job.teacher}" if teacher else ""
@@ -116,15 +118,21 @@ def build(job, tokenizer):
     return model, teacher
 
 
+def kernels(job):
+    """The kernels of the run, {name: kernel}."""
+    return {} if job.plain else measure.choices(job.device)
+
+
 def train(job, model, tokenizer, teacher):
     """Train the model and show how it goes. Returns the history."""
     settings, path = job.settings, job.folder / state.STATE
-    packed, heldout = (corpus.Packed(job.folder / name, tokenizer, settings.max_length) for name in PACKED)
+    packed, heldout = (corpus.TokenFile(job.folder / name, tokenizer, settings.max_length) for name in PACKED)
     objective = Objective(model, tokenizer, settings, teacher)
     loop = fit.begin(objective, packed, heldout, settings, job.device, job.plain)
     if job.resume:
         tensors, saved = state.load_state(path)
         with state.state_errors(path):
+            measure.use(saved.get("kernels", {}), "the run that is resumed")
             loop.restore(tensors, saved["progress"])
     budget = f"{settings.steps:,} steps" if settings.steps else f"{settings.minutes:g} minutes"
     report.say(
@@ -133,7 +141,7 @@ def train(job, model, tokenizer, teacher):
     )
     with report.Meter(settings) as meter, state.Stop() as stop:
         stop.advice = f"; go on with: {job.how_to_resume}"
-        autosave = state.Autosave(path, loop.state, {}, job.save_minutes, stop)
+        autosave = state.Autosave(path, loop.state, {"kernels": kernels(job)}, job.save_minutes, stop)
         try:
             return loop.train(meter.watch, meter.line, autosave=autosave)
         except NotFinite as error:
@@ -164,7 +172,7 @@ def write_record(job, text=None, history=(), finished=False):
         "text": text,
         "history": list(history),
         "versions": report.versions(),
-        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), **kernels(job)},
     }
     with atomic_write(job.folder / RECORD) as new:
         new.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

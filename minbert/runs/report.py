@@ -17,6 +17,8 @@ from tqdm import tqdm
 import minbert
 from minbert.atomic import atomic_write
 from minbert.errors import UserError
+from minbert.fast import measure
+from minbert.fast.int8 import used_precision
 from minbert.format import FORMAT, KEY
 from minbert.runs import parallel
 
@@ -182,7 +184,7 @@ class Meter:
 
 def versions():
     """Versions of everything that a run's result depends on."""
-    names = ("torch", "numpy", "regex", "scikit-learn", "safetensors")
+    names = ("torch", "numpy", "scikit-learn", "safetensors")
     own = {"minbert": minbert.__version__, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
     return own | {name: version(name) for name in names}
 
@@ -275,6 +277,7 @@ def write_run(job, model, labels, examples, history, scores, seconds):
         "arguments": job.arguments,
         "settings": job.settings and vars(job.settings),
         "device": str(job.device),
+        "precision": used_precision(model, job.precision),
         "model": {"loaded": str(model.loaded), "parameters": count_parameters(model)},
         "labels": dict(zip(labels.values, labels.names)),
         "data": {
@@ -290,7 +293,12 @@ def write_run(job, model, labels, examples, history, scores, seconds):
         "scores": {part: vars(figures) for part, figures in scores.items() if figures},
         "seconds": seconds,
         "versions": versions(),
-        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads(), "processes": parallel.size()},
+        "machine": {
+            "platform": platform.platform(),
+            "threads": torch.get_num_threads(),
+            "processes": parallel.size(),
+            **({} if job.plain else measure.choices(job.device)),
+        },
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
     with atomic_write(job.folder / "run.json") as new:

@@ -10,14 +10,14 @@ import torch
 from minbert import fast, training
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.fast.int8 import quantize
+from minbert.fast import measure
 from minbert.files.checks import data_warnings, refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
 from minbert.metrics import score
-from minbert.runs import classifier, parallel, plots, report, state
+from minbert.runs import classifier, parallel, plots, precision, report, state
 from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub, save_course_checkpoint
@@ -70,9 +70,24 @@ def load(job, labels):
     model = BertSentClassifier.from_pretrained(job.directory, **changes)
     model.loaded.source = job.model
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
-    if job.precision == "int8":
-        quantize(model)
-    return (model, tokenizer) if job.plain else (fast.swap_in(model), fast.swap_in(tokenizer))
+    if not job.plain:
+        fast.swap_in(model), fast.swap_in(tokenizer)
+    precision.settle(model, job.precision, job.device)
+    return model, tokenizer
+
+
+def kernels(job):
+    """The kernels of the run, {name: kernel}: a resumed run's own, and the same in all processes."""
+    if job.plain:
+        return {}
+    if job.resume:
+        path = job.folder / state.STATE
+        with state.state_errors(path):
+            measure.use(state.load_facts(path)["machine"], "the run that is resumed")
+    chosen = parallel.gather([measure.choices(job.device)])[0]
+    if parallel.size() > 1:
+        measure.use(chosen, "the first process")
+    return chosen
 
 
 def facts(job, examples):
@@ -91,6 +106,7 @@ def facts(job, examples):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}
+    machine |= kernels(job)
     data = {part: found.sha256 for part, found in examples.items()}
     now = {"arguments": arguments, "data": data, "model": model, "versions": report.versions(), "machine": machine}
     if job.resume:

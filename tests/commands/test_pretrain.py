@@ -697,8 +697,8 @@ def test_mistakes_are_found_before_the_text_is_read(refused, tiny_folder, monkey
         (b"", "texts.txt: no text in it"),
         (b"\n \n<br />\n", "texts.txt: no text in it"),
         (b"one line of text\n", "the text supports a vocabulary of 5 tokens, not of 60"),
-        ("\n".join(sentences(25)).encode(), r"too little text: 24 tokens to measure by"),
-        (" ".join(sentences(200)).encode(), r"too little text: 0 tokens to measure by (one text in 20)"),
+        ("\n".join(sentences(25)).encode(), r"too little text: 24 tokens held out"),
+        (" ".join(sentences(200)).encode(), r"too little text: 0 tokens held out (one text in 20)"),
         ("\n".join([*sentences(50), "schön"]).encode("latin-1"), "texts.txt:51: not UTF-8"),
     ],
     ids=["empty", "blank", "one line", "too little", "all in one line", "not UTF-8"],
@@ -719,7 +719,7 @@ def test_a_vocabulary_of_another_model_too_large_for_packed_text(refused, tiny_f
         file.writelines(f"w{number}\n" for number in range(65_537 - config["vocab_size"]))
     Path("tiny/config.json").write_text(json.dumps(config | {"vocab_size": 65_537}))
     err = refused("--model", "tiny", small=GOING_ON)
-    assert "the vocabulary has 65537 tokens, but packed text can hold 65536 at most" in err
+    assert "the vocabulary has 65537 tokens, but packed text can hold at most 65536" in err
 
 
 # A full disk

@@ -22,6 +22,8 @@ from minbert.runs.classifier import begin, fit, predict
 from minbert.training import Data, Settings, batch_loss, class_weights, update
 from tests.conftest import ROOT
 
+PATIENCE = 120  # seconds, for two processes that start on a busy machine; one that waits for the other waits for ever
+
 
 def free_port():
     with socket.socket() as place:
@@ -57,7 +59,7 @@ def both():
     def both(*call):
         for pipe in pipes:
             pipe.send(call)
-        if not all(pipe.poll(30) for pipe in pipes):
+        if not all(pipe.poll(PATIENCE) for pipe in pipes):
             for process in processes:  # so that the next call fails at once
                 process.kill()
             pytest.fail("one process waits for the other")
@@ -264,7 +266,7 @@ def torchrun(script, *arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port", free_port()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command += [script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, env=environment)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Made-up texts and vocabularies through the tokenizer, beside a slow one that follows the original step by step."""
 
+import copy
 import unicodedata
 import warnings
 from itertools import pairwise
@@ -86,8 +87,7 @@ def check(tokenizer, text):
     expected = slow_ids(tokenizer, text)
     full = tokenizer(text).input_ids
     assert full[1:-1] == expected, told
-    assert tokenizer(text).input_ids == full, told  # from the caches now
-    assert tokenizer.words_ids(text) == expected, told  # in one piece
+    assert tokenizer(text).input_ids == full, told  # remembered now
     assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text, keep_special=False)) == expected, told
     assert all(0 <= id < len(tokenizer) for id in full), told
     controls = {tokenizer.vocab[token] for token in SPECIAL if token != "[UNK]"}
@@ -96,6 +96,21 @@ def check(tokenizer, text):
     assert tokenizer(text, allow_special=True, return_offsets_mapping=True).input_ids == marked.input_ids, told
     tokenizer.decode(marked.input_ids)
     check_offsets(tokenizer, text, expected)
+
+
+def check_twin(plain, twin, text):
+    """Raise AssertionError unless a tokenizer's twin finds what the plain one does, by each of its ways."""
+    told, expected = ascii(text), plain.text_to_ids(text)
+    for _ in range(2):  # then from the caches
+        assert twin.text_to_ids(text) == expected, told
+    assert twin.words_ids(text) == expected, told  # in one piece
+    words = plain.words(text)
+    assert twin.words(text) == words, told
+    for word in words:
+        assert twin.wordpiece_ids(word) == plain.convert_tokens_to_ids(plain.wordpiece(word)), told
+    for allow_special in (False, True):
+        options = {"allow_special": allow_special, "return_offsets_mapping": True}
+        assert twin(text, text[::-1], **options) == plain(text, text[::-1], **options), told
 
 
 def check_offsets(tokenizer, text, expected):
@@ -165,14 +180,18 @@ def random_vocab(rng):
 
 
 def fuzz(count, rng, folder):
-    """count texts, 50 to a vocabulary."""
+    """count texts, 50 to a vocabulary, through the plain tokenizer and its twin."""
+    from minbert import fast  # the tests of the plain tokenizer, which need this file, do without
+
     outcomes = {"texts": 0, "pieces": 0, "unknown": 0}
     while outcomes["texts"] < count:
         tokenizer = BertTokenizer(random_vocab(rng), lower_case=rng.random() < 0.7)
+        twin = fast.swap_in(copy.copy(tokenizer))
         texts = [random_text(rng) for _ in range(min(50, count - outcomes["texts"]))]
         for text in texts:
             check(tokenizer, text)
-            ids = tokenizer.text_ids(text)
+            check_twin(tokenizer, twin, text)
+            ids = tokenizer.text_to_ids(text)
             outcomes["pieces"] += len(ids)
             outcomes["unknown"] += ids.count(tokenizer.unk_token_id)
         check_cutting(tokenizer, texts, texts[::-1], rng.randrange(3, 40))
