@@ -10,4 +10,4 @@ class UserError(ValueError):
 
 
 class Stopped(Exception):
-    """A program stopped because a signal asked it to: the signal's number, and what to tell the user."""
+    """A program stopped because a signal asked it to: the signal's number, and a message for the user."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-SAME_LENGTH = 4  # with at least this many texts of one length, they make a group of their own, without padding
+SAME_LENGTH = 4  # this many texts of one length make a group of their own, without padding
 CACHE = 2**16  # scores that a group may have in each head, B T T: 3 MB with 12 heads
 
 

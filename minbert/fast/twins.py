@@ -1,7 +1,7 @@
 """The model's classes, computed on real tokens only. Their plain counterparts have the same names.
 
 Everything but attention works row by row, so the plain embeddings and the plain encoder also take a batch without its
-padding, [N, D] in place of [B, T, D]. Only this file knows that. The mask's argument then carries a `Packing`.
+padding, [N, D] in place of [B, T, D]. Only this file knows that. A `Packing` then takes the mask's place.
 """
 
 import functools
@@ -34,7 +34,7 @@ class FeedForward(encoder.FeedForward):
 
 
 class BertModel(bert.BertModel):
-    """Vectors of padding are 0. The plain class does the work if causal, or if attentions are asked for."""
+    """Vectors of padding are 0. If causal, or to return attentions, it computes as the plain class does."""
 
     def forward(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 from minbert.errors import UserError
 from minbert.weights.names import Names
 
-LISTED = 50  # of the tensors that do not fit, at most
+LISTED = 50  # a message lists at most this many tensors
 SPARE = 2**24  # parameters that config.json may describe beyond those stored
 
 
@@ -20,7 +20,7 @@ class Report:
 
     source: str
     loaded: int  # tensors
-    new: list[str]  # titles of the parts with random weights
+    new: list[str]  # titles of the heads with random weights
     dropped: list[str]  # descriptions
 
     def __str__(self):
