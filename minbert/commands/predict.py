@@ -53,7 +53,7 @@ def flags(parser):
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
     add("--text", required=True, metavar="FILE", help="texts, one a line, or a table; -: the standard input")
-    add("--text_column", metavar="NAME", help="of a table with a header; default: recognised")
+    common.add_file_flags(add)
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
     add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")
@@ -101,16 +101,15 @@ def check(args):
         out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
     from minbert.files import stream
-    from minbert.runs import report, selftest
+    from minbert.runs import selftest
     from minbert.weights import hub
 
     device = selftest.pick_device("cpu" if int8 else args.device)
-    form, rows = stream.read_rows(args.text, args.text_column)
+    how = (args.text_column, args.format, args.no_header, args.encoding, args.quoting)
+    _, rows = stream.read_rows(args.text, *how)
     directory = hub.find(args.model)
     check_output(out, [args.text, *directory.iterdir()])
     common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
-    if form in ("pipes", "label-last"):
-        report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
     selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     rows = islice(rows, part - 1, None, parts)
