@@ -1,7 +1,7 @@
 """Label texts with a trained classifier: files of any size, in memory that does not grow with them.
 
     minbert predict --model runs/flexible-3-0.0001 --text new.txt
-                                                            one text a line
+                                                            one text a line, or any form that training reads
     minbert predict --model runs/flexible-3-0.0001 --text new.csv.gz --text_column tweet --out labels.csv
                                                             a column of a table with a header, CSV or TSV
     zcat new.gz | minbert predict --model runs/flexible-3-0.0001 --text - > labels.csv
@@ -9,7 +9,7 @@
                                                             every eighth row, from the second
 
 The result is CSV, a line for each text in the file's order: row, predicted, the probability of each label, and with
---with_text the text. row counts the rows of the file from 1; in a file of lines it is the line's number. The result
+--with_text the text. row counts the rows of the file from 1; where each line is a row, it is the line's number. The result
 goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the standard
 output. A file gets its name when all of it is written: a run that is stopped leaves none.
 
@@ -52,7 +52,7 @@ def shard(text):
 def flags(parser):
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
-    add("--text", required=True, metavar="FILE", help="texts, one a line, or a table; -: the standard input")
+    add("--text", required=True, metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
     common.add_file_flags(add)
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minbert.errors import UserError
 from minbert.files import objects
-from minbert.files.labels import is_number
+from minbert.files.labels import TAG, is_number
 from minbert.files.table import cells_of, column, delimiter_of, records, sep_line
 
 FORMATS = ("pipes", "table", "label-last", "lines", "fasttext", "jsonl", "json", "parquet")
@@ -17,6 +17,7 @@ PARTNERS = ("question", "passage", "context", "premise", "hypothesis", "text_pai
 LOOK = 20  # lines by which a form is recognised
 PACKED = (".gz", ".bz2", ".xz")
 FASTTEXT = "__label__"
+ODD_DELIMITERS = ("::", "~", "^", "@@", "##", "¦", "\x01", "\x1e", "\x1f")
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class How:
             if value:
                 raise UserError(f"{path}: {flag} is for a CSV or TSV, and this is {form}; --format table insists")
         for flag, value in ({} if form in ("table", "jsonl", "json", "parquet") else columns).items():
-            if value and self.format:
-                raise UserError(f"{path}: {flag} is for a table, JSON or Parquet, and --format is {form}")
+            if value:
+                raise UserError(f"{path}: {flag} is for a table, JSON or Parquet, and this is {form}: leave {flag} out")
         if form == "parquet" and self.encoding:
             raise UserError(f"{path}: is Parquet: leave --encoding out")
         return form
@@ -93,6 +94,10 @@ def of_lines(path, some, how, labels_required):
         return of_pairs(path, pairs, some[0].count("\t") == 1)
     if plain_name(path).endswith((".csv", ".tsv")) or is_table(some):
         return "table"  # of columns that have to be named
+    if odd := next((mark for mark in ODD_DELIMITERS if same_count(some, mark)), None):
+        raise UserError(f"{path}: each line has a {odd!r}; minbert reads tables with tabs, commas, semicolons or |")
+    if header.strip(' "').lower() in TEXT_COLUMNS and len(some) > 1:
+        raise UserError(f"{path}: its first line is {header.strip()}: say --format table if that is a header, or lines")
     if not labels_required:
         return "lines"
     raise UserError(
@@ -111,11 +116,10 @@ def of_json(path, some):
         except ValueError:
             return None
 
-    if re.match(r"\s*\[\s*(\{|$)", some[0]) and (len(some) == 1 or not some[0].strip().endswith("]")):
-        begin = "".join(some).lstrip(" \t[")
-        if begin.startswith("{"):
-            return "json"
     values = [value(line) for line in some]
+    of_lists = 2 * sum(isinstance(each, list) for each in values) > len(some) > 1
+    if re.match(r"\s*\[\s*\{", "".join(some)) and not of_lists:
+        return "json"
     if 2 * sum(isinstance(each, dict) for each in values) > len(some):
         first = next(each for each in values if isinstance(each, dict))
         if len(some) == 1 and first and all(isinstance(each, (dict, list)) for each in first.values()):
@@ -152,6 +156,8 @@ def of_pairs(path, pairs, header):
             f"{path}: its first line {pairs[0]} is a header or a row: pass --text_column {shlex.quote(firsts[0])} "
             f"--label_column {shlex.quote(lasts[0])}, or --format label-last for text, a tab, label"
         )
+    if "O" in lasts and any(re.fullmatch(TAG, label) for label in lasts):
+        raise UserError(f"{path}: has a tag for each word, such as 'O'; minbert labels whole texts")
     ways = "--no_header --text_column N --label_column N; or --format label-last for text, a tab, label"
     if len(pairs) >= 4 and len(set(firsts)) < len(set(lasts)):
         raise UserError(f"{path}: of the two columns, the first looks like the label. Say which is which with {ways}")
@@ -160,13 +166,21 @@ def of_pairs(path, pairs, header):
     return "label-last"
 
 
+def same_count(lines, mark):
+    """Whether four lines or more have this mark, each as often."""
+    counts = [line.count(mark) for line in lines]
+    return len(lines) > 3 and counts[0] > 0 and len(set(counts)) == 1
+
+
 def is_table(lines):
     """Whether lines look like rows: each has as many delimiters, or no fewer than a first line of names."""
     delimiter = delimiter_of(lines[0])
     counts = [len(cells_of(line, delimiter)) for line in lines]
     if counts[0] < 2 or len(lines) < 2:
         return False
-    if len(set(counts)) == 1 and len(lines) >= (2 if delimiter == "\t" else 4):
+    beside = '[,;|\t]"|"[,;|\t]'  # a quote beside a delimiter is no prose
+    few = 2 if delimiter == "\t" or all(re.search(beside, line) for line in lines) else 4
+    if len(set(counts)) == 1 and len(lines) >= few:
         return True
     names = all(re.fullmatch(r'"?[^\W\d][\w.-]*( [\w.-]+)?"?', cell) for cell in lines[0].split(delimiter))
     return names and 5 * sum(count >= counts[0] for count in counts) >= 4 * len(lines)
@@ -235,7 +249,7 @@ def numbered_header(rows):
 
 def first_rows(lines, delimiter, quoting=None):
     """The good rows among the first lines of a table, the header included."""
-    found = records(lines[: 2 * LOOK], {}, delimiter, quoting=quoting)
+    found = records(lines[:LOOK], {}, delimiter, quoting=quoting)
     return [fields for _, _, fields, reason in found if not reason]
 
 

@@ -38,6 +38,7 @@ LOOKS = (  # what a label may look like that is no name of a class: how it is ca
     ("addresses", r"https?://.*|www\..*|\S+@\S+\.\w+"),
     ("texts", rf".{{{LONGEST_NAME},}}"),
 )
+TAG = r"[BIES]-\S+"  # of a word
 LOOK_ALIKE = str.maketrans("аеорсухіј", "aeopcyxij")  # Cyrillic -> Latin
 
 
@@ -130,7 +131,7 @@ def ask_about(path, values, rows):
             f"{path}: {len(values)} different labels, such as {values[0]!r} and {values[-1]!r}; "
             "is this the label column? Name it with --label_column"
         )
-    if any(re.fullmatch(r"[BIES]-\S+", value) for value in values) and "O" in values:
+    if any(re.fullmatch(TAG, value) for value in values) and "O" in values:
         raise UserError(f"{path}: the labels look like tags of words, such as 'O'; minbert labels whole texts")
     for kind, form in LOOKS:
         found = [value for value in values if re.fullmatch(form, value, re.DOTALL)]

@@ -90,7 +90,7 @@ def blocks(path, encoding=None, size=2**20, format=None):
     """
     if encoding:
         try:
-            b"".decode(encoding)
+            b"a".decode(encoding, "replace")
         except LookupError:
             raise UserError(f"there is no encoding {encoding}; utf-8, utf-16, cp1252 and latin-1 are common") from None
     with (
@@ -167,7 +167,7 @@ def file_errors(path):
 def check_beginning(path, data, format=None):
     """Raise UserError, with the form's name, for a file that begins as a form does that minbert does not read."""
     if data[:4] in (b"PK\3\4", b"PK\5\6"):
-        plain = "is a zip archive: unpack it"
+        plain = f"is a zip archive: unpack it, or if it is a spreadsheet, {AS_CSV}"
         raise UserError(f"{path}: {next((why for name, why in IN_ZIP.items() if name in data), plain)}")
     for magic, why in BINARY.items():
         if data.startswith(magic) and (not magic.isalnum() or b"\0" in data[:BEGINNING]):  # a word may begin a text

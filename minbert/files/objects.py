@@ -49,7 +49,9 @@ def json_lines(lines):
 def json_array(path, text):
     """The rows of a JSON array. Raises UserError if it is not one."""
     decoder = json.JSONDecoder(object_pairs_hook=unique)
-    at, line, counted = text.index("[") + 1, 1, 0
+    at, line, counted = skip(text, 0) + 1, 1, 0
+    if text[at - 1 : at] != "[":
+        raise UserError(f"{path}: is no JSON array: it does not begin with [")
     while True:
         at = skip(text, at)
         if text[at : at + 1] == "]":
