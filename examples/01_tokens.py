@@ -28,6 +28,18 @@ tokenizer = BertTokenizer.from_pretrained("tiny")
 print(len(tokenizer), "tokens in the vocabulary of tiny")
 
 # %% [markdown]
+# ## The whole way at a glance
+#
+# `explain` shows every stage between a text and its ids. The sections below go through them one by one.
+
+# %%
+text = "Zoë's naïve friend was UNAFFABLE 😀!"
+explanation = tokenizer.explain(text)
+print(explanation)
+for word, (start, end), _, _ in explanation.words:  # a word of the table stands in the text from start to end
+    assert word in ("zoe", "naive", "unaffable") or text[start:end] == word
+
+# %% [markdown]
 # ## Text to words
 #
 # First the text is cleaned. Control characters go. Every kind of white space becomes a space. `tiny` is an *uncased*
@@ -37,10 +49,10 @@ print(len(tokenizer), "tokens in the vocabulary of tiny")
 # Nothing here is learnt. These are fixed rules, the ones of the original BERT.
 
 # %%
-text = "Zoë's naïve friend was UNAFFABLE!"
 words = tokenizer.words(text)
 print(words)
-assert words == ["zoe", "'", "s", "naive", "friend", "was", "unaffable", "!"]
+assert words == ["zoe", "'", "s", "naive", "friend", "was", "unaffable", "😀", "!"]
+assert words == [word for word, *_ in explanation.words]
 
 # %% [markdown]
 # ## Words to pieces

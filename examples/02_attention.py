@@ -130,7 +130,7 @@ assert abs(products.var() - K) < 4
 assert abs((products / math.sqrt(K)).var() - 1) < 0.1
 
 # %% [markdown]
-# ## Mask
+# ## Masks
 #
 # No token may look at `[PAD]`. Its scores become $-\infty$, which the softmax turns into 0. The mask is one row of
 # truth values, the same for every token that looks:

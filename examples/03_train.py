@@ -178,7 +178,7 @@ assert accuracy(models["flexible"], dev) < 0.75
 
 # %% [markdown]
 # 32 reviews are far too few: a coin would get about half of the dev file right, too. With all 600 training reviews and
-# three epochs `python train_classifier.py` gets 68 percent. The reviews in `data/` are hard on purpose.
+# three epochs, `minbert train` gets about two thirds right. The reviews in `data/` are hard on purpose.
 #
 # ## The same, faster
 #

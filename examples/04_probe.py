@@ -124,10 +124,11 @@ answers = {text: next_word(model, tokenizer, text, words, prompt) for text in (g
 
 if plt:
     figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
-    for (text, rows), shift, colour in zip(answers.items(), (-0.2, 0.2), ("#1f77b4", "#d95f02")):
+    styles = ((-0.2, "#1f77b4", "the good review"), (0.2, "#d95f02", "the bad review"))
+    for rows, (shift, colour, label) in zip(answers.values(), styles):
         places = [number + shift for number in range(len(rows))]
         widths = [row["ratio"] - 1 for row in rows]  # a bar begins at 1
-        axes.barh(places, widths, 0.36, left=1, color=colour, label=text[:32] + " ...")
+        axes.barh(places, widths, 0.36, left=1, color=colour, label=label)
     axes.set(xscale="log", yticks=range(len(READOUTS)), yticklabels=READOUTS, xlabel="P(great) / P(terrible)")
     axes.axvline(1, color="black", linewidth=1)
     axes.invert_yaxis()

@@ -137,7 +137,7 @@ class Tokenizer:
         parts = [template.begin, template.between if paired else (), template.end]
         ids = [[self.vocab.get(token) for token in tokens] for tokens in parts]
         if any(None in part for part in ids):
-            names = dict.fromkeys((*template.begin, *template.end))
+            names = dict.fromkeys((*template.begin, *template.between, *template.end))
             raise UserError(f"the vocabulary has no {' or no '.join(names)}: pass add_special_tokens=False")
         return ids
 

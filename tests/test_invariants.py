@@ -181,7 +181,7 @@ def test_asking_for_words_draws_nothing_and_nothing_is_dropped(tiny, tokenizer):
 def test_measuring_a_model_on_held_out_text_draws_nothing(tiny, tokenizer, tmp_path):
     text = ["the film was good , not bad !", "a plot , a wonderful plot !"] * 300
     corpus.pack(iter(text), tokenizer, tmp_path / "train.ids", tmp_path / "heldout.ids")
-    packed = corpus.Packed(tmp_path / "heldout.ids", tokenizer, 16)
+    packed = corpus.TokenFile(tmp_path / "heldout.ids", tokenizer, 16)
     model = BertForMaskedLM(tiny.change(hidden_dropout_prob=0.5))
     objective = Objective(model, tokenizer, PretrainingSettings(batch_tokens=256)).train()
     before = generators()

@@ -1,25 +1,26 @@
-"""The model's classes, on real tokens only. The plain counterparts have the same names, in the files of the model.
+"""The model's classes, computed on real tokens only. Their plain counterparts have the same names.
 
-Only this file knows that a batch can do without its padding: everything but attention works row by row, so that the
-plain embeddings and the plain encoder take [N, D] as they take [B, T, D]. `Packing` goes where the mask goes.
+Everything but attention works row by row, so the plain embeddings and the plain encoder also take a batch without its
+padding, [N, D] in place of [B, T, D]. Only this file knows that. The mask's argument then carries a `Packing`.
 """
 
 import functools
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from minbert import attention, bert, encoder, heads
 from minbert.fast.attention import attend, attend_first
 from minbert.fast.packing import Packing
 
-# torch's own compute these in one pass over memory
+# torch's own versions need one pass over memory
 FUSED = {encoder.gelu: F.gelu, encoder.gelu_tanh: functools.partial(F.gelu, approximate="tanh")}
 
 
 class MultiHeadAttention(attention.MultiHeadAttention):
-    def forward(self, x, mask):
-        """x [N, D], mask Packing -> [N, D], None; or as in the plain class"""
+    def forward(self, x: Tensor, mask: Packing | Tensor) -> tuple[Tensor, Tensor | None]:
+        """x [N, D], mask Packing -> [N, D], None; with a mask as in the plain class, the same as there"""
         if not isinstance(mask, Packing):
             return super().forward(x, mask)
         query, key, value = self.query(x), self.key(x), self.value(x)  # [N, D]
@@ -27,23 +28,24 @@ class MultiHeadAttention(attention.MultiHeadAttention):
 
 
 class FeedForward(encoder.FeedForward):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]"""
         return self.contract(FUSED.get(self.activation, self.activation)(self.expand(x)))
 
 
 class BertModel(bert.BertModel):
-    """The vectors of padding are 0. Asked to look back only, or for attentions, it takes the plain way."""
+    """Vectors of padding are 0. The plain class does the work if causal, or if attentions are asked for."""
 
     def forward(
         self,
-        input_ids,
-        attention_mask=None,
-        token_type_ids=None,
-        causal=False,
-        output_hidden_states=False,
-        output_attentions=False,
-    ):
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        causal: bool = False,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> dict:
+        """As in the plain class"""
         if causal or output_attentions:
             options = causal, output_hidden_states, output_attentions
             return super().forward(input_ids, attention_mask, token_type_ids, *options)
@@ -51,10 +53,12 @@ class BertModel(bert.BertModel):
         hidden_states = [x] if output_hidden_states else None
         x = packing.pad(self.encoder(x, packing, hidden_states))  # [B, T, D]
         output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
-        return output | ({"hidden_states": tuple(map(packing.pad, hidden_states))} if output_hidden_states else {})
+        if output_hidden_states:
+            output["hidden_states"] = tuple(map(packing.pad, hidden_states))
+        return output
 
-    def embed(self, input_ids, attention_mask=None, token_type_ids=None):
-        """As in `forward` -> the embeddings of the real tokens [N, D], and where they stand"""
+    def embed(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> tuple[Tensor, Packing]:
+        """As in `forward` -> the embeddings of the real tokens [N, D], and their Packing"""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         packing = Packing(attention_mask.expand_as(input_ids))
@@ -62,8 +66,8 @@ class BertModel(bert.BertModel):
         segments = None if token_type_ids is None else packing.unpad(token_type_ids)
         return self.embeddings(packing.unpad(input_ids), segments, positions), packing
 
-    def first(self, input_ids, attention_mask=None, token_type_ids=None):
-        """What `forward` returns, of each text's first token alone, [B, 1, D]: the last layer computes no more."""
+    def first(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> dict:
+        """The output of `forward` for each text's first token only, [B, 1, D]; the last layer computes no others."""
         x, packing = self.embed(input_ids, attention_mask, token_type_ids)
         *layers, last = self.encoder.layers
         for layer in layers:
@@ -72,8 +76,8 @@ class BertModel(bert.BertModel):
         return {"last_hidden_state": x, "pooler_output": self.pool(x)}
 
 
-def first_only(layer, x, packing):
-    """The last EncoderLayer, where nobody asks for more than each text's first token: x [N, D] -> [B, D]"""
+def first_only(layer: encoder.EncoderLayer, x: Tensor, packing: Packing) -> Tensor:
+    """An EncoderLayer that computes only each text's first token: x [N, D] -> [B, D]"""
     attention, first = layer.attention, x[packing.first]
     query, key, value = attention.query(first), attention.key(x), attention.value(x)
     looked = attention.output(attend_first(query, key, value, attention.heads, packing, attention.dropout))
@@ -82,8 +86,8 @@ def first_only(layer, x, packing):
 
 
 class BertSentClassifier(heads.BertSentClassifier):
-    def features(self, input_ids, attention_mask=None, token_type_ids=None):
-        """As in the plain class; where the head reads the first token alone, the last layer computes that alone."""
+    def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
+        """As in the plain class. If the head reads only the first token, the last layer computes only that."""
         starts_late = attention_mask is not None and not attention_mask[:, 0].all()
         if self.config.pooling == "mean" or starts_late or not isinstance(self.bert, BertModel):
             return super().features(input_ids, attention_mask, token_type_ids)
@@ -91,7 +95,7 @@ class BertSentClassifier(heads.BertSentClassifier):
 
 
 class MaskedLMHead(heads.MaskedLMHead):
-    def forward(self, x, token_embeddings):
+    def forward(self, x: Tensor, token_embeddings: Tensor) -> Tensor:
         """As in the plain class"""
         x = self.norm(FUSED.get(self.activation, self.activation)(self.dense(x)))
         return F.linear(x, self.decoder.weight if self.decoder else token_embeddings, self.bias)

@@ -41,8 +41,8 @@ class Objective(nn.Module):
             order_loss = F.cross_entropy(self.model.next_sentence(output["pooler_output"]).float(), order)
             loss, parts["order_loss"] = loss + order_loss, order_loss.item()
         if self.teacher and self.training:
-            target, place = self.teacher.words(rows, packed, self.tokenizer)
-            given = self.project(mean_of_words(x.float(), place, len(target))).float()
+            target, words = self.teacher.word_vectors(rows, packed, self.tokenizer)
+            given = self.project(mean_of_words(x.float(), words, len(target))).float()
             distance = (1 - F.cosine_similarity(given, target))[target.any(dim=-1)]
             distance = distance.sum() / max(1, len(distance))
             loss, parts["distance"] = loss + TEACHING * distance, distance.item()

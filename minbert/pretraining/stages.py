@@ -110,7 +110,7 @@ def build(job, tokenizer):
         encoder = swap(job, BertModel.from_pretrained(job.teacher))
         teacher = Teacher(encoder, swap(job, BertTokenizer.from_pretrained(job.teacher)))
         if not (job.model or job.resume):
-            teacher.start(model, tokenizer)
+            teacher.initialize(model, tokenizer)
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
     count = sum(parameter.numel() for parameter in model.parameters())
     taught = f"; taught by {job.teacher}" if teacher else ""
@@ -126,7 +126,7 @@ def kernels(job):
 def train(job, model, tokenizer, teacher):
     """Train the model and show how it goes. Returns the history."""
     settings, path = job.settings, job.folder / state.STATE
-    packed, heldout = (corpus.Packed(job.folder / name, tokenizer, settings.max_length) for name in PACKED)
+    packed, heldout = (corpus.TokenFile(job.folder / name, tokenizer, settings.max_length) for name in PACKED)
     objective = Objective(model, tokenizer, settings, teacher)
     loop = fit.begin(objective, packed, heldout, settings, job.device, job.plain)
     if job.resume:

@@ -1,72 +1,75 @@
 """Text -> a WordPiece vocabulary of a given size, learnt from how often words occur.
 
-Schuster & Nakajima 2012 (section 3) built WordPiece by adding, again and again, the merge of two pieces that helps a
-language model of the text most; Google never published the program. As in the libraries people use, what helps most is
-here the pair that stands side by side most often (byte-pair encoding: Sennrich et al. 2016, algorithm 1).
+Schuster & Nakajima 2012 (section 3) build WordPiece by repeated merging: each time, they merge the two pieces that
+improve a language model of the text most. Google never published the program. Here, as in the usual libraries, the
+most frequent pair is merged (byte-pair encoding: Sennrich et al. 2016, algorithm 1).
 """
 
 import heapq
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 from minbert.errors import UserError
-from minbert.tokenizer import MAX_WORD, SPECIAL
+from minbert.tokenizer import MAX_WORD, SPECIAL, BertTokenizer
 
-MOST_WORDS = 2_000_000  # counted at a time: some 300 MB
+WORD_LIMIT = 2_000_000  # different words in memory: about 300 MB
 
 
-def count_words(texts, tokenizer, most=MOST_WORDS):
-    """How often each word occurs in the texts, as BertTokenizer.words cuts them; a Counter.
+def count_words(texts: Iterable[str], tokenizer: BertTokenizer, limit: int = WORD_LIMIT) -> Counter:
+    """The number of times each word of `tokenizer.words` occurs in the texts.
 
-    Its memory is bounded: whenever it holds more than `most` words, the half seen least often so far is forgotten.
+    With more than `limit` different words, the rarer half is forgotten, so memory does not grow with the text.
     """
     counts = Counter()
     for text in texts:
         counts.update(tokenizer.words(text))
-        if len(counts) > most:
-            counts = Counter(dict(counts.most_common(most // 2)))
+        if len(counts) > limit:
+            counts = Counter(dict(counts.most_common(limit // 2)))
     return counts
 
 
-def learn_vocab(counts, size, min_count=2, watch=lambda tokens: None):
+def learn_vocab(
+    counts: Mapping[str, int], size: int, min_count: int = 2, watch: Callable[[int], object] = lambda tokens: None
+) -> list[str]:
     """A vocabulary of `size` tokens: the special ones, then single characters, then pieces in the order of merging.
 
-    counts     {word: how often}
+    counts     {word: number of times it occurs}, in any order
     size       more than the five special tokens
-    min_count  words seen less often are left out
+    min_count  rarer words are left out
     watch      called with the number of tokens after each merge
-    returns    the tokens in the order of their ids; the same for the same counts, in whatever order they came. If the
-               text has more characters than half the room, the rarest of them come last, and only if there is room
-    Raises UserError if the text does not support so many.
+    returns    the tokens in the order of their ids. Characters get half of the room at first; if the text has more,
+               the rarest come last, as far as there is room
+    Raises UserError if the text supports fewer tokens.
     """
     counts = {word: count for word, count in counts.items() if min_count <= count and len(word) <= MAX_WORD}
     letters = alphabet(counts)
     half = (size - len(SPECIAL)) // 2
     tokens = [*SPECIAL, *sorted(letters[:half])]
     words = [(spell(word), count) for word, count in counts.items()]
-    pairs, places = Counter(), defaultdict(set)  # how often two pieces meet; in which words
+    pairs, words_with = Counter(), defaultdict(set)  # counts of adjacent pieces; the numbers of their words
     for number, (pieces, count) in enumerate(words):
         for pair in pairwise(pieces):
             pairs[pair] += count
-            places[pair].add(number)
-    heap = [(-count, pair) for pair, count in pairs.items()]  # equal counts: in the order of the alphabet
+            words_with[pair].add(number)
+    heap = [(-count, pair) for pair, count in pairs.items()]  # equal counts: in alphabetical order
     heapq.heapify(heap)
     while heap and len(tokens) < size:
         count, pair = heapq.heappop(heap)
         if pairs[pair] != -count:
-            continue  # out of date: a newer entry is in the heap
-        token = pair[0] + pair[1].removeprefix("##")  # a new one: a piece is put together everywhere in the same way
+            continue  # outdated: the heap holds a newer entry
+        token = pair[0] + pair[1].removeprefix("##")  # never a known one: a piece is always merged from the same two
         tokens.append(token)
         watch(len(tokens))
         changed = Counter()
-        for number in places.pop(pair):
+        for number in words_with.pop(pair):
             pieces, count = words[number]
             merged = merge(pieces, pair, token)
             for old in pairwise(pieces):
                 changed[old] -= count
             for new in pairwise(merged):
                 changed[new] += count
-                places[new].add(number)
+                words_with[new].add(number)
             words[number] = (merged, count)
         for other, difference in changed.items():
             if difference:
@@ -77,27 +80,27 @@ def learn_vocab(counts, size, min_count=2, watch=lambda tokens: None):
     if len(tokens) < size:
         raise UserError(
             f"the text supports a vocabulary of {len(tokens)} tokens, not of {size}: "
-            "give more text, or ask for a smaller vocabulary"
+            "give more text, or choose a smaller vocabulary"
         )
     return tokens
 
 
-def alphabet(counts):
-    """Single characters, as the beginning of a word and ("##e") within one, the most frequent first."""
-    seen = Counter()
+def alphabet(counts: Mapping[str, int]) -> list[str]:
+    """Single characters, most frequent first: "e" at the start of a word, "##e" within one."""
+    total = Counter()
     for word, count in counts.items():
         for piece in spell(word):
-            seen[piece] += count
-    return sorted(seen, key=lambda piece: (-seen[piece], piece))
+            total[piece] += count
+    return sorted(total, key=lambda piece: (-total[piece], piece))
 
 
-def spell(word):
+def spell(word: str) -> list[str]:
     """'film' -> ['f', '##i', '##l', '##m']"""
     return [word[0], *("##" + char for char in word[1:])]
 
 
-def merge(pieces, pair, token):
-    """Replace each occurrence of the pair, from left to right."""
+def merge(pieces: list[str], pair: tuple[str, str], token: str) -> list[str]:
+    """Replace each occurrence of the pair by the token, from left to right."""
     merged, at = [], 0
     while at < len(pieces):
         if at + 1 < len(pieces) and pieces[at] == pair[0] and pieces[at + 1] == pair[1]:

@@ -184,7 +184,7 @@ class Meter:
 
 def versions():
     """Versions of everything that a run's result depends on."""
-    names = ("torch", "numpy", "regex", "scikit-learn", "safetensors")
+    names = ("torch", "numpy", "scikit-learn", "safetensors")
     own = {"minbert": minbert.__version__, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
     return own | {name: version(name) for name in names}
 

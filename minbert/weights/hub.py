@@ -102,6 +102,13 @@ def checkpoints():
     return [Path.cwd() / "checkpoints", shipped.folder("checkpoints")]
 
 
+def download_cache():
+    """Where downloads go: huggingface_hub's cache."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def names():
     """What --model can be besides a path: the folders in checkpoints/, and KNOWN."""
     local = [path.parent.name for folder in checkpoints() for path in sorted(folder.glob("*/config.json"))]

@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ import safetensors.torch
 import torch
 
 import minbert
-from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer
+from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer, fast
 from minbert.__main__ import main
 from minbert.commands.common import SCRIPTS
 from minbert.pretraining import corpus, stages
@@ -367,20 +368,25 @@ def test_a_teacher(make, tiny_folder):
 
 @pytest.mark.parametrize("options", [(), ("--teacher", "tiny")], ids=str)
 def test_plain_computes_the_same_but_for_rounding_by_other_classes(make, tiny_folder, monkeypatch, options):
-    swapped, swap_in = [], stages.fast.swap_in
-    monkeypatch.setattr(stages.fast, "swap_in", lambda model: swapped.append(model) or swap_in(model))
+    swapped, swap_in = Counter(), fast.swap_in
+
+    def see(model_or_tokenizer):
+        swapped[isinstance(model_or_tokenizer, torch.nn.Module)] += 1
+        return swap_in(model_or_tokenizer)
+
+    monkeypatch.setattr(fast, "swap_in", see)
     make("--out", "fast", *options)
-    assert len(swapped) == 1 + len(options) // 2
+    assert swapped[True] == 1 + len(options) // 2 and swapped[False]  # models, and tokenizers
     swapped.clear()
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", None)
     make("--plain", *options)
     assert not swapped and record()["arguments"]["plain"] is True
     losses = [[figures["loss"] for figures in record(folder)["history"]] for folder in ("out", "fast")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    fast = tensors("fast")
+    expected = tensors("fast")
     for name, tensor in tensors().items():
         if "key.bias" not in name:  # its gradient is 0 but for rounding, which Adam makes as large as any
-            assert torch.allclose(tensor, fast[name], atol=1e-3), name
+            assert torch.allclose(tensor, expected[name], atol=1e-3), name
 
 
 def test_the_state_is_saved_every_few_minutes(run, monkeypatch):
@@ -697,8 +703,8 @@ def test_mistakes_are_found_before_the_text_is_read(refused, tiny_folder, monkey
         (b"", "texts.txt: no text in it"),
         (b"\n \n<br />\n", "texts.txt: no text in it"),
         (b"one line of text\n", "the text supports a vocabulary of 5 tokens, not of 60"),
-        ("\n".join(sentences(25)).encode(), r"too little text: 24 tokens to measure by"),
-        (" ".join(sentences(200)).encode(), r"too little text: 0 tokens to measure by (one text in 20)"),
+        ("\n".join(sentences(25)).encode(), r"too little text: 24 tokens held out"),
+        (" ".join(sentences(200)).encode(), r"too little text: 0 tokens held out (one text in 20)"),
         ("\n".join([*sentences(50), "schön"]).encode("latin-1"), "texts.txt:51: not UTF-8"),
     ],
     ids=["empty", "blank", "one line", "too little", "all in one line", "not UTF-8"],
@@ -719,7 +725,7 @@ def test_a_vocabulary_of_another_model_too_large_for_packed_text(refused, tiny_f
         file.writelines(f"w{number}\n" for number in range(65_537 - config["vocab_size"]))
     Path("tiny/config.json").write_text(json.dumps(config | {"vocab_size": 65_537}))
     err = refused("--model", "tiny", small=GOING_ON)
-    assert "the vocabulary has 65537 tokens, but packed text can hold 65536 at most" in err
+    assert "the vocabulary has 65537 tokens, but packed text can hold at most 65536" in err
 
 
 # A full disk

@@ -20,10 +20,10 @@ def test_unpadding_keeps_each_real_token_and_padding_it_again_puts_it_back(mask)
 @pytest.mark.fault("numbers: too little memory for a long batch")
 def test_groups_hold_every_text_once_and_no_more_scores_than_fit():
     lengths = [9, 9, 7, 4, 4, 4, 1, 0]
-    groups = list(group(lengths, torch.device("cpu"), most=100))
+    groups = list(group(lengths, torch.device("cpu"), cache=100))
     assert [rows for _, rows in groups] == [[9], [9], [7, 4], [4, 4, 1]]
     assert [start for start, _ in groups] == [0, 9, 18, 29]
-    assert [rows for _, rows in group(lengths, torch.device("cuda"), most=100)] == [lengths[:-1]]
-    alike = [5, 5, 5, 5, 5, 4, 4, 3]
-    assert [rows for _, rows in group(alike, torch.device("cpu"), most=1000)] == [[5] * 5, [4, 4, 3]]
-    assert [rows for _, rows in group(alike, torch.device("cpu"), most=75)] == [[5] * 3, [5, 5, 4], [4, 3]]
+    assert [rows for _, rows in group(lengths, torch.device("cuda"), cache=100)] == [lengths[:-1]]
+    lengths = [5, 5, 5, 5, 5, 4, 4, 3]
+    assert [rows for _, rows in group(lengths, torch.device("cpu"), cache=1000)] == [[5] * 5, [4, 4, 3]]
+    assert [rows for _, rows in group(lengths, torch.device("cpu"), cache=75)] == [[5] * 3, [5, 5, 4], [4, 3]]

@@ -5,11 +5,12 @@ import gzip
 import json
 import pickle
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 
-from minbert import BertTokenizer, fast
+from minbert import BertForMaskedLM, BertTokenizer, Config, fast
 from minbert.commands import predict, pretrain, probe, train
 from minbert.fast import wordpiece
 from minbert.tokenizer import clean_char, read_vocab, set_apart, strip_mark
@@ -32,25 +33,27 @@ def test_equal_on_5500_strings(shared, lower_case):
     with gzip.open(shared("reference/wordpiece-strings.jsonl.gz"), "rt", encoding="utf-8") as file:
         texts = [json.loads(line)["text"] for line in file]
     plain = BertTokenizer(read_vocab(shared("data/vocab/bert-base-uncased-vocab.txt")), lower_case)
-    twin, pairs = twin_of(plain), texts[1:] + texts[:1]
+    twin = twin_of(plain)
     assert len(texts) == 5500
-    options = {"padding": True, "return_offsets_mapping": True}
-    for at in range(0, len(texts), 500):
-        some = texts[at : at + 500], pairs[at : at + 500]
-        assert twin(*some, **options) == plain(*some, **options)
     for text in texts:
+        found = plain.tokenize_with_offsets(text)
         assert twin.words(text) == plain.words(text), ascii(text)
+        assert twin.tokenize_with_offsets(text) == found, ascii(text)
+        assert twin.text_to_ids(text) == [plain.vocab[piece] for piece, _ in found], ascii(text)
+    some = texts[::10], texts[5::10]
+    assert twin(*some, padding=True) == plain(*some, padding=True)
 
 
 def test_equal_on_every_code_point():
-    """As words of one text, a thousand at a time; the text as a whole is no slower to compare than its parts."""
+    """A thousand at a time, as the words of one text."""
     plain = BertTokenizer([*VOCAB, "##b", "b"])
     twin = twin_of(plain)
     for start in range(0, 0x110000, 1000):
-        text = " ".join(f"a{chr(code)}b" for code in range(start, min(start + 1000, 0x110000)))
+        text = " ".join(f"{chr(code)}b" for code in range(start, min(start + 1000, 0x110000)))
         words = plain.words(text)
         assert twin.words(text) == words, start
-        assert twin.text_to_ids(text) == [id for word in words for id in plain.text_to_ids(word)], start
+        pieces = [piece for word in words for piece in plain.wordpiece(word)]
+        assert twin.text_to_ids(text) == plain.convert_tokens_to_ids(pieces), start
     for table in TABLES:  # by now they hold every character there is
         table.clear()
     for rule in (clean_char, strip_mark, set_apart):
@@ -175,29 +178,30 @@ def test_a_swapped_tokenizer_can_be_copied_pickled_and_saved(tokenizer, again, t
     assert read(texts) == expected
 
 
+COMMANDS = {
+    train: "--train table.csv --model tiny --epochs 1 --max_length 8 --out out --device cpu",
+    predict: "--model tiny --text texts.txt --device cpu",
+    probe: "--model lm --fill film[MASK]",
+    pretrain: "--text texts.txt --vocab_size 20 --layers 1 --hidden 4 --heads 1 --max_length 8 --steps 1 --device cpu "
+    "--out out",
+}
+
+
 @pytest.mark.parametrize("plain", [False, True], ids=["swapped", "plain"])
-@pytest.mark.parametrize("command", [train, predict, probe, pretrain], ids=lambda module: module.__name__)
-def test_the_commands_swap_their_tokenizers_in_unless_they_are_to_be_plain(tmp_path, monkeypatch, command, plain):
-    texts = tmp_path / "texts.txt"
-    texts.write_text("a good film\na bad film\n" * 200, encoding="utf-8")
-    table = tmp_path / "table.csv"
-    table.write_text("text,label\n" + "a good film,good\na bad film,bad\n" * 4, encoding="utf-8")
-    arguments = {
-        train: ["--train", table, "--model", "tiny", "--epochs", 1, "--out", tmp_path / "out"],
-        predict: ["--model", "tiny", "--text", texts, "--out", tmp_path / "out.csv"],
-        probe: ["--fill", "a [MASK] film"],
-        pretrain: [
-            *("--text", texts, "--steps", 1, "--vocab_size", 40, "--layers", 1, "--hidden", 8, "--max_length", 16),
-            *("--out", tmp_path / "out"),
-        ],
-    }[command]
-    called, text_to_ids = [], BertTokenizer.text_to_ids
-    monkeypatch.setattr(
-        BertTokenizer, "text_to_ids", lambda self, *args: called.append(type(self)) or text_to_ids(self, *args)
-    )
-    twin = wordpiece.BertTokenizer.text_to_ids
-    monkeypatch.setattr(
-        wordpiece.BertTokenizer, "text_to_ids", lambda self, *args: called.append(type(self)) or twin(self, *args)
-    )
-    command.main([*map(str, arguments), *["--plain"] * plain])
-    assert {BertTokenizer if plain else wordpiece.BertTokenizer} == set(called)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda module: module.__name__)
+def test_commands_swap_their_tokenizers_in_unless_they_are_to_be_plain(tiny_folder, monkeypatch, command, plain):
+    monkeypatch.chdir(tiny_folder.parent)
+    Path("texts.txt").write_text("a good film\na bad film\n" * 100)
+    Path("table.csv").write_text("text,label\n" + "a good film,good\na bad film,bad\n" * 4)
+    BertForMaskedLM(Config.from_json("tiny/config.json")).save_pretrained("lm")
+    BertTokenizer.from_pretrained("tiny").save_pretrained("lm")
+    asked = set()
+    for tokenizer in (BertTokenizer, wordpiece.BertTokenizer):
+
+        def text_to_ids(self, *arguments, plain_or_twin=tokenizer.text_to_ids):
+            asked.add(type(self))
+            return plain_or_twin(self, *arguments)
+
+        monkeypatch.setattr(tokenizer, "text_to_ids", text_to_ids)
+    command.main([*COMMANDS[command].split(), *["--plain"] * plain])
+    assert asked == {BertTokenizer if plain else wordpiece.BertTokenizer}

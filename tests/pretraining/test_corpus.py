@@ -15,7 +15,7 @@ import pytest
 from minbert import BertTokenizer
 from minbert.errors import UserError
 from minbert.pretraining import corpus
-from minbert.pretraining.corpus import Overlap, Packed, pack, read_texts
+from minbert.pretraining.corpus import Overlap, TokenFile, pack, read_texts
 from tests.conftest import ROOT, VOCAB
 
 WORDS = [f"w{number}" for number in range(50)]
@@ -79,7 +79,7 @@ def test_a_gzip_file_that_is_not_whole_is_named(tmp_path, damage):
     else:
         data[10] = 0xFF
     (tmp_path / "texts.gz").write_bytes(data)
-    with pytest.raises(UserError, match=r"texts\.gz: is not a whole gzip file"):
+    with pytest.raises(UserError, match=r"texts\.gz: is not a complete gzip file"):
         list(read_texts([tmp_path / "texts.gz"]))
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus, "REMEMBERED", 100)
+    monkeypatch.setattr("minbert.tokenizer.MOST_REMEMBERED", 100)
     paths = [tmp_path / "train.ids", tmp_path / "heldout.ids"]
     peaks = []
     for lines in (300, 3000):
@@ -176,7 +176,7 @@ def test_the_memory_for_finding_repetitions_does_not_grow_with_the_text(monkeypa
     overlap = Overlap([sentence(*range(20))])
     for number in range(1000):
         assert f"word{number}" not in overlap
-    assert len(overlap.codes) <= 102
+    assert len(overlap.code_of) <= 102
     assert sentence(*range(3, 18)) in overlap
 
 
@@ -213,7 +213,7 @@ def test_control_tokens_written_in_a_text_are_text(paths, tokenizer):
 
 
 def test_no_more_is_held_out_than_is_needed(paths, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus, "MOST_HELD_OUT", 5)
+    monkeypatch.setattr(corpus, "HELD_OUT_TOKENS", 5)
     pack(["the film"] * 100, tokenizer, *paths)  # 3 ids each
     assert [path.stat().st_size // 6 for path in paths] == [98, 2]
 
@@ -230,7 +230,7 @@ def test_ids_use_all_of_uint16(paths):
     vocab = VOCAB + [f"w{number}" for number in range(65_536 - len(VOCAB))]
     pack([f"{vocab[-1]} film"], BertTokenizer(vocab), *paths)
     assert np.fromfile(paths[0], np.uint16).tolist() == [65_535, VOCAB.index("film"), VOCAB.index("[SEP]")]
-    with pytest.raises(UserError, match="the vocabulary has 65537 tokens, but packed text can hold 65536"):
+    with pytest.raises(UserError, match="the vocabulary has 65537 tokens, but packed text can hold at most 65536"):
         pack(["film"], BertTokenizer([*vocab, "more"]), *paths)
 
 
@@ -300,18 +300,18 @@ def test_a_real_limit_of_the_disk_leaves_no_file(tmp_path):
 @pytest.fixture
 def packed(paths, tokenizer):
     pack(texts(300), tokenizer, *paths)
-    return Packed(paths[0], tokenizer, 16)
+    return TokenFile(paths[0], tokenizer, 16)
 
 
 @pytest.mark.parametrize(("size", "enough"), [(0, False), (31, False), (32, True)])
-@pytest.mark.parametrize(("name", "what"), [("train.ids", "to train on"), ("heldout.ids", r"one text in 20")])
+@pytest.mark.parametrize(("name", "what"), [("train.ids", "for training"), ("heldout.ids", r"one text in 20")])
 def test_two_rows_are_the_least(tmp_path, tokenizer, size, enough, name, what):
     np.full(size, 7, np.uint16).tofile(tmp_path / name)
     if enough:
-        assert Packed(tmp_path / name, tokenizer, 16).rows(np.random.default_rng(0), 3, 16).shape == (3, 16)
+        assert TokenFile(tmp_path / name, tokenizer, 16).rows(np.random.default_rng(0), 3, 16).shape == (3, 16)
     else:
-        with pytest.raises(UserError, match=rf"too little text: {size} tokens .*{what}.* need 32 at least; give more"):
-            Packed(tmp_path / name, tokenizer, 16)
+        with pytest.raises(UserError, match=rf"too little text: {size} tokens .*{what}.* need at least 32; give more"):
+            TokenFile(tmp_path / name, tokenizer, 16)
 
 
 def test_rows_are_runs_of_the_text_between_cls_and_sep(packed, paths, tokenizer):
@@ -327,7 +327,7 @@ def test_rows_are_runs_of_the_text_between_cls_and_sep(packed, paths, tokenizer)
 
 def test_rows_begin_everywhere(tmp_path, tokenizer):
     np.arange(40, dtype=np.uint16).tofile(tmp_path / "train.ids")
-    packed = Packed(tmp_path / "train.ids", tokenizer, 16)
+    packed = TokenFile(tmp_path / "train.ids", tokenizer, 16)
     starts = packed.rows(np.random.default_rng(0), 2000, 16)[:, 1] - 1
     assert np.bincount(starts).tolist() == pytest.approx([80] * 25, abs=4 * 80**0.5)
 
@@ -347,7 +347,7 @@ def test_what_is_special_and_what_goes_on(packed, tokenizer):
 def test_pairs(tmp_path, tokenizer, length):
     """A text in which each id is the one before plus 1, so that what follows what can be seen."""
     (np.arange(20_000) % 60_000 + 5).astype(np.uint16).tofile(tmp_path / "train.ids")
-    packed = Packed(tmp_path / "train.ids", tokenizer, length)
+    packed = TokenFile(tmp_path / "train.ids", tokenizer, length)
     rows, segments, labels = packed.pairs(np.random.default_rng(0), 1000, length)
     assert rows.shape == segments.shape == (1000, length) and labels.shape == (1000,)
     assert all(array.dtype == np.int64 for array in (rows, segments, labels))

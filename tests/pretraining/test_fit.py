@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from minbert import AdamW, BertForMaskedLM, BertForPreTraining, BertModel, BertTokenizer
 from minbert.errors import UserError
-from minbert.pretraining.corpus import Packed, pack
+from minbert.pretraining.corpus import TokenFile, pack
 from minbert.pretraining.fit import begin
 from minbert.pretraining.masking import IGNORED, mask_tokens
 from minbert.pretraining.objective import Objective, evaluate
@@ -32,7 +32,7 @@ def packing(folder, tokenizer, texts, length=16):
     """Packed text to learn from and held out."""
     paths = folder / "train.ids", folder / "heldout.ids"
     pack(texts, tokenizer, *paths)
-    return [Packed(path, tokenizer, length) for path in paths]
+    return [TokenFile(path, tokenizer, length) for path in paths]
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_with_a_teacher_the_distance_to_its_words_counts_three_times(packed, tin
     rng = np.random.default_rng(4)
     rows = packed[0].rows(rng, 6, 16)
     shown, _ = mask_tokens(rows, packed[0], rng)
-    target, place = teacher.words(rows, packed[0], tokenizer)
+    target, place = teacher.word_vectors(rows, packed[0], tokenizer)
     x = objective.model.bert(torch.tensor(shown))["last_hidden_state"]
     given = objective.project(mean_of_words(x, place, len(target)))
     distances = [1 - (a @ b / a.norm() / b.norm()).item() for a, b in zip(given, target)]
@@ -226,13 +226,15 @@ def test_with_a_teacher_the_distance_to_its_words_counts_three_times(packed, tin
 def test_words_that_the_teacher_did_not_read_do_not_count(packed, tiny, tokenizer, teacher, monkeypatch):
     objective = Objective(model(tiny, initializer_range=0.3), tokenizer, Settings(steps=1), teacher).train()
     _, whole = objective(packed[0], np.random.default_rng(4), 6, 16)
-    words = Teacher.words
+    words = Teacher.word_vectors
     monkeypatch.setattr(
-        Teacher, "words", lambda *args: (lambda target, place: (target * (target[:, :1] > 0), place))(*words(*args))
+        Teacher,
+        "word_vectors",
+        lambda *args: (lambda target, place: (target * (target[:, :1] > 0), place))(*words(*args)),
     )
     loss, some = objective(packed[0], np.random.default_rng(4), 6, 16)
     assert 0.5 < some["distance"] / whole["distance"] < 2  # of half the words; those with the vector 0 are 1 away
-    monkeypatch.setattr(Teacher, "words", lambda *args: (lambda t, place: (t * 0, place))(*words(*args)))
+    monkeypatch.setattr(Teacher, "word_vectors", lambda *args: (lambda t, place: (t * 0, place))(*words(*args)))
     loss, none = objective(packed[0], np.random.default_rng(4), 6, 16)
     assert none["distance"] == 0 and loss.isfinite()
 

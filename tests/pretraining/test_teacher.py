@@ -6,7 +6,7 @@ import torch
 
 import minbert.pretraining.teacher
 from minbert import BertForMaskedLM, BertModel, BertTokenizer
-from minbert.pretraining.corpus import Packed, pack
+from minbert.pretraining.corpus import TokenFile, pack
 from minbert.pretraining.teacher import Teacher, mean_of_words
 from tests.conftest import VOCAB
 
@@ -41,7 +41,7 @@ def teacher(tiny):
 @pytest.fixture
 def packed(tmp_path, tokenizer):
     pack(["the film was good"] * 60, tokenizer, tmp_path / "train.ids", tmp_path / "heldout.ids")
-    return Packed(tmp_path / "train.ids", tokenizer, 8)
+    return TokenFile(tmp_path / "train.ids", tokenizer, 8)
 
 
 def rows(tokenizer, *texts):
@@ -67,7 +67,7 @@ def test_each_word_has_the_mean_of_the_teachers_vectors_for_its_pieces(teacher, 
         "[CLS] the un ##aff ##able film . [SEP] plot [SEP]",
         "[CLS] film good [SEP] a [UNK] 1 [SEP] [UNK] [SEP]",
     )
-    target, place = teacher.words(given, packed, tokenizer)
+    target, place = teacher.word_vectors(given, packed, tokenizer)
     assert place.tolist() == [[-1, 0, 1, 1, 1, 2, 3, -1, 4, -1], [-1, 5, 6, -1, 7, -1, 8, -1, -1, -1]]
     first = alone(teacher, ["[CLS]", "the", "unaffable", "fi", "##lm", ".", "p", "##lot"])
     second = alone(teacher, ["[CLS]", "fi", "##lm", "good", "a", "1"])
@@ -80,7 +80,7 @@ def test_each_word_has_the_mean_of_the_teachers_vectors_for_its_pieces(teacher, 
 
 def test_a_row_may_begin_in_the_middle_of_a_word(teacher, tokenizer, packed):
     given = rows(tokenizer, "[CLS] ##aff ##able film [SEP]", "[CLS] film [SEP] ##s [SEP]")  # the second: cut by pairs
-    target, place = teacher.words(given, packed, tokenizer)
+    target, place = teacher.word_vectors(given, packed, tokenizer)
     assert place.tolist() == [[-1, 0, 0, 1, -1], [-1, 2, -1, 3, -1]]
     first = alone(teacher, ["[CLS]", "[UNK]", "fi", "##lm"])  # the word affable
     second = alone(teacher, ["[CLS]", "fi", "##lm", "s"])
@@ -96,7 +96,7 @@ def test_what_the_teacher_cannot_read_has_no_vector(tiny, tokenizer, packed):
     given = rows(
         tokenizer, "[CLS] the film good . [SEP]", "[CLS] the the film . [SEP]", "[CLS] [UNK] [UNK] [UNK] [UNK] [SEP]"
     )
-    target, place = teacher.words(given, packed, tokenizer)
+    target, place = teacher.word_vectors(given, packed, tokenizer)
     assert place.max() == 7
     assert target.any(dim=-1).tolist() == [True, True, False, False, True, True, True, False]
     seen = alone(teacher, ["[CLS]", "the", "the", "fi"])  # of film the first piece alone
@@ -105,15 +105,15 @@ def test_what_the_teacher_cannot_read_has_no_vector(tiny, tokenizer, packed):
 
 def test_words_forgotten_on_the_way_are_looked_up_again(teacher, tokenizer, packed, monkeypatch):
     given = packed.rows(np.random.default_rng(0), 4, 8)
-    expected, _ = teacher.words(given, packed, tokenizer)
-    monkeypatch.setattr(minbert.teacher, "REMEMBERED", 2)
+    expected, _ = teacher.word_vectors(given, packed, tokenizer)
+    monkeypatch.setattr(minbert.pretraining.teacher, "REMEMBERED", 2)
     teacher.ids.clear()
-    assert torch.equal(teacher.words(given, packed, tokenizer)[0], expected)
+    assert torch.equal(teacher.word_vectors(given, packed, tokenizer)[0], expected)
     assert len(teacher.ids) <= 2
 
 
 def test_rows_without_a_word(teacher, tokenizer, packed):
-    target, place = teacher.words(rows(tokenizer, "[CLS] [UNK] [SEP]"), packed, tokenizer)
+    target, place = teacher.word_vectors(rows(tokenizer, "[CLS] [UNK] [SEP]"), packed, tokenizer)
     assert target.shape == (0, 8)
     assert place.tolist() == [[-1, -1, -1]]
 
@@ -143,7 +143,7 @@ def test_tokens_begin_where_the_teachers_principal_components_are(tiny, teacher,
     """Rows U S^1/2, whose products are the root of the products of the teacher's rows, whatever the signs of U."""
     torch.manual_seed(2)
     student = BertForMaskedLM(tiny.change(hidden_size=30))
-    teacher.start(student, tokenizer)
+    teacher.initialize(student, tokenizer)
     weights = student.bert.embeddings.token.weight[5:, :16]  # as many as the teacher's 2 * 8
     ours = (weights @ weights.T).double()
     theirs = features(teacher, [token.removeprefix("##") for token in VOCAB[5:]]).double()
@@ -153,7 +153,7 @@ def test_tokens_begin_where_the_teachers_principal_components_are(tiny, teacher,
 
 def test_only_the_first_components_fit_into_a_small_student(student, teacher, tokenizer):
     before = student.bert.embeddings.token.weight.detach().clone()
-    teacher.start(student, tokenizer)
+    teacher.initialize(student, tokenizer)
     after = student.bert.embeddings.token.weight.detach()
     assert after.shape == before.shape == (len(VOCAB), 15)
     assert after.isfinite().all()
@@ -169,7 +169,7 @@ def test_a_large_student_keeps_its_own_numbers_where_the_teacher_has_none(tiny, 
     torch.manual_seed(2)
     student = BertForMaskedLM(tiny.change(hidden_size=30))
     before = student.bert.embeddings.token.weight.detach().clone()
-    teacher.start(student, tokenizer)
+    teacher.initialize(student, tokenizer)
     after = student.bert.embeddings.token.weight.detach()
     assert torch.equal(after[:, 16:], before[:, 16:])
     assert (after[5:, :15] != before[5:, :15]).all()
@@ -178,7 +178,7 @@ def test_a_large_student_keeps_its_own_numbers_where_the_teacher_has_none(tiny, 
 def test_a_piece_within_a_word_begins_as_the_same_letters_do(tiny, teacher):
     tokenizer = BertTokenizer([*VOCAB, "s"])
     student = BertForMaskedLM(tiny.change(vocab_size=len(VOCAB) + 1))
-    teacher.start(student, tokenizer)
+    teacher.initialize(student, tokenizer)
     weights = student.bert.embeddings.token.weight
     assert (weights[VOCAB.index("##s")] - weights[-1]).abs().max() < 1e-5
     assert (weights[VOCAB.index("good")] - weights[-1]).abs().max() > 1e-3
@@ -186,7 +186,7 @@ def test_a_piece_within_a_word_begins_as_the_same_letters_do(tiny, teacher):
 
 def test_only_the_embeddings_are_given(student, teacher, tokenizer):
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    teacher.start(student, tokenizer)
+    teacher.initialize(student, tokenizer)
     changed = {name for name, value in student.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"bert.embeddings.token.weight"}
     assert student.bert.embeddings.token.weight.requires_grad
@@ -195,7 +195,7 @@ def test_only_the_embeddings_are_given(student, teacher, tokenizer):
 def test_many_tokens_are_read_in_batches(tiny, teacher):
     vocab = [*VOCAB[:5], *THEIRS[5:], *(f"1{number}" for number in range(600))]
     student = BertForMaskedLM(tiny.change(vocab_size=len(vocab)))
-    teacher.start(student, BertTokenizer(vocab))
+    teacher.initialize(student, BertTokenizer(vocab))
     theirs = features(teacher, [token.removeprefix("##") for token in vocab[5:]]).double()
     sizes = torch.linalg.svdvals(theirs)[:15]  # each the square of a column's length, but for the scale
     energy = student.bert.embeddings.token.weight[5:].detach().double().square().sum(0)

@@ -171,7 +171,7 @@ def test_words_are_counted_as_the_tokenizer_cuts_them():
 def test_the_memory_for_counting_is_bounded_and_frequent_words_are_not_forgotten():
     texts = (f"film word{number} plot word{number}" for number in range(20_000))
     tracemalloc.start()
-    counts = count_words(texts, plain(), most=300)
+    counts = count_words(texts, plain(), limit=300)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(counts) <= 300
@@ -184,7 +184,7 @@ def test_room_is_made_for_many_words_at_a_time(monkeypatch):
     passes = []
     original = Counter.most_common
     monkeypatch.setattr(Counter, "most_common", lambda *args: passes.append(args[1]) or original(*args))
-    count_words((f"word{number} word{number}" for number in range(1000)), plain(), most=100)
+    count_words((f"word{number} word{number}" for number in range(1000)), plain(), limit=100)
     assert passes == [50] * 18  # after 101 words, then after each 51 more
 
 

@@ -1,11 +1,19 @@
 """The precision that was asked for is used, or what is used instead is said."""
 
+import json
+import signal
+from pathlib import Path
+
 import pytest
 import torch
 
 from minbert import BertSentClassifier, fast
+from minbert.__main__ import main
+from minbert.fast import linear, measure
 from minbert.fast.int8 import Int8Linear, used_precision
-from minbert.runs import precision
+from minbert.fast.linear import KERNEL
+from minbert.pretraining.record import RECORD
+from minbert.runs import loop, precision
 
 # The times of a layer in fp32 and in the other precision
 SLOW, FAST = {"fp32": 1.0, "int8": 29.0, "bf16": 8.0}, {"fp32": 1.0, "int8": 0.4, "bf16": 0.5}
@@ -75,3 +83,68 @@ def test_a_layer_is_timed_in_both_precisions(other, monkeypatch):
     assert dtypes[0] == torch.float32
     assert (torch.bfloat16 in dtypes) == (other == "bf16")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# In whole runs
+
+
+TEXTS = "label,text\n" + "positive,the film was good\nnegative,a bad plot\n" * 4
+
+
+@pytest.fixture
+def place(tiny_folder, monkeypatch):
+    """A folder with a tiny model and texts; no kernel is chosen or pinned, and onednn would win a race."""
+    monkeypatch.chdir(tiny_folder.parent)
+    Path("texts.csv").write_text(TEXTS)
+    monkeypatch.delenv("MINBERT_LINEAR", raising=False)
+    for name in ("chosen", "because", "seconds"):
+        monkeypatch.setattr(KERNEL, name, getattr(KERNEL, name))
+    KERNEL.forget()
+    monkeypatch.setattr(measure, "race", lambda ways: {name: 1.0 if name != "onednn" else 0.5 for name in ways})
+    Path("mine.txt").write_text("the film was good .\na bad plot !\nnot good\nwo film was not bad\n" * 20)
+
+
+def record(folder, file="run.json"):
+    return json.loads(Path(folder, file).read_text())
+
+
+@pytest.mark.parametrize(("asked", "used"), [("int8", "fp32"), ("int8-always", "int8"), ("fp32", "fp32")])
+def test_run_json_says_what_was_used(asked, used, place, monkeypatch, capsys):
+    monkeypatch.setattr(precision, "layer_times", lambda layer, other: {"fp32": 1.0, other: 2.0})
+    assert main(["train", "--model=tiny", "--eval_only", "--dev=texts.csv", "--out=out", f"--precision={asked}"]) == 0
+    assert ("int8 is 2.0 times slower than fp32" in capsys.readouterr().err) == (asked == "int8")
+    found = record("out")
+    assert (found["precision"], found["arguments"]["precision"]) == (used, asked)
+    assert found["machine"]["linear"] == KERNEL.chosen
+
+
+@pytest.mark.skipif("onednn" not in linear.kernels(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize(
+    ("command", "flags", "file"),
+    [
+        ("train", ["--model=tiny", "--train=texts.csv", "--epochs=2", "--batch_size=4"], "run.json"),
+        (
+            "pretrain",
+            ["--text=mine.txt", "--vocab_size=40", "--layers=1", "--hidden=8", "--steps=6", "--max_length=8"],
+            RECORD,
+        ),
+    ],
+)
+def test_a_resumed_run_goes_on_with_the_kernel_it_began_with(command, flags, file, place, monkeypatch, capsys):
+    """Although another one would be chosen now."""
+    update, done = loop.update, []
+
+    def stop_at_the_third(*arguments, **options):
+        done.append(KERNEL.chosen)
+        if len(done) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return update(*arguments, **options)
+
+    monkeypatch.setattr(loop, "update", stop_at_the_third)
+    assert main([command, *flags, "--out=out", "--save_minutes=0"]) == 130
+    KERNEL.forget()
+    monkeypatch.setattr(measure, "race", lambda ways: {name: 1.0 if name != "torch" else 0.5 for name in ways})
+    assert main([command, "--resume=out"]) == 0
+    assert set(done) == {"onednn"} and len(done) > 3
+    assert record("out", file)["machine"]["linear"] == "onednn"
+    assert "linear" not in capsys.readouterr().err

@@ -58,7 +58,7 @@ def test_weights_that_are_not_finite_are_a_fault(tmp_path, monkeypatch):
 
 
 def test_another_exception_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenizer, "shown", lambda text: 1 / 0)
+    monkeypatch.setattr(tokenizer, "quoted", lambda text: 1 / 0)
     outcomes = checkpoints.fuzz_vocab(SHARE, random.Random(0), tmp_path)
     assert any(outcome.startswith("fault") and "ZeroDivisionError" in outcome for outcome in outcomes)
 
