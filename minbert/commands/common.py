@@ -158,6 +158,9 @@ PLAIN = {
 }
 
 
+FILE_FLAGS = ("format", "text_column", "no_header", "encoding", "quoting")
+
+
 def add_file_flags(add):
     """The flags that say how files are to be read, as formats.How has them."""
     from minbert.files.formats import FORMATS

@@ -9,9 +9,9 @@
                                                             every eighth row, from the second
 
 The result is CSV, a line for each text in the file's order: row, predicted, the probability of each label, and with
---with_text the text. row counts the rows of the file from 1; where each line is a row, it is the line's number. The result
-goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the standard
-output. A file gets its name when all of it is written: a run that is stopped leaves none.
+--with_text the text. row counts the rows of the file from 1; where each line is a row, it is the line's number. The
+result goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the
+standard output. A file gets its name when all of it is written: a run that is stopped leaves none.
 
 A row that holds no text or cannot be read stops the run there. With --skip_bad_rows such rows have no line in the
 result and are listed at the end. Labels in the file are not read; `minbert train --eval_only` scores them.
