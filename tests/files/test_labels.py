@@ -6,6 +6,42 @@ from minbert.errors import UserError
 from minbert.files.examples import Examples, read_examples
 from minbert.files.labels import LabelSet, folded, normal_label
 
+WRITTEN = [
+    "  café\t",
+    "cafe\u0301",  # decomposed, as macOS writes names
+    "\ufeffcafé",
+    "ca\u200bfé",
+    "café\u200e",
+    "ca\xadfé",
+    "\u2066café\u2069",
+    "café\xa0",
+]
+TAKEN = [
+    ["0", "1"],
+    ["1", "1.0", "0.00", "0"],
+    ["-1", "+1"],
+    ["-1", "0", "1"],
+    ["True", "False"],
+    ["yes", "no"],
+    ["positive", "negative", "neutral"],
+    ["Sci/Tech", "World", "Business", "Sports"],
+    ["joy", "anger", "🙂", "😡"],
+    ["C", "C++", "C#"],
+    ["A", "A+", "B"],
+    ["1 star", "2 stars"],
+    ["NOT", "OFF"],
+    ["alt.atheism", "comp.graphics", "sci.med"],
+    ["Science, technology", "Food & drink", "Home"],
+    ["unknown", "known"],
+    ["正面", "负面"],
+    ["положительный", "отрицательный"],
+    ["می\u200cخواهم", "خوب"],
+    ["25-34", "35-44"],
+    ["1990s", "2000s"],
+    [str(number) for number in range(77)],
+    [str(number) for number in range(1, 101)],
+]
+
 
 def labelled(labels, repeat=6):
     labels = labels * repeat
@@ -13,54 +49,14 @@ def labelled(labels, repeat=6):
     return Examples("train.csv", "table", texts=texts, labels=labels, lines=list(range(2, len(labels) + 2)))
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "  café\t",
-        "cafe\u0301",  # decomposed, as macOS writes names
-        "\ufeffcafé",
-        "ca\u200bfé",
-        "café\u200e",
-        "ca\xadfé",
-        "\u2066café\u2069",
-        "café\xa0",
-    ],
-)
+@pytest.mark.parametrize("written", WRITTEN)
 def test_a_label_has_one_normal_form(written):
     assert normal_label(written) == "café"
     assert LabelSet.collect(labelled([written, "thé"])).values == ("café", "thé")
     assert LabelSet.declare([written, "thé"]).ids(labelled(["café", written, "thé"], 1)) == [0, 0, 1]
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [
-        ["0", "1"],
-        ["1", "1.0", "0.00", "0"],
-        ["-1", "+1"],
-        ["-1", "0", "1"],
-        ["True", "False"],
-        ["yes", "no"],
-        ["positive", "negative", "neutral"],
-        ["Sci/Tech", "World", "Business", "Sports"],
-        ["joy", "anger", "🙂", "😡"],
-        ["C", "C++", "C#"],
-        ["A", "A+", "B"],
-        ["1 star", "2 stars"],
-        ["NOT", "OFF"],
-        ["alt.atheism", "comp.graphics", "sci.med"],
-        ["Science, technology", "Food & drink", "Home"],
-        ["unknown", "known"],
-        ["正面", "负面"],
-        ["положительный", "отрицательный"],
-        ["می\u200cخواهم", "خوب"],
-        ["25-34", "35-44"],
-        ["1990s", "2000s"],
-        [str(number) for number in range(77)],
-        [str(number) for number in range(1, 101)],
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("labels", TAKEN, ids=" ".join)
 def test_labels_that_are_names_of_classes_are_taken_as_they_are(labels):
     examples = labelled(labels)
     assert len(LabelSet.collect(examples).values) >= 2
