@@ -1,13 +1,12 @@
 """Which form a file has, and which of its columns hold the text and the label. Training and prediction share this."""
 
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.errors import UserError
 from minbert.files import objects
-from minbert.files.labels import TAG, is_number
+from minbert.files.labels import TAG, as_word, is_number
 from minbert.files.table import cells_of, column, delimiter_of, records, sep_line
 
 FORMATS = ("pipes", "table", "label-last", "lines", "fasttext", "jsonl", "json", "parquet")
@@ -153,8 +152,8 @@ def of_pairs(path, pairs, header):
         return "table"  # a word above numbers is a column's name
     if header and len(below) >= 4 and lasts[0] not in below and all(below.count(label) > 1 for label in below):
         raise UserError(
-            f"{path}: its first line {pairs[0]} is a header or a row: pass --text_column {shlex.quote(firsts[0])} "
-            f"--label_column {shlex.quote(lasts[0])}, or --format label-last for text, a tab, label"
+            f"{path}: its first line {pairs[0]} is a header or a row: pass --text_column {as_word(firsts[0])} "
+            f"--label_column {as_word(lasts[0])}, or --format label-last for text, a tab, label"
         )
     if "O" in lasts and any(re.fullmatch(TAG, label) for label in lasts):
         raise UserError(f"{path}: has a tag for each word, such as 'O'; minbert labels whole texts")

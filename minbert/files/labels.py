@@ -124,7 +124,7 @@ def ask_about(path, values, rows):
     values  the different labels, sorted
     rows    how many rows have them
     """
-    few = [shlex.quote(value) for value in values]
+    few = [as_word(value) for value in values]
     confirm = "name the classes with --labels" + (f" {' '.join(few)}" if len(few) <= 8 else "")
     if len(values) > MOST_CLASSES:
         raise UserError(
@@ -162,6 +162,11 @@ def ask_about(path, values, rows):
             f"{path}: {len(values)} different labels in {rows} rows, such as {some(values)}; is this the label "
             f"column? Name it with --label_column; if it is, {confirm}"
         )
+
+
+def as_word(value):
+    """A label or a name as a word of a command line."""
+    return shlex.quote(value) if value.isprintable() else repr(value)
 
 
 def some(values, most=3):

@@ -19,6 +19,7 @@ from minbert.files.labels import LabelSet
 WORDS = ["good", "bad", "the film", "5", "é", "中", "a, b", "x;y", "it's", "\u2028", "\x85", "😀", "say", "0", "=1"]
 LABELS = ["no", "yes"]
 ROWS = 12
+INVISIBLE = "[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -166,6 +167,7 @@ SPOIL = {
 def as_utf8(data):
     """The bytes of a file in UTF-16 as UTF-8, and those of others as they are; None if it is not UTF-16 throughout."""
     name = "utf-16" if data[:2] in UTF16 else None
+    name = "utf-32" if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else name
     some = data[:4096]
     zeros = [some[at : len(some) // 2 * 2 : 2].count(0) / max(1, len(some) // 2) for at in (0, 1)]
     if not name and len(some) >= 16 and max(zeros) >= 0.4 and min(zeros) <= 0.02:
@@ -253,7 +255,7 @@ def expect_plain(rows, used, problems):
         text, label = cells or (None, None)
         if reason or text is None:
             bad.append((number, reason or "not of the form"))
-        elif not text.strip(" \ufeff\t\r\n\xa0"):
+        elif not re.sub(INVISIBLE, "", text).strip():
             bad.append((number, "empty text"))
         elif label is not None and not known(label):
             bad.append((number, "label " if clean(label) else "empty label"))
@@ -267,8 +269,8 @@ def expect_plain(rows, used, problems):
 
 
 def clean(label):
-    """A label without a byte order mark, which can stand where files were joined, and with single spaces."""
-    return " ".join(label.replace("\ufeff", "").split())
+    """A label without invisible characters, and with single spaces."""
+    return " ".join(re.sub(INVISIBLE, "", label).split())
 
 
 def known(label):
@@ -321,7 +323,11 @@ def expect_table(raw, lines, columns, used, problems):
                 if reason.startswith("label "):
                     assert not known(cells["label"]), f"line {line}: {reason}"
                 else:
-                    assert not cells[reason.removeprefix("empty ")].strip(" \ufeff\t\r\n\xa0"), f"line {line}: {reason}"
+                    assert not re.sub(INVISIBLE, "", cells[reason.removeprefix("empty ")]).strip(), (
+                        f"line {line}: {reason}"
+                    )
+            elif reason == "the header again":
+                assert line == number and [field.strip() for field in fields] == names, f"line {line}: {reason}"
             elif reason.startswith("unbalanced quote"):
                 assert line == number and '"' in lines[at], f"line {line}: {reason}"
                 assert fields is None or count > 1, f"line {line}: {reason}"
@@ -430,6 +436,9 @@ REFUSALS = {  # how a refusal ends, or goes on: whether it is right of these byt
     "of the two columns, the first looks like the label": None,
     "two columns, and none looks like the label": None,
     "is a header or a row": None,
+    "its first line is ": None,
+    " could be ": None,
+    "each line has a ": None,
     " columns are called ": None,
     " lines, but ": None,
     "its labels should be in ": None,
