@@ -101,8 +101,23 @@ def parts():
     return re.findall(r"^    (part\d): ", read("setup.cfg"), re.MULTILINE)
 
 
+def forms_tried():
+    from tests.files import test_formats
+
+    return len(test_formats.READ) + len(test_formats.REFUSED)
+
+
+def labels_tried():
+    from tests.files import test_labels
+
+    asked = sum(map(len, test_labels.LOOKS.values()))
+    return asked + len(test_labels.TAKEN) + len(test_labels.WRITTEN) + len(test_labels.WORDS.split())
+
+
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
+    ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
+    ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
     (
         "README.md",
@@ -297,7 +312,7 @@ MEASURED = {
 NAMES = (
     r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
-    r"|top 5"
+    r"|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
 )
 MINILM = None
 

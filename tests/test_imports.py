@@ -186,7 +186,8 @@ def test_what_is_imported_is_installed():
     setup.read(ROOT / "setup.cfg")
     required = {line.split()[0] for line in setup["options"]["install_requires"].split("\n") if line}
     packages = {full.partition(".")[0] for names in THEIRS.values() for full in names} - set(sys.stdlib_module_names)
-    assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | {"matplotlib"}  # extra: plot
+    extras = {"matplotlib", "pyarrow"}
+    assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | extras
 
 
 def loaded(code):

@@ -58,7 +58,7 @@ def place(page, places, tmp_path_factory):
 
 def prepared(place):
     shutil.copytree(ROOT / "data", place / "data")
-    stances = [("fine", "favor"), ("poor", "against"), ("plain", "none")] * 4
+    stances = [("fine", "favor"), ("poor", "against"), ("plain", "neither")] * 4
     for part in ("train", "dev", "test"):
         rows = [f'{number},"a {word} {part} text, {number}",{stance}' for number, (word, stance) in enumerate(stances)]
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))

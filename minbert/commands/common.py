@@ -158,6 +158,20 @@ PLAIN = {
 }
 
 
+FILE_FLAGS = ("format", "text_column", "no_header", "encoding", "quoting")
+
+
+def add_file_flags(add):
+    """The flags that say how files are to be read, as formats.How has them."""
+    from minbert.files.formats import FORMATS
+
+    add("--format", choices=FORMATS, help="default: recognised from each file")
+    add("--text_column", metavar="NAME", help="of a table or of JSON objects; without a header: a number, from 1")
+    add("--no_header", action="store_true", help="the first line of a table is a row")
+    add("--encoding", metavar="NAME", help="such as cp1252; default: UTF-8, or UTF-16 where the file begins so")
+    add("--quoting", choices=("none",), help="none: in a table, quotes are letters")
+
+
 def load_tokenizer(name, directory, config):
     """The tokenizer of the model called name. Raises UserError if it has tokens for which the model has no vectors."""
     from minbert.tokenizer import BertTokenizer

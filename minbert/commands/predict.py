@@ -1,7 +1,7 @@
 """Label texts with a trained classifier: files of any size, in memory that does not grow with them.
 
     minbert predict --model runs/flexible-3-0.0001 --text new.txt
-                                                            one text a line
+                                                            one text a line, or any form that training reads
     minbert predict --model runs/flexible-3-0.0001 --text new.csv.gz --text_column tweet --out labels.csv
                                                             a column of a table with a header, CSV or TSV
     zcat new.gz | minbert predict --model runs/flexible-3-0.0001 --text - > labels.csv
@@ -9,9 +9,9 @@
                                                             every eighth row, from the second
 
 The result is CSV, a line for each text in the file's order: row, predicted, the probability of each label, and with
---with_text the text. row counts the rows of the file from 1; in a file of lines it is the line's number. The result
-goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the standard
-output. A file gets its name when all of it is written: a run that is stopped leaves none.
+--with_text the text. row counts the rows of the file from 1; where each line is a row, it is the line's number. The
+result goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the
+standard output. A file gets its name when all of it is written: a run that is stopped leaves none.
 
 A row that holds no text or cannot be read stops the run there. With --skip_bad_rows such rows have no line in the
 result and are listed at the end. Labels in the file are not read; `minbert train --eval_only` scores them.
@@ -52,8 +52,8 @@ def shard(text):
 def flags(parser):
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
-    add("--text", required=True, metavar="FILE", help="texts, one a line, or a table; -: the standard input")
-    add("--text_column", metavar="NAME", help="of a table with a header; default: recognised")
+    add("--text", required=True, metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
+    common.add_file_flags(add)
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
     add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")
@@ -101,16 +101,15 @@ def check(args):
         out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
     from minbert.files import stream
-    from minbert.runs import report, selftest
+    from minbert.runs import selftest
     from minbert.weights import hub
 
     device = selftest.pick_device("cpu" if int8 else args.device)
-    form, rows = stream.read_rows(args.text, args.text_column)
+    how = (args.text_column, args.format, args.no_header, args.encoding, args.quoting)
+    _, rows = stream.read_rows(args.text, *how)
     directory = hub.find(args.model)
     check_output(out, [args.text, *directory.iterdir()])
     common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
-    if form in ("pipes", "label-last"):
-        report.warn(f"{args.text} looks like texts with labels ({form}); here each line as a whole is read as a text")
     selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     rows = islice(rows, part - 1, None, parts)

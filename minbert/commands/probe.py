@@ -65,7 +65,10 @@ def flags(parser):
     add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
     add = parser.add_argument_group("the next word").add_argument
     add("--sentence", action="append", metavar="TEXT", help="a text to ask about; again for more")
-    add("--file", metavar="FILE", help="texts, one a line; -: the standard input, which is read too if it is a pipe")
+    add(
+        "--file", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input, read too if piped"
+    )
+    common.add_file_flags(add)
     add("--prompt", action="append", metavar="TEXT", help=f"again for more wordings; default: {DEFAULT_PROMPT!r}")
     add("--words", nargs="+", metavar="WORD", help="to choose from, the good one first; default: positive negative")
     add("--mask_sep", action="store_true", default=None, help="read at [SEP] only: with it in sight, and hidden")
@@ -146,6 +149,9 @@ def check_question(args):
     for flag in sorted(set.union(*USES.values()) - USES[question]):
         if getattr(args, flag) is not None:
             raise UserError(f"--{flag} is no flag of {f'--{question}' if asked else 'the next word'}: leave it out")
+    for flag in common.FILE_FLAGS:
+        if getattr(args, flag) and not args.file:
+            raise UserError(f"--{flag} is for --file: leave it out")
     if args.words and len(args.words) < 2:
         raise UserError("--words needs two words or more to choose from")
     return question
@@ -173,20 +179,17 @@ def run(job):
 
 def read_texts(args):
     """The texts to ask about: --sentence, --file, or what is piped in; [] if there are none."""
-    from minbert.files.lines import decode, load
+    from minbert.files import stream
 
     texts = list(args.sentence or [])
-    if args.file == "-" or (not texts and not args.file and piped()):
-        lines, bad = decode(sys.stdin.buffer.read())
-    elif args.file:
-        lines, bad = decode(load(Path(args.file)))
-    else:
+    path = args.file or ("-" if not texts and piped() and sys.stdin.buffer.peek(1) else None)
+    if not path:
         return texts
-    for number, reason in bad.items():
-        raise UserError(f"{args.file or '-'}:{number}: {reason}")
-    texts += [line.strip() for line in lines if line.strip()]
-    if args.file and not texts:
-        raise UserError(f"{args.file} holds no text")
+    _, rows = stream.read_rows(path, args.text_column, args.format, args.no_header, args.encoding, args.quoting)
+    for row in rows:
+        if row.problem and row.problem != "empty line":
+            raise UserError(f"{path}:{row.line}: {row.problem}")
+        texts += [row.text] * (not row.problem)
     return texts
 
 

@@ -28,7 +28,6 @@ from minbert.commands import common
 from minbert.commands.common import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.errors import UserError
-from minbert.files.formats import FORMATS
 
 SHIPPED = shipped.folder("data")
 SHIPPED_LABELS = ("0=negative", "1=positive")
@@ -54,9 +53,8 @@ def flags(parser):
     add("--train", metavar="FILE", help="default: the reviews in data/, with their dev and test files")
     add("--dev", metavar="FILE", help="scored after each epoch; the best epoch is kept")
     add("--test", metavar="FILE", help="scored once, at the end; may lack labels")
-    add("--format", choices=FORMATS, help="default: recognised from each file")
-    add("--text_column", metavar="NAME", help="of a table with a header")
-    add("--label_column", metavar="NAME", help="of a table with a header")
+    common.add_file_flags(add)
+    add("--label_column", metavar="NAME", help="as --text_column")
     add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --train")
     add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows of each file, for a quick look")
@@ -150,6 +148,9 @@ class Job:
     format: str | None
     text_column: str | None
     label_column: str | None
+    no_header: bool
+    encoding: str | None
+    quoting: str | None
     labels: list | None
     skip_bad_rows: bool
     limit: int | None

@@ -17,7 +17,7 @@ def refuse_bad_rows(examples, skip=False, most=20):
     total = len(problems) + len(examples.texts)
     listing = "\n".join([f"{examples.path}: {len(problems)} bad of {total} rows", *rows])
     if not skip:
-        raise UserError(f"{listing}\nNothing was trained. Mend these rows, or leave them out with --skip_bad_rows.")
+        raise UserError(f"{listing}\nNothing was trained. Fix these rows, or leave them out with --skip_bad_rows.")
     if not examples.texts:
         raise UserError(f"{listing}\nNo row is left.")
     return listing

@@ -1,11 +1,15 @@
-"""Files -> examples. Reads the formats that courses, benchmarks and spreadsheets use, and reports every bad row.
+"""Files -> examples. Reads the forms that courses, benchmarks and spreadsheets use, and reports every bad row.
 
     pipes       label ||| text                              the CMU kits: SST, CFIMDB
-    table       CSV or TSV with a header, quoted or not     spreadsheets, IMDB, the Stanford kit's ids-*.csv
+    table       CSV or TSV, with a header or without        spreadsheets, IMDB, the Stanford kit's ids-*.csv
     label-last  text TAB label, no header, no quoting       SST-2
     lines       one text a line in NAME_text.txt, one label a line in NAME_labels.txt, names in mapping.txt: tweeteval
+    fasttext    __label__LABEL text
+    jsonl       a JSON object a line
+    json        a JSON array of objects
+    parquet     needs pyarrow
 
-Any of them may be gzipped. The format is recognised by `recognise`, or named by the caller.
+Any of them but Parquet may be packed by gzip, bzip2 or xz. `formats.recognise` tells them apart.
 """
 
 import hashlib
@@ -13,9 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert.errors import UserError
-from minbert.files.formats import FORMATS, LABEL_COLUMNS, TEXT_COLUMNS, labels_path, recognise
-from minbert.files.lines import check_beginning, decode, load
-from minbert.files.table import column, delimiter_of, joiner, ragged, records
+from minbert.files.formats import FASTTEXT, How, choose_columns, first_rows, labels_path, numbered_header, recognise
+from minbert.files.labels import INVISIBLE, normal_label
+from minbert.files.lines import PARQUET, decode, load
+from minbert.files.objects import field_names, json_array, json_lines, label_field, parquet, text_field
+from minbert.files.table import delimiter_of, joiner, records, row_problem, sep_line
+
+BLANK = INVISIBLE + " \t\n\r\xa0"  # a text of these alone is empty
 
 
 @dataclass
@@ -39,8 +47,8 @@ class Examples:
     def add(self, line, text, label=None):
         """Take a row as an example, or report it."""
         text = text.strip()
-        label = None if label is None else " ".join(label.split())
-        if not text:
+        label = None if label is None else normal_label(label)
+        if not text.strip(BLANK):
             self.problems.append((line, "empty text"))
         elif label == "":
             self.problems.append((line, "empty label"))
@@ -57,61 +65,142 @@ class Examples:
             setattr(self, name, [values[index] for index in wanted] if values else [])
 
 
-def read_examples(path, format=None, text_column=None, label_column=None, labels_required=True):
+def read_examples(
+    path,
+    format=None,
+    text_column=None,
+    label_column=None,
+    labels_required=True,
+    no_header=False,
+    encoding=None,
+    quoting=None,
+):
     """Read a file of examples. Bad rows are collected in .problems, nothing is dropped in silence.
 
-    Raises UserError if the file as a whole cannot be used: absent, empty, compressed wrongly, of no known format,
-    or without the columns.
+    format       one of formats.FORMATS; None: recognised
+    text_column, label_column
+                 names of columns or fields; in a table without a header, numbers from 1
+    no_header    the first line of a table is a row
+    encoding     of the file; None: UTF-8, or UTF-16 where its first bytes show it
+    quoting      "none": in a table, quotes are letters
+
+    Raises UserError if the file as a whole cannot be used: absent, empty, packed wrongly, of no known form, or without
+    the columns.
     """
-    if format and format not in FORMATS:
-        raise UserError(f"no format {format}; known are {', '.join(FORMATS)}")
+    how = How(format, text_column, label_column, no_header, encoding, quoting)
     path = Path(path)
-    data = load(path)
+    data = load(path, encoding, format)
     examples = Examples(str(path), format or "", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    check_beginning(path, data)
+    if data.startswith(PARQUET):
+        del data
+        examples.format = how.check(path, format or "parquet")
+        if examples.format != "parquet":
+            raise UserError(f"{path}: is Parquet: leave --format {format} out")
+        names, rows, classes = parquet(path)
+        read_objects(examples, names, rows, how, labels_required, classes)
+        return examples
     lines, bad = decode(data)
     if not any(line.strip() for line in lines):
         raise UserError(f"{path}: the file is empty")
-    examples.format = format or recognise(path, lines, text_column, label_column, labels_required)
+    examples.format = recognise(path, lines, how, labels_required)
+    if examples.format == "parquet":
+        raise UserError(f"{path}: is not Parquet: leave --format out")
     if examples.format == "table":
-        read_table(examples, lines, bad, text_column, label_column, labels_required)
+        read_table(examples, lines, bad, how, labels_required)
     elif examples.format == "lines":
         read_lines(examples, lines, bad, labels_required)
+    elif examples.format in ("json", "jsonl"):
+        names, rows = field_names(path, json_rows(path, examples.format, lines, bad))
+        read_objects(examples, names, lambda _: rows, how, labels_required)
     else:
-        separator, form = ("|||", "label ||| text") if examples.format == "pipes" else ("\t", "text, a tab, label")
         for number, line in enumerate(lines, start=1):
-            if number in bad:
-                examples.problems.append((number, bad[number]))
-            elif line.strip():
-                cells = line.split(separator)
-                if len(cells) != 2:
-                    examples.problems.append((number, f"not of the form: {form}"))
+            if number in bad or line.strip():
+                text, label, reason = split_line(line, examples.format)
+                if number in bad or reason:
+                    examples.problems.append((number, bad.get(number, reason)))
                 else:
-                    text, label = reversed(cells) if separator == "|||" else cells
                     examples.add(number, text, label)
     if not examples.texts and not examples.problems:
         raise UserError(f"{path}: a header, but no rows")
     return examples
 
 
-def read_table(examples, lines, bad, text_column, label_column, labels_required):
-    """CSV or TSV with a header: columns by name, quotes around fields, line breaks in quoted fields."""
-    delimiter = delimiter_of(next(line for line in lines if line.strip()))
-    (number, _, header, reason), *rows = records(lines, bad, delimiter)
-    if reason:
-        raise UserError(f"{examples.path}:{number}: the header cannot be read: {reason}")
-    header = [cell.strip() for cell in header]
-    text = column(examples.path, header, text_column, TEXT_COLUMNS, "text")
-    label = column(examples.path, header, label_column, LABEL_COLUMNS, "label", required=labels_required)
+def split_line(line, form):
+    """(text, label, why it is no row or None) of a line of pipes, label-last or fasttext."""
+    if form == "fasttext":
+        label, _, text = line.strip().partition(" ")
+        if not label.startswith(FASTTEXT):
+            return "", "", f"not of the form: {FASTTEXT}LABEL text"
+        several = text.lstrip().startswith(FASTTEXT)
+        return text, label.removeprefix(FASTTEXT), "several labels" if several else None
+    separator, means = ("|||", "label ||| text") if form == "pipes" else ("\t", "text, a tab, label")
+    cells = line.split(separator)
+    if len(cells) != 2:
+        return "", "", f"not of the form: {means}"
+    text, label = reversed(cells) if form == "pipes" else cells
+    return text, label, None
+
+
+def json_rows(path, form, lines, bad):
+    """The rows of JSONL or of a JSON array, as files/objects.py has them."""
+    if form == "jsonl":
+        return json_lines((line, bad.get(number)) for number, line in enumerate(lines, start=1))
+    for number, reason in bad.items():
+        raise UserError(f"{path}:{number}: {reason}")
+    return json_array(path, "\n".join(lines))
+
+
+def read_objects(examples, names, rows, how, labels_required, classes=None):
+    """JSON or Parquet: fields by name.
+
+    names    of the fields
+    rows     a function: names of the wanted fields -> the rows
+    classes  {field: {label as written: its name}}, of Parquet
+    """
+    text, label = choose_columns(examples.path, names, how, labels_required, form=examples.format)
+    wanted = [names[text]] + ([] if label is None else [names[label]])
+    found = list(rows(wanted))
+    if label is not None and not labels_required and not any(label_field(row or {}, wanted[1]) for _, row, _ in found):
+        wanted = wanted[:1]  # a field kept empty, to be filled with predictions
+    examples.columns = ", ".join(wanted)
+    for number, fields, reason in found:
+        value, why = ("", reason) if reason else text_field(fields, wanted[0])
+        if why:
+            examples.problems.append((number, why))
+        else:
+            examples.add(number, value, label_field(fields, wanted[1]) if len(wanted) > 1 else None)
+    if len(wanted) > 1:
+        examples.mapping = (classes or {}).get(wanted[1], {})
+
+
+def read_table(examples, lines, bad, how=None, labels_required=True):
+    """CSV or TSV: columns by name, or by number without a header; quotes around fields, line breaks within them."""
+    how = how or How()
+    quoting, lines = how.quoting, list(lines)
+    delimiter = sep_line(lines)
+    delimiter = delimiter or delimiter_of(next(line for line in lines if line.strip()))
+    below = first_rows(lines, delimiter, quoting)
+    rows = list(records(lines, bad, delimiter, quoting=quoting))
+    if not rows:
+        raise UserError(f"{examples.path}: the file is empty")
+    if how.no_header:
+        header = numbered_header(below)
+    else:
+        (number, _, header, reason), *rows = rows
+        if reason:
+            raise UserError(f"{examples.path}:{number}: the header cannot be read: {reason}")
+        header, below = [cell.strip() for cell in header], below[1:]
+    text, label = choose_columns(examples.path, header, how, labels_required, below=below)
     if label is not None and any(count > 1 for _, count, _, _ in rows):
-        _, *rows = records(lines, bad, delimiter, joiner(lines, rows, delimiter, len(header), text, label))
+        rows = list(records(lines, bad, delimiter, joiner(lines, rows, delimiter, len(header), text, label)))
+        rows = rows if how.no_header else rows[1:]
     if label is not None and not labels_required:
-        whole_rows = [fields for _, _, fields, reason in rows if not reason and len(fields) == len(header)]
-        if not any(fields[label].strip() for fields in whole_rows):
+        good_rows = [fields for _, _, fields, reason in rows if not reason and len(fields) == len(header)]
+        if not any(fields[label].strip() for fields in good_rows):
             label = None  # a column kept empty, to be filled with predictions
     examples.columns = header[text] + ("" if label is None else f", {header[label]}")
     for number, count, fields, reason in rows:
-        reason = reason or ragged(number, count, fields, header)
+        reason = reason or row_problem(number, count, fields, header, how.no_header)
         if reason:
             examples.problems.append((number, reason))
         else:

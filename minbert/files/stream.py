@@ -1,26 +1,23 @@
 """A file of texts, of any size -> its rows one after the other, in memory that does not grow with the file.
 
-    lines   one text a line; empty lines at the end are no rows
-    table   CSV or TSV with a header; a quoted text may hold line breaks; empty lines between rows are no rows
+It reads the forms of files/examples.py, and tells them apart in the same way. Labels are not read. In a file of lines,
+empty lines at the end are no rows; in the other forms, no empty line is a row. A JSON array alone is held in memory.
 
-A path or "-", the standard input; plain or gzipped. `formats.recognise` tells a table from lines by how a file begins.
+A path or "-", the standard input; plain or packed.
 """
 
-import gzip
-import sys
 from collections import deque
-from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from minbert.errors import UserError
-from minbert.files import formats, table
+from minbert.files import examples, formats, objects, table
 from minbert.files import lines as line_reader
 
 BLOCK = 2**20  # bytes that are read at once
 LONGEST = 2**24  # bytes of a line, or of a table's row in several lines; what is longer is reported and not held
-LOOK = 20  # lines by which the form is recognised
+LOOK = 2 * formats.LOOK  # lines by which the form is recognised
 TEXTS, CHARACTERS = 4096, 2**22  # of a window
 
 
@@ -33,31 +30,40 @@ class Row(NamedTuple):
     problem: str | None  # why it holds no text
 
 
-def read_rows(path, text_column=None):
-    """(form, rows): how the file was read, "table" or another of formats.FORMATS, and an iterator of its Rows.
+def read_rows(path, text_column=None, format=None, no_header=False, encoding=None, quoting=None):
+    """(form, rows): one of formats.FORMATS, and an iterator of the file's Rows.
 
-    Any form but a table is read as lines, each of which is a text as a whole. Raises UserError, now or when that place
-    is reached, if the file cannot be read; now if it is empty or the table lacks the column.
+    The arguments are those of examples.read_examples. Raises UserError, now or when that place is reached, if the file
+    cannot be read; now if it is empty, of no form that is read, or lacks the column.
     """
-    lines = read_lines(path)
+    how = formats.How(format, text_column, None, no_header, encoding, quoting)
+    blocks = line_reader.blocks(Path(path), encoding, BLOCK, format)
+    first = next((block for block in blocks if block), b"")
+    if first.startswith(line_reader.PARQUET):
+        return parquet_rows(path, how)
+    blocks = chain([first], blocks)
+    lines = split_blocks(blocks)
     begin = list(islice(lines, LOOK))
     texts = [line for line, _ in begin]
-    header = next((line for line in texts if line.strip()), None)
-    if header is None and (text_column or len(begin) < LOOK):
-        raise UserError(f"{path}: the file is empty" + (f" in its first {LOOK} lines" if len(begin) == LOOK else ""))
-    form = "lines"
-    if header is not None:
-        form = "table" if text_column else formats.recognise(Path(path), texts, labels_required=False)
+    if not any(line.strip() for line in texts):
+        if text_column or no_header or len(begin) < LOOK:
+            where = f" in its first {LOOK} lines" if len(begin) == LOOK else ""
+            raise UserError(f"{path}: the file is empty{where}")
+        return "lines", line_rows(chain(begin, lines))
+    form = formats.recognise(Path(path), texts, how, labels_required=False)
+    if form == "parquet":
+        raise UserError(f"{path}: is not Parquet: leave --format out")
+    if form == "table":
+        return form, table_rows(path, begin, lines, how)
     lines = chain(begin, lines)
-    if form != "table":
+    if form == "lines":
         return form, line_rows(lines)
-    records = read_records(lines, table.delimiter_of(header))
-    number, _, header, reason = next(records)
-    if reason:
-        raise UserError(f"{path}:{number}: the header cannot be read: {reason}")
-    header = [cell.strip() for cell in header]
-    column = table.column(path, header, text_column, formats.TEXT_COLUMNS, "text")
-    return form, table_rows(records, header, column)
+    if form in ("json", "jsonl"):
+        rows = objects.json_lines(lines) if form == "jsonl" else json_array(path, lines)
+        names, rows = objects.field_names(path, rows)
+        text, _ = formats.choose_columns(path, names, how, False, wants_label=False, form=form)
+        return form, object_rows(rows, names[text])
+    return form, split_rows(lines, form)
 
 
 def windows(rows, bad):
@@ -78,26 +84,25 @@ def windows(rows, bad):
     yield window
 
 
-def read_lines(path):
+def read_lines(path, encoding=None):
     """The lines of a file, decoded: (line, what is wrong with it or None)."""
-    with (
-        line_reader.file_errors(Path(path)),
-        nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file,
-    ):
-        stream = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == line_reader.GZIP else file
-        block = stream.read(BLOCK)
-        line_reader.check_beginning(path, block)
-        block, rest = block.removeprefix(line_reader.BOM), b""
-        old_mac = block.count(b"\r") > 2 * block.count(b"\n")  # as in lines.decode
-        while block:
-            if old_mac:
-                block = block.replace(b"\r", b"\n")
-            *whole, rest = (rest + block).split(b"\n")
-            yield from map(decode, whole)
-            rest = rest[: LONGEST + 1]  # that it is too long can be seen from this
-            block = stream.read(BLOCK)
-        if rest:
-            yield decode(rest)
+    return split_blocks(line_reader.blocks(Path(path), encoding, BLOCK))
+
+
+def split_blocks(blocks):
+    """Blocks of bytes -> lines, decoded: (line, what is wrong with it or None)."""
+    rest, old_mac = b"", None
+    for number, block in enumerate(blocks):
+        if number == 0:
+            block = block.removeprefix(line_reader.BOM)
+            old_mac = block.count(b"\r") > 2 * block.count(b"\n")  # as in lines.decode
+        if old_mac:
+            block = block.replace(b"\r", b"\n")
+        *complete, rest = (rest + block).split(b"\n")
+        yield from map(decode, complete)
+        rest = rest[: LONGEST + 1]  # that it is too long can be seen from this
+    if rest:
+        yield decode(rest)
 
 
 def decode(raw):
@@ -113,21 +118,82 @@ def line_rows(lines):
         for at in range(number - empty, number):
             yield Row(at, at, "", "empty line")
         empty = 0
-        yield Row(number, number, line.strip(), problem)
+        yield as_row(number, number, line, problem)
 
 
-def table_rows(records, header, column):
-    for number, (line, count, fields, problem) in enumerate(records, start=1):
-        problem = problem or table.ragged(line, count, fields, header)
-        text = "" if problem else fields[column].strip()
-        yield Row(number, line, text, problem or (None if text else "empty text"))
+def split_rows(lines, form):
+    """The rows of pipes, label-last or fasttext."""
+    for number, (line, problem) in enumerate(lines, start=1):
+        if line.strip() or problem:
+            text, _, reason = ("", "", problem) if problem else examples.split_line(line, form)
+            yield as_row(number, number, text, reason)
 
 
-def read_records(lines, delimiter):
+def object_rows(rows, name):
+    for number, (line, fields, problem) in enumerate(rows, start=1):
+        yield as_row(number, line, *(("", problem) if problem else objects.text_field(fields, name)))
+
+
+def json_array(path, lines):
+    """The rows of a JSON array. Raises UserError for a line that cannot be read: in an array, it is part of a row."""
+    held = []
+    for number, (line, problem) in enumerate(lines, start=1):
+        if problem:
+            raise UserError(f"{path}:{number}: {problem}")
+        held.append(line)
+    return objects.json_array(path, "\n".join(held))
+
+
+def parquet_rows(path, how):
+    if str(path) == "-":
+        raise UserError("-: Parquet cannot be read from the standard input: name a file")
+    if how.check(path, how.format or "parquet") != "parquet":
+        raise UserError(f"{path}: is Parquet: leave --format {how.format} out")
+    names, rows, _ = objects.parquet(path)
+    text, _ = formats.choose_columns(path, names, how, False, wants_label=False, form="parquet")
+    return "parquet", object_rows(rows([names[text]]), names[text])
+
+
+def table_rows(path, begin, lines, how):
+    """The rows of a table. begin: its first lines, as `lines` gives them, of which the header is one."""
+    texts = [line for line, _ in begin]
+    delimiter = table.sep_line(texts)
+    lines = chain(zip(texts, (problem for _, problem in begin)), lines)
+    delimiter = delimiter or table.delimiter_of(next(line for line in texts if line.strip()))
+    below = formats.first_rows(texts, delimiter, how.quoting)
+    records = read_records(lines, delimiter, how.quoting)
+    if how.no_header:
+        header = formats.numbered_header(below)
+    else:
+        number, _, header, reason = next(records, (1, 0, None, "there is none"))
+        if reason:
+            raise UserError(f"{path}:{number}: the header cannot be read: {reason}")
+        header, below = [cell.strip() for cell in header], below[1:]
+    column, _ = formats.choose_columns(path, header, how, False, wants_label=False, below=below)
+
+    def rows():
+        for number, (line, count, fields, problem) in enumerate(records, start=1):
+            problem = problem or table.row_problem(line, count, fields, header, how.no_header)
+            yield as_row(number, line, "" if problem else fields[column], problem)
+
+    return rows()
+
+
+def as_row(number, line, text, problem):
+    text = text.strip()
+    return Row(number, line, "" if problem else text, problem or (None if text.strip(examples.BLANK) else "empty text"))
+
+
+def read_records(lines, delimiter, quoting=None):
     """What table.records gives, from an iterator: a quote that is not closed costs its own line and no other."""
+    if quoting == "none":
+        for number, (line, problem) in enumerate(lines, start=1):
+            if line.strip() or problem:
+                yield number, 1, line.split(delimiter), problem
+        return
     source = ((number, line, problem) for number, (line, problem) in enumerate(lines, start=1))
-    taken, again = [], deque()  # lines of this row; lines that an open quote ran over, to be read once more
-    vain = 0  # the last line to which an open quote ran in vain: as in table.records, the next is not followed
+    taken, again = [], deque()  # lines of this row; lines to read again, as an open quote went over them
+    searched = 0  # the line up to which an open quote was followed and not closed, as in table.records
 
     def following():
         size = 0
@@ -135,15 +201,15 @@ def read_records(lines, delimiter):
             taken.append(entry)
             yield entry[1]
             size += len(entry[1]) + 100  # with what Python needs to hold a short line
-            if size > LONGEST or taken[0][0] < vain:
+            if size > LONGEST or taken[0][0] < searched:
                 return
 
     while True:
         taken.clear()
-        fields, count, reason, ran = table.first_record(following(), delimiter)
+        fields, count, reason, followed = table.first_record(following(), delimiter)
         if not count:
             return
-        vain = max(vain, taken[0][0] + ran - 1)
+        searched = max(searched, taken[0][0] + followed - 1)
         again.extendleft(reversed(taken[count:]))
         bad = next((entry for entry in taken[:count] if entry[2]), None)
         number, line, _ = taken[0]

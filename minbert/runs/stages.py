@@ -33,7 +33,8 @@ def read_data(job):
         labels = stored_labels(job.directory)
     for part, path in job.files.items():
         needs_labels = part == "train" or (part == "dev" and job.settings is not None)
-        found = read_examples(path, job.format, job.text_column, job.label_column, needs_labels)
+        columns = (job.text_column, job.label_column)
+        found = read_examples(path, job.format, *columns, needs_labels, job.no_header, job.encoding, job.quoting)
         labels = labels or LabelSet.collect(found)
         if found.labelled:
             classes[part] = labels.ids(found)

@@ -43,7 +43,7 @@ MISTAKES = [
     (PREDICT, "--text empty.csv", "empty.csv: the file is empty"),
     (PROBE, "--file text.txt", "there is no file text.txt; did you mean texts.txt?"),
     (PROBE, "--file tiny", "tiny is a folder, not a file of examples"),
-    (PROBE, "--file empty.csv", "empty.csv holds no text"),
+    (PROBE, "--file empty.csv", "empty.csv: the file is empty"),
     (PROBE, "--show attention --file text.txt", "there is no file text.txt; did you mean texts.txt?"),
     (PRETRAIN, "--text text.txt", "text.txt: there is no such file"),
     (PRETRAIN, "--exclude tiny", "tiny: is a folder; name a file in it"),

@@ -451,7 +451,7 @@ def test_of_many_bad_rows_the_first_twenty_are_listed(refused):
         (["--text", "tiny"], "tiny is a folder"),
         (["--text", "empty.txt"], "empty.txt: the file is empty"),
         (["--text", "half.gz"], "half.gz: cannot be read"),
-        (["--text", "utf16.txt"], "UTF-16"),
+        (["--text", "utf16.txt"], "utf16.txt: the file is not UTF-16 throughout"),
         (["--text", "new.csv", "--text_column", "tweet"], "no column tweet; the columns are 'id', 'text'"),
         (["--text", "bad.csv"], "bad.csv:1: the header cannot be read"),
         (["--text", "new.txt", "--out", "new.txt"], "would overwrite"),
@@ -474,7 +474,7 @@ def test_a_mistake_is_answered_before_the_model_is_loaded(refused, monkeypatch, 
     write_table("new.csv", TABLE)
     Path("bad.csv").write_text('id,"text\n1,good\n')
     Path("half.gz").write_bytes(gzip.compress(b"good\n" * 100)[:-12])
-    Path("utf16.txt").write_bytes("good".encode("utf-16"))
+    Path("utf16.txt").write_bytes("good".encode("utf-16")[:-1])
     Path("empty.txt").write_text("\n\n")
     assert said in refused(*arguments)
 
@@ -497,11 +497,26 @@ def test_a_model_without_a_trained_classifier_is_refused(refused, tiny, tokenize
     assert "plain has no trained classifier" in err and err.count("\n") == 1
 
 
-def test_texts_with_labels_are_read_as_they_stand_with_a_warning(run):
-    write("new.txt", ["1 ||| good", "0 ||| bad"])
+@pytest.mark.parametrize(
+    "content", ["1 ||| good\n0 ||| bad\n", "good\t1\nbad\t0\n", "__label__1 good\n__label__0 bad\n"]
+)
+def test_of_texts_with_labels_the_texts_are_read(answer, content):
+    Path("new.txt").write_text(content)
+    assert [row["text"] for row in answer("--text", "new.txt", "--with_text")] == ["good", "bad"]
+
+
+def test_json_is_read(answer):
+    Path("new.jsonl").write_text('{"text": "good", "label": 1}\n{"text": "bad", "label": 0}\n')
+    found = answer("--text", "new.jsonl", "--with_text", name="new.jsonl.predictions.csv")
+    assert [row["text"] for row in found] == ["good", "bad"]
+
+
+@pytest.mark.fault("tables: files of another form, or under another form's name")
+def test_a_table_of_unknown_columns_is_refused_whatever_its_name(run):
+    Path("new.txt").write_text("SentimentText;Sentiment\nI loved it;1\nSo bad;0\nNice;1\n")
     ran = run("--text", "new.txt")
-    assert ran.status == 0
-    assert "warning: new.txt looks like texts with labels (pipes)" in ran.err
+    assert ran.status == 2 and "the columns are 'SentimentText', 'Sentiment'" in ran.err
+    assert not Path("new.txt.predictions.csv").exists()
 
 
 @pytest.mark.fault("saving: Ctrl-C, or a signal to end")

@@ -322,7 +322,7 @@ def test_wide_tables_are_cut_into_blocks(said):
         (["--top", "0"], "--top: 0 is not 1 or more"),
         (["--file", "txets.txt"], "there is no file txets.txt; did you mean texts.txt?"),
         (["--file", "checkpoints"], "checkpoints is a folder"),
-        (["--file", "blank.txt"], "blank.txt holds no text"),
+        (["--file", "blank.txt"], "blank.txt: the file is empty"),
         (["--file", "latin.txt"], "latin.txt:2: not UTF-8"),
         (["--model", "classifier"], "classifier has no masked-LM head"),
         (["--model", "tinny"], "there is no model tinny"),

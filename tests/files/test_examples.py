@@ -269,9 +269,9 @@ PACKED = gzip.compress(b"text,label\ngood,1\n" * 99)
         pytest.param(gzip.compress(b""), "the file is empty", id="nothing, gzipped"),
         pytest.param(b"text,label\n", "a header, but no rows", id="a header"),
         pytest.param(b"text,label\n\n\n", "a header, but no rows", id="a header and blank lines"),
-        pytest.param("text,label\n".encode("utf-16"), "UTF-16; save it as UTF-8", id="UTF-16"),
-        pytest.param(b"PK\3\4\x14\0\6\0", "is a zip archive, as Excel's files are: save the table as CSV", id="xlsx"),
-        pytest.param(b"\xfe\xff\0t\0e\0x\0t", "UTF-16; save it as UTF-8", id="UTF-16, big-endian"),
+        pytest.param("text,label\n".encode("utf-16"), "a header, but no rows", id="a header in UTF-16"),
+        pytest.param(b"\xff\xfet\0e", "not UTF-16 throughout", id="UTF-16 cut short"),
+        pytest.param(b"\xfe\xff\xd8\0\0t", "not UTF-16 throughout", id="UTF-16 with half a character"),
         pytest.param(PACKED[:-9], "cannot be read", id="gzip without its end"),
         pytest.param(PACKED[:20], "cannot be read", id="gzip cut short"),
         pytest.param(PACKED[:-8] + b"\0" * 8, "cannot be read", id="gzip with a wrong checksum"),
@@ -517,7 +517,6 @@ def test_skipping_must_leave_a_row(file):
         ("pos neg neu", "neg neu pos"),
         ("b 10 a 9", "9 10 a b"),
         ("10.0 9.0 9", "9 10"),
-        ("2.5 10.0 2.25", "2.25 2.5 10"),
     ],
 )
 def test_labels_are_collected_numbers_in_their_order_then_words(labels, order):
@@ -558,6 +557,7 @@ def test_the_wrong_column_is_noticed_by_its_many_labels():
     with pytest.raises(UserError, match=r"201 different labels, such as 'id0' and 'id99'.*--label_column"):
         LabelSet.collect(examples)
     examples.labels.pop()
+    examples.labels *= 2
     assert len(LabelSet.collect(examples).values) == 200
 
 
@@ -729,7 +729,7 @@ def test_twice_the_lines_are_twice_the_work_however_their_quotes_stand(monkeypat
         nonlocal taken
         content, taken = ["text,label", *["a,no", "b,yes"] * 2, *line.split("\n") * times], 0
         if reader == "dataset":
-            read_table(Examples("train.csv", "table"), content, {}, None, None, True)
+            read_table(Examples("train.csv", "table"), content, {})
         else:
             list(stream.read_records(((each, None) for each in content), ","))
         return taken

@@ -13,13 +13,13 @@ from collections import Counter
 
 from minbert import UserError
 from minbert.files import formats, stream
-from minbert.files import lines as line_reader
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 
 WORDS = ["good", "bad", "the film", "5", "é", "中", "a, b", "x;y", "it's", "\u2028", "\x85", "😀", "say", "0", "=1"]
 LABELS = ["no", "yes"]
 ROWS = 12
+INVISIBLE = "[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -164,6 +164,20 @@ SPOIL = {
 # What the bytes say, without the readers
 
 
+def as_utf8(data):
+    """The bytes of a file in UTF-16 as UTF-8, and those of others as they are; None if it is not UTF-16 throughout."""
+    name = "utf-16" if data[:2] in UTF16 else None
+    name = "utf-32" if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else name
+    some = data[:4096]
+    zeros = [some[at : len(some) // 2 * 2 : 2].count(0) / max(1, len(some) // 2) for at in (0, 1)]
+    if not name and len(some) >= 16 and max(zeros) >= 0.4 and min(zeros) <= 0.02:
+        name = "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+    try:
+        return data.decode(name).encode() if name else data
+    except UnicodeError:
+        return None
+
+
 def lines_of(data):
     """The file's lines as bytes, and as text; cut at \\r where a file has hardly another end."""
     data = data[3:] if data[:3] == b"\xef\xbb\xbf" else data
@@ -222,7 +236,13 @@ def parse(lines, at, delimiter):
 
 
 def delimiter_of(header):
-    return "\t" if "\t" in header else ";" if header.count(";") > header.count(",") else ","
+    """The commonest outside quotes, where these are balanced."""
+    cells = header.split('"')
+    bare = "".join(cells[::2]) if len(cells) % 2 else header
+    if "\t" in bare:
+        return "\t"
+    choice = ";" if bare.count(";") > bare.count(",") else ","
+    return "|" if "|||" not in bare and bare.count("|") > bare.count(choice) else choice
 
 
 def expect_plain(rows, used, problems):
@@ -235,12 +255,12 @@ def expect_plain(rows, used, problems):
         text, label = cells or (None, None)
         if reason or text is None:
             bad.append((number, reason or "not of the form"))
-        elif not text.strip():
+        elif not re.sub(INVISIBLE, "", text).strip():
             bad.append((number, "empty text"))
         elif label is not None and not known(label):
-            bad.append((number, "label " if label.strip() else "empty label"))
+            bad.append((number, "label " if clean(label) else "empty label"))
         else:
-            good[number] = (text.strip(), label and " ".join(label.split()))
+            good[number] = (text.strip(), label and clean(label))
     assert used == good, f"used {used}, not {good}"
     agree = len(problems) == len(bad) and all(
         number == line and reason.startswith(begin) for (number, reason), (line, begin) in zip(problems, bad)
@@ -248,9 +268,14 @@ def expect_plain(rows, used, problems):
     assert agree, f"reported {problems}, not {bad}"
 
 
+def clean(label):
+    """A label without invisible characters, and with single spaces."""
+    return " ".join(re.sub(INVISIBLE, "", label).split())
+
+
 def known(label):
     """Whether a label is one of LABELS, or, since they are words, its number."""
-    return " ".join(re.sub(r"^(-?[0-9]+)\.0+$", r"\1", label.strip()).split()) in (*LABELS, "0", "1")
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", clean(label)) in (*LABELS, "0", "1")
 
 
 def expect_table(raw, lines, columns, used, problems):
@@ -276,7 +301,7 @@ def expect_table(raw, lines, columns, used, problems):
         if number in used:
             assert fields and len(fields) == len(header), f"line {number} is no row"
             assert not any(map(fault, raw[at : at + count])), f"line {number} cannot be read"
-            cells = (fields[text].strip(), *(" ".join(fields[place].split()) for place in label))
+            cells = (fields[text].strip(), *(clean(fields[place]) for place in label))
             assert used.pop(number) == cells, f"line {number}: {cells}"
             assert all(cells) and all(map(known, cells[1:])), f"line {number} has an empty or unknown cell"
         else:
@@ -298,7 +323,11 @@ def expect_table(raw, lines, columns, used, problems):
                 if reason.startswith("label "):
                     assert not known(cells["label"]), f"line {line}: {reason}"
                 else:
-                    assert not cells[reason.removeprefix("empty ")].strip(), f"line {line}: {reason}"
+                    assert not re.sub(INVISIBLE, "", cells[reason.removeprefix("empty ")]).strip(), (
+                        f"line {line}: {reason}"
+                    )
+            elif reason == "the header again":
+                assert line == number and [field.strip() for field in fields] == names, f"line {line}: {reason}"
             elif reason.startswith("unbalanced quote"):
                 assert line == number and '"' in lines[at], f"line {line}: {reason}"
                 assert fields is None or count > 1, f"line {line}: {reason}"
@@ -321,13 +350,13 @@ def expect_table(raw, lines, columns, used, problems):
 def check_dataset(path, data, format):
     """read_examples of a file, of this format or, if it is None, of any. Returns what came of it, as `outcome`."""
     other = formats.labels_path(path)
-    labels = lines_of(other.read_bytes()) if other and other.exists() else None
+    labels = lines_of(as_utf8(other.read_bytes()) or b"") if other and other.exists() else None
     try:
         examples = read_examples(path, format, labels_required=format != "lines" or labels is not None)
     except UserError as error:
         return refused(error, path, data, format)
     assert format in (None, examples.format)
-    assert data[:2] not in UTF16
+    assert data is not None
     if examples.labels:
         LabelSet.declare(LABELS).ids(examples)
     problems = sorted(examples.problems)
@@ -364,7 +393,7 @@ def check_stream(path, data, block):
         return refused(error, path, data)
     finally:
         stream.BLOCK = usual
-    assert data[:2] not in UTF16
+    assert data is not None
     used = {row.line: (row.text,) for row in rows if not row.problem}
     problems = [(row.line, row.problem) for row in rows if row.problem]
     assert len(used) + len(problems) == len(rows), "a line is used twice"
@@ -376,6 +405,14 @@ def check_stream(path, data, block):
         texts = (name.strip() for wanted in formats.TEXT_COLUMNS for name in names if name.strip().lower() == wanted)
         return outcome(used, problems, expect_table(raw, lines, [next(texts)], used, problems))
     assert all(row.number == row.line for row in rows), "rows are not counted"
+    if form in ("pipes", "label-last"):
+        expected = []
+        for number in full:
+            cells = lines[number - 1].split("|||" if form == "pipes" else "\t")
+            text = None if len(cells) != 2 else (cells[form == "pipes"], None)
+            expected.append((number, fault(raw[number - 1]), text))
+        expect_plain(expected, {line: (*row, None) for line, row in used.items()}, problems)
+        return outcome(used, problems)
     expect_plain(
         [
             (number, fault(raw[number - 1]) or (None if line.strip() else "empty line"), (line, None))
@@ -387,19 +424,21 @@ def check_stream(path, data, block):
     return outcome(used, problems)
 
 
-def beginning(data):
-    """Two bytes, of a gzipped file the two that come out of it, be it whole or not."""
-    return zlib.decompressobj(31).decompress(data, 2) if data[:2] == b"\x1f\x8b" else data[:2]
-
-
 REFUSALS = {  # how a refusal ends, or goes on: whether it is right of these bytes
     "the file is empty": lambda data: not "".join(lines_of(data)[1]).strip(),
-    "the file is UTF-16; save it as UTF-8": lambda data: beginning(data) in UTF16,
+    " throughout (": lambda data: data is None,
     "cannot be read (": lambda data: data[:2] == b"\x1f\x8b",
     "the format was not recognised; ": None,
     "the header cannot be read: ": None,
     "no column that looks like the ": None,
     "a header, but no rows": None,
+    "seems to have no header": None,
+    "of the two columns, the first looks like the label": None,
+    "two columns, and none looks like the label": None,
+    "is a header or a row": None,
+    "its first line is ": None,
+    " could be ": None,
+    "each line has a ": None,
     " columns are called ": None,
     " lines, but ": None,
     "its labels should be in ": None,
@@ -441,12 +480,14 @@ def fuzz(count, rng, folder):
                     labels = SPOIL[rng.choice([name for name in SPOIL if "gzip" not in name])](rng, labels)
                 beside.write_bytes(labels)
             content = data
-            if data[:2] == line_reader.GZIP:
+            if data[:2] == b"\x1f\x8b":
                 try:
                     content = gzip.decompress(data)
                 except (OSError, EOFError, ValueError, ArithmeticError, zlib.error):
                     content = data  # both readers have to refuse it
-            small = b"\r" not in content and len(content) < 10_000  # of other files the first block tells how lines end
+            content = as_utf8(content)
+            # Of other files the first block tells how lines end.
+            small = content is not None and b"\r" not in content and len(content) < 10_000
             block = rng.choice([4, 50]) if small else stream.BLOCK
             for reader, *options in ((check_dataset, format), (check_dataset, None), (check_stream, block)):
                 try:
