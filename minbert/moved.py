@@ -42,6 +42,7 @@ RENAMED = {
     "config.shown": "jsonfile.quoted",
     "corpus.MOST_HELD_OUT": "pretraining.corpus.HELD_OUT_TOKENS",
     "corpus.Packed": "pretraining.corpus.TokenFile",
+    "dataset.ragged": "files.table.row_problem",
     "dataset.read": "files.examples.read_examples",
     "dataset.reading": "files.lines.file_errors",
     "dataset.suspicions": "files.checks.data_warnings",

@@ -306,7 +306,13 @@ MEASURED = {
         "below 0.00095": "checkpoints/tiny/pretraining.json",
         "on rows of 128, after": "checkpoints/tiny/pretraining.json",
     },
-    "CHANGELOG.md": {"the speed of 0.1.0": "", "## 0.1.0": "", "run of 0.1.0": "", "Finish it with 0.1.0": ""},
+    "CHANGELOG.md": {
+        "the speed of 0.1.0": "",
+        "## 0.1.0": "",
+        "run of 0.1.0": "",
+        "Finish it with 0.1.0": "",
+        "0.1.0 always took oneDNN": "",
+    },
 }
 # Names that hold a digit and claim nothing.
 NAMES = (

@@ -17,7 +17,7 @@ OLD = {
     "cli": "MOST Parser nearest number natural load_tokenizer readable fits run",
     "config": "LARGEST REQUIRED SUPPORTED contents settings shown default_labels read_labels",
     "corpus": "BREAK REMEMBERED HELD_OUT MOST_HELD_OUT NGRAM read_texts Overlap ngrams pack Packed",
-    "dataset": "FORMATS TEXT_COLUMNS LABEL_COLUMNS MOST_CLASSES UTF16 UNBALANCED Examples LabelSet is_number whole "
+    "dataset": "FORMATS TEXT_COLUMNS LABEL_COLUMNS MOST_CLASSES UNBALANCED Examples LabelSet is_number whole "
     "in_order check_beginning read load reading decode decode_line recognise delimiter_of read_table ragged column "
     "records joiner record first_record labels_path read_lines refuse_bad_rows suspicions normalise",
     "fast": "Linear Dropout Unpadded UsedRows group Group first_only keep keep_memory",

@@ -9,8 +9,9 @@ from collections import Counter
 
 import pytest
 
-from minbert import BertSentClassifier, BertTokenizer, UserError, tokenizer, weights
+from minbert import BertSentClassifier, BertTokenizer, UserError, tokenizer
 from minbert.commands import common as cli
+from minbert.weights import fill, read
 from tests.conftest import ROOT, VOCAB
 from tests.stress.fuzz import __main__ as fuzz
 from tests.stress.fuzz import checkpoints
@@ -47,12 +48,12 @@ def test_the_same_seed_makes_the_same_files(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_a_fault(tmp_path, monkeypatch):
-    faults = weights.faults
+    faults = fill.mismatches
 
     def blind(*arguments, **named):
         return [line for line in faults(*arguments, **named) if not line.startswith("  NaN or Inf")]
 
-    monkeypatch.setattr(weights, "faults", blind)
+    monkeypatch.setattr(fill, "mismatches", blind)
     outcomes = checkpoints.fuzz_safetensors(SHARE, random.Random(0), tmp_path)
     assert any("weights that are not finite" in outcome for outcome in outcomes)
 
@@ -64,7 +65,7 @@ def test_another_exception_is_a_fault(tmp_path, monkeypatch):
 
 
 def test_code_that_is_run_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "unpickle", lambda path: path.with_name("canary").touch())
+    monkeypatch.setattr(read, "unpickle", lambda path: path.with_name("canary").touch())
     outcomes = checkpoints.fuzz_bin(1, random.Random(0), tmp_path)
     assert list(outcomes) == ["fault in file 0: code was run"]
 
