@@ -15,14 +15,13 @@ train: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest $(ARGS)
 
-fuzz: .venv/ready
+fuzz: .venv/reference
 	$(BIN)/python -m tests.stress.fuzz $(ARGS)
 
 crash-test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.crash $(ARGS)
 
-bench: weights
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference]'
+bench: weights .venv/reference
 	$(BIN)/python -m bench $(ARGS)
 
 weights: .venv/ready
@@ -37,6 +36,11 @@ lint: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minbert needs Python 3.10 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..., say")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,plot]'
+	@touch $@
+
+# transformers and others, to compare with
+.venv/reference: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference]'
 	@touch $@
 
 clean:

@@ -16,7 +16,7 @@ PARTNERS = ("question", "passage", "context", "premise", "hypothesis", "text_pai
 LOOK = 20  # lines by which a form is recognised
 PACKED = (".gz", ".bz2", ".xz")
 FASTTEXT = "__label__"
-ODD_DELIMITERS = ("::", "~", "^", "@@", "##", "¦", "\x01", "\x1e", "\x1f")
+ODD_DELIMITERS = ("::", '":"', "~", "^", "@@", "##", "¦", "\x01", "\x1e", "\x1f")
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,31 @@ def of_lines(path, some, how, labels_required):
         return form
     if 2 * sum(line.startswith(FASTTEXT) for line in some) > len(some):
         return "fasttext"
-    cells = {cell.strip(' "').lower() for cell in header.split(delimiter_of(header))}
+    cells, second = ({cell.strip(' "').lower() for cell in line.split(delimiter_of(line))} for line in (some * 2)[:2])
     named = how.text_column or how.label_column or how.no_header or how.quoting
     if "|||" not in header and (named or (cells & set(TEXT_COLUMNS) and len(cells) > 1)):
         return "table"
+    above = (
+        f"{path}: its first line, {header.strip()!r:.40}, stands above a table: delete it; "
+        "if each line is a text, pass --format lines"
+    )
+    if second & set(TEXT_COLUMNS) and second & set(LABEL_COLUMNS):
+        raise UserError(above)
     if any("|||" in line for line in some):
-        return "pipes"
+        return of_pipes(path, [line.split("|||") for line in some if line.count("|||") == 1])
     pairs = [line.split("\t") for line in some if line.count("\t") == 1]
     pairs = [(first.strip(), last.strip()) for first, last in pairs]
     if 2 * sum(len(last) <= 40 for _, last in pairs) > len(some) or 2 * len(pairs) > len(some) > 3:
         return of_pairs(path, pairs, some[0].count("\t") == 1)
     if plain_name(path).endswith((".csv", ".tsv")) or is_table(some):
         return "table"  # of columns that have to be named
-    if odd := next((mark for mark in ODD_DELIMITERS if same_count(some, mark)), None):
+    if len(some) > 4 and delimiter_of(some[1]) not in header and is_table(some[1:]):
+        raise UserError(above)
+    odd = next((mark for mark in ODD_DELIMITERS if same_count(some, mark)), None)
+    names = [word.lower() for word in re.findall(r"\w+", header)]
+    if not odd and len(names) > 1 and {*names} <= {*TEXT_COLUMNS, *LABEL_COLUMNS, "id"} and len(some) > 1:
+        odd = re.search(r"\W+", header.strip(' "'))[0]
+    if odd:
         raise UserError(f"{path}: each line has a {odd!r}; minbert reads tables with tabs, commas, semicolons or |")
     if header.strip(' "').lower() in TEXT_COLUMNS and len(some) > 1:
         raise UserError(f"{path}: its first line is {header.strip()}: say --format table if that is a header, or lines")
@@ -131,6 +143,10 @@ def of_json(path, some):
         return "jsonl"
     if 2 * sum(isinstance(each, list) for each in values) > len(some):
         raise UserError(f"{path}: is JSON of lists; {READ_JSON}")
+    if any(
+        isinstance(each, dict) or (isinstance(each, list) and each[:1] and isinstance(each[0], dict)) for each in values
+    ):
+        raise UserError(f"{path}: some lines are JSON and others are not; if each line is a text, pass --format lines")
     if values[0] is None and re.match(r'\s*\{\s*("[^"]*"\s*:|$)', some[0]):
         raise UserError(f"{path}: is a JSON object in several lines, or cut; {READ_JSON}")
     if 2 * sum(re.match(r"\s*\{\s*'[^']*'\s*:", line) is not None for line in some) > len(some):
@@ -139,6 +155,14 @@ def of_json(path, some):
 
 
 READ_JSON = 'minbert reads objects such as {"text": "...", "label": "..."}, one a line or in an array'
+
+
+def of_pipes(path, pairs):
+    """pipes. Raises UserError if the second part of the lines looks like the label."""
+    firsts, lasts = ({pair[at].strip() for pair in pairs} for at in (0, 1))
+    if len(pairs) >= 4 and len(lasts) < len(firsts):
+        raise UserError(f"{path}: the label seems to come last, but the form is label ||| text")
+    return "pipes"
 
 
 def of_pairs(path, pairs, header):
@@ -158,6 +182,9 @@ def of_pairs(path, pairs, header):
     if "O" in lasts and any(re.fullmatch(TAG, label) for label in lasts):
         raise UserError(f"{path}: has a tag for each word, such as 'O'; minbert labels whole texts")
     ways = "--no_header --text_column N --label_column N; or --format label-last for text, a tab, label"
+    quoted = [first for first in firsts if re.fullmatch('".*"', first)]
+    if len(pairs) >= 4 and (len(quoted) == len(pairs) or any('""' in first[1:-1] for first in quoted)):
+        raise UserError(f"{path}: its texts stand in quotes. If these are no part of the texts, pass {ways}")
     if len(pairs) >= 4 and len(set(firsts)) < len(set(lasts)):
         raise UserError(f"{path}: of the two columns, the first looks like the label. Say which is which with {ways}")
     if len(pairs) >= 5 and len(set(lasts)) == len(pairs):
@@ -173,14 +200,18 @@ def same_count(lines, mark):
 
 def is_table(lines):
     """Whether lines look like rows: each has as many delimiters, or no fewer than a first line of names."""
-    delimiter = delimiter_of(lines[0])
-    counts = [len(cells_of(line, delimiter)) for line in lines]
-    if counts[0] < 2 or len(lines) < 2:
+    if len(lines) < 2:
         return False
     beside = '[,;|\t]"|"[,;|\t]'  # a quote beside a delimiter is no prose
-    few = 2 if delimiter == "\t" or all(re.search(beside, line) for line in lines) else 4
-    if len(set(counts)) == 1 and len(lines) >= few:
-        return True
+    quoted = all(re.search(beside, line) for line in lines)
+    for delimiter in "\t,;|":
+        counts = {len(cells_of(line, delimiter)) for line in lines}
+        if len(counts) == 1 and counts != {1} and (quoted or len(lines) >= (2 if delimiter == "\t" else 4)):
+            return True
+    delimiter = delimiter_of(lines[0])
+    counts = [len(cells_of(line, delimiter)) for line in lines]
+    if counts[0] < 2:
+        return False
     names = all(re.fullmatch(r'"?[^\W\d][\w.-]*( [\w.-]+)?"?', cell) for cell in lines[0].split(delimiter))
     return names and 5 * sum(count >= counts[0] for count in counts) >= 4 * len(lines)
 
@@ -212,25 +243,39 @@ def choose_columns(path, header, how, labels_required, wants_label=True, below=(
         raise UserError(f"{path}: {doubt}") from None
     if doubt and ((how.text_column and " " in header[text]) or (label is not None and is_number(header[label]))):
         raise UserError(f"{path}: {doubt}. If it is the header, rename its columns")
+    if form == "table" and not how.no_header and not how.text_column and shared_cells(header, below, apart=text):
+        raise UserError(f"{path}: {first_row(header, below)}")
     partners = [name for name in header if name.lower() in PARTNERS]
     if partners and not how.text_column:
         raise UserError(
             f"{path}: the text could be {header[text]!r} or {' or '.join(map(repr, partners))}: "
             "name one column with --text_column; minbert reads one text a row"
         )
+    others = [at for at, name in enumerate(header) if name.lower() in LABEL_COLUMNS]
+    if len(others) == 1 and not how.text_column and not how.label_column and swapped(below, text, others[0]):
+        raise UserError(
+            f"{path}: the columns {header[text]!r} and {header[others[0]]!r} seem to be swapped: "
+            "name them with --text_column and --label_column"
+        )
     if label == text:
         raise UserError(f"{path}: {header[text]!r} is named as the text and as the label")
     return text, label
 
 
+def swapped(rows, text, label):
+    """Whether ten rows or more have few texts, and each a label of its own."""
+    rows = [row for row in rows if len(row) > max(text, label)]
+    texts, labels = ({row[at].strip() for row in rows} for at in (text, label))
+    return len(rows) >= 10 and 2 * len(texts) <= len(rows) == len(labels)
+
+
 def first_row(header, below):
     """Why a table's header looks like a row; "" if it does not."""
-    below = [row for row in below if len(row) == len(header) and [cell.strip() for cell in row] != header]
-    if not below:
+    if not [row for row in below if len(row) == len(header)]:
         return ""
     numbers = [cell for cell in header if is_number(cell)]
     counted = [cell for cell in header if cell] == [str(at) for at in range(len(numbers))]  # pandas names columns so
-    shared = [cell for at, cell in enumerate(header) if cell and sum(row[at].strip() == cell for row in below) > 0]
+    shared = shared_cells(header, below)
     if (numbers and not counted) or shared:
         cell = (shared or numbers)[0]
         return (
@@ -238,6 +283,13 @@ def first_row(header, below):
             "columns by number, from 1: --text_column N --label_column N"
         )
     return ""
+
+
+def shared_cells(header, below, apart=None):
+    """The cells of a first line that stand below it in the same column, too; in the column `apart` they may."""
+    below = [[cell.strip() for cell in row] for row in below if len(row) == len(header)]
+    below = [row for row in below if row != header]
+    return [cell for at, cell in enumerate(header) if cell and at != apart and any(row[at] == cell for row in below)]
 
 
 def numbered_header(rows):

@@ -157,6 +157,13 @@ def ask_about(path, values, rows):
             f"{path}: the labels {' and '.join(map(repr, twins))} look like one class, written in {len(twins)} ways. "
             f"Write them alike, or if they are different classes, {confirm}"
         )
+    numbers = [value for value in values if is_number(value)]
+    if 0 < len(numbers) < len(values):
+        words = [value for value in values if not is_number(value)]
+        raise UserError(
+            f"{path}: some labels are numbers, such as {some(numbers, 1)}, and some are words, such as "
+            f"{some(words, 1)}. If these are classes, {confirm}"
+        )
     if rows >= FEW_ROWS and 2 * len(values) > rows:
         raise UserError(
             f"{path}: {len(values)} different labels in {rows} rows, such as {some(values)}; is this the label "
@@ -198,11 +205,11 @@ def twin_labels(values):
 def folded(label):
     """What twins have in common."""
     wide = unicodedata.normalize("NFKC", label)
-    if is_number(wide):
-        return float(wide.replace(",", "."))
     letters = unicodedata.normalize("NFKD", wide.casefold().translate(LOOK_ALIKE))
     letters = re.sub("[\u0300-\u036f\ufe0e\ufe0f]", "", letters)
-    bare = letters.strip(" .,;:!?\"'`´‘’“”«»()[]")
+    bare = letters.strip(" .,;:!?\"'`´‘’“”«»()[]").lstrip("#")
+    if is_number(bare):
+        return float(bare.replace(",", "."))
     return re.sub(r"(?<=\w)[\s_\-‐-―−]+(?=\w)", "", bare) or letters
 
 

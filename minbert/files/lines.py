@@ -98,9 +98,11 @@ def blocks(path, encoding=None, size=2**20, format=None):
         nullcontext(sys.stdin.buffer) if str(path) == "-" else open(path, "rb") as file,
     ):
         begin = file.peek(6)
-        packer = next((packer for magic, packer in PACKERS.items() if begin.startswith(magic)), lambda file: file)
-        source = packer(file)
+        packer = next((packer for magic, packer in PACKERS.items() if begin.startswith(magic)), None)
+        source = packer(file) if packer else file
         first = source.read(max(size, BEGINNING))
+        if packer and any(map(first.startswith, PACKERS)):
+            raise UserError(f"{path}: is packed twice: unpack it once")
         encoding = None if first.startswith(PARQUET) else check_encoding(path, first, encoding)
         check_beginning(path, first.decode(encoding, "replace").encode() if encoding else first, format)
         translate = translator(path, encoding)

@@ -163,6 +163,28 @@ REFUSED = {
         "the text could be .* or 'question'",
     ),
     "an odd delimiter": ("1::a::b\n2::c::d\n3::e::f\n4::g::h\n", "each line has a '::'"),
+    "a header with colons": ("text:label\na b:pos\nc d:neg\n", "each line has a ':'"),
+    "quoted cells and colons": ('"a b":"pos"\n"c d":"neg"\n"e":"pos"\n"f":"neg"\n', "each line has a '\":\"'"),
+    "a title above a table": ("My data\n" + CSV.replace(",", ";"), "its first line, 'My data', stands above a table"),
+    "a title above a table with a tab": ("My data\n" + TSV, "its first line, 'My data', stands above a table"),
+    "a title above JSON": ("My data\n" + json.dumps(OBJECTS) + "\n", "some lines are JSON and others are not"),
+    "packed twice": (gzip.compress(bz2.compress(CSV.encode())), "is packed twice"),
+    "the label after the bars": (
+        "".join(f"{text} ||| {label}\n" for text, label in ROWS),
+        r"the label seems to come last, but the form is label \|\|\| text",
+    ),
+    "quoted texts and a tab": (
+        "".join(f'"{text}"\t{label}\n' for text, label in ROWS),
+        "its texts stand in quotes.*--no_header --text_column N",
+    ),
+    "columns that are swapped": (
+        "label,text\n" + "".join(f'"{text} {at}",{label}\n' for at in range(2) for text, label in ROWS),
+        "the columns 'text' and 'label' seem to be swapped",
+    ),
+    "a first row that begins as a header": (
+        "text,pos\n" + CSV.partition("\n")[2],
+        "seems to have no header, as its first line has the cell 'pos'",
+    ),
     "a header alone": ("text\na b\nc d\n", "its first line is text"),
     "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), "as Excel's files are: save the table as CSV"),
     "docx": (zipped("[Content_Types].xml", "word/document.xml"), "as Word's files are"),

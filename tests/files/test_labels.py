@@ -67,6 +67,10 @@ WORDS = """nan NaN NAN NA N/A #N/A <NA> null NULL None none NONE nil - ? ?? . --
 
 LOOKS = {
     "like one class": [
+        ["#good", "good"],
+        ["'0'", "0"],
+        ["1.", "1"],
+        ["1\u0301", "1"],
         ["positive", "Positive"],
         ["POSITIVE", "positive", "negative"],
         ["ｐｏｓ", "pos"],
@@ -112,6 +116,7 @@ LOOKS = {
     "dates": [["2020-01-31", "2021-05-06"], ["31/01/2020", "1.5.2021"], ["12:30", "08:15:01"]],
     "addresses": [["https://a.example/1", "https://a.example/2"], ["a@b.org", "c@d.org"]],
     "texts": [["a film that goes on and on for much longer than anybody in the audience had hoped it would", "good"]],
+    "some are words": [["1", "2", "Total"], ["0", "1", "unknown"], ["neg", "pos", "12"], ["-1", "x"]],
     "tags of words": [["O", "B-PER", "I-PER"], ["O", "B-LOC", "S-LOC", "E-LOC"]],
 }
 

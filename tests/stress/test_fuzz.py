@@ -11,10 +11,11 @@ import pytest
 
 from minbert import BertSentClassifier, BertTokenizer, UserError, tokenizer
 from minbert.commands import common as cli
+from minbert.files import examples, labels
 from minbert.weights import read
 from tests.conftest import ROOT, VOCAB
 from tests.stress.fuzz import __main__ as fuzz
-from tests.stress.fuzz import checkpoints
+from tests.stress.fuzz import checkpoints, folders, forms
 
 SHARE = 300  # files
 
@@ -34,6 +35,21 @@ def test_a_share_of_every_fuzzer(name, tmp_path):
     assert sum(outcomes.values()) == SHARE
     refused = outcomes["refused"]
     assert SHARE / 20 < refused < SHARE  # neither is everything refused nor everything read
+
+
+@pytest.mark.fault("tables: a well-formed file that means something else")
+def test_a_share_of_the_forms(tmp_path):
+    outcomes = forms.fuzz_forms(SHARE, random.Random("forms 0"), tmp_path)
+    assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
+    assert min(outcomes[name] for name in ("read", "read, a row reported", "refused")) > SHARE / 20
+
+
+@pytest.mark.fault("weights: a well-formed folder that means something else")
+def test_a_share_of_the_folders(tmp_path):
+    pytest.importorskip("transformers", reason="transformers computes what is compared")
+    outcomes = folders.fuzz_folders(SHARE // 5, random.Random("folders 0"), tmp_path)
+    assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
+    assert min(outcomes[name] for name in ("the same", "refused")) > SHARE / 50
 
 
 def test_the_same_seed_makes_the_same_files(tmp_path):
@@ -57,6 +73,19 @@ def test_weights_that_are_not_finite_are_a_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(fill, "mismatches", blind)
     outcomes = checkpoints.fuzz_safetensors(SHARE, random.Random(0), tmp_path)
     assert any("weights that are not finite" in outcome for outcome in outcomes)
+
+
+def test_a_class_that_is_two_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(labels, "twin_labels", lambda values: [])
+    outcomes = forms.fuzz_forms(SHARE, random.Random(0), tmp_path)
+    assert any("fault: classes are mixed up" in outcome for outcome in outcomes)
+
+
+def test_a_row_that_is_lost_is_a_fault(tmp_path, monkeypatch):
+    add = examples.Examples.add
+    monkeypatch.setattr(examples.Examples, "add", lambda self, *row: None if "row3" in row[1] else add(self, *row))
+    outcomes = forms.fuzz_forms(20, random.Random(0), tmp_path)
+    assert any("fault: 1 of 12 rows are lost" in outcome for outcome in outcomes)
 
 
 def test_another_exception_is_a_fault(tmp_path, monkeypatch):

@@ -22,7 +22,13 @@ from pathlib import Path
 from minbert.commands import common as cli
 from minbert.errors import UserError
 
-MODULES = ("checkpoints", "text", "readers")  # each has FUZZERS = {name: function(count, rng, folder) -> Counter}
+MODULES = (
+    "checkpoints",
+    "folders",
+    "forms",
+    "text",
+    "readers",
+)  # each has FUZZERS = {name: function(count, rng, folder) -> Counter}
 ROOM = 2**30  # bytes
 
 

@@ -425,6 +425,7 @@ def check_stream(path, data, block):
 
 
 REFUSALS = {  # how a refusal ends, or goes on: whether it is right of these bytes
+    "is packed twice": None,
     "the file is empty": lambda data: not "".join(lines_of(data)[1]).strip(),
     " throughout (": lambda data: data is None,
     "cannot be read (": lambda data: data[:2] == b"\x1f\x8b",
@@ -442,8 +443,13 @@ REFUSALS = {  # how a refusal ends, or goes on: whether it is right of these byt
     " columns are called ": None,
     " lines, but ": None,
     "its labels should be in ": None,
+    "the label seems to come last": None,
+    "stands above a table": None,
+    "seem to be swapped": None,
+    "its texts stand in quotes": None,
+    "some lines are JSON": None,
 }
-OF_ANY_FORMAT = 3  # of these
+OF_ANY_FORMAT = 4  # of these
 
 
 def refused(error, path, data, format=None):
