@@ -12,10 +12,12 @@ import contextlib
 import csv
 import io
 import json
+import logging
 import shutil
 import warnings
 from collections import Counter
 
+from minbert.commands import common
 from minbert.errors import UserError
 
 TEXTS = (
@@ -29,14 +31,13 @@ TEXTS = (
 )
 PIECES = """[PAD] [UNK] [CLS] [SEP] [MASK] the film was good bad The FILM Film a an naive naïve cafe café covid un ##un
 ##ing ##s ##ed ##ly ##film ##c ##o ##v ##i ##d 中 国 好 中国 ##国 . , ! “ ” é e ##e i ß s fi ##lm [ ] # ## m ##m ##a k
-##k"""
+##k <s> </s> <mask> <unk>"""
 VOCAB = PIECES.split()
 SIZES = {"vocab_size": len(VOCAB), "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3}
 SIZES |= {"intermediate_size": 20, "max_position_embeddings": 40, "initializer_range": 0.5, "num_labels": 3}
-CLASSES = """BertForSequenceClassification BertForSequenceClassification BertForSequenceClassification BertForMaskedLM
-BertModel BertForPreTraining BertForTokenClassification BertForQuestionAnswering BertForNextSentencePrediction
-BertForMultipleChoice BertLMHeadModel"""
-HEADS = CLASSES.split()
+OTHERS = """BertForMaskedLM BertModel BertForPreTraining BertForTokenClassification BertForQuestionAnswering
+BertForNextSentencePrediction BertForMultipleChoice BertLMHeadModel"""
+HEADS = ["BertForSequenceClassification"] * 16 + ["BertForMaskedLM", "BertModel"] * 3 + OTHERS.split()
 STYLES = ("vocab.txt", "tokenizer.json", "both")
 ABSENT = object()
 
@@ -44,7 +45,8 @@ ABSENT = object()
 
 NAMES = {"0": "bad", "1": "good", "2": "so-so"}
 CONFIG = {
-    "architectures": [[name] for name in HEADS] + [None, [], ["RobertaForSequenceClassification"], HEADS[2:4], ABSENT],
+    "architectures": [[name] for name in HEADS[15:]]
+    + [None, [], ["RobertaForSequenceClassification"], HEADS[15:17], ABSENT],
     "problem_type": ["single_label_classification", "multi_label_classification", "regression", None, "ranking"],
     "num_labels": [1, 2, 3, 4],
     "id2label": [
@@ -76,14 +78,13 @@ CONFIG = {
     "pad_token_id": [0, 1, 5, None],
     "bos_token_id": [2],
     "use_cache": [True, False],
-    "chunk_size_feed_forward": [0, 2],
+    "chunk_size_feed_forward": [0, 1],
     "pruned_heads": [{}, {"0": [1]}],
     "torch_dtype": ["float16", "float32", "bfloat16"],
     "dtype": ["float16", "float32", "bfloat16"],
     "torchscript": [True],
     "output_hidden_states": [True],
     "output_attentions": [True],
-    "return_dict": [False],
     "quantization_config": [{"quant_method": "bitsandbytes", "load_in_8bit": True}],
     "auto_map": [{"AutoModelForSequenceClassification": "modeling_x.X"}],
     "task_specific_params": [None, {"text-classification": {"top_k": 1}}],
@@ -106,11 +107,11 @@ SETTINGS = {  # of tokenizer_config.json
         *("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "DistilBertTokenizer", "RobertaTokenizer"),
         *("BertJapaneseTokenizer", "ElectraTokenizerFast", "TokenizersBackend", ABSENT),
     ],
-    "unk_token": ["[UNK]", "the"],
-    "cls_token": ["[CLS]", "a"],
-    "sep_token": ["[SEP]", "."],
-    "pad_token": ["[PAD]", "[UNK]"],
-    "mask_token": ["[MASK]", "an"],
+    "unk_token": ["[UNK]", "<unk>"],
+    "cls_token": ["[CLS]", "<s>"],
+    "sep_token": ["[SEP]", "</s>"],
+    "pad_token": ["[PAD]", "<unk>"],
+    "mask_token": ["[MASK]", "<mask>"],
     "bos_token": ["[CLS]"],
     "eos_token": ["[SEP]"],
     "additional_special_tokens": [["covid"], ["filmed"], []],
@@ -166,7 +167,7 @@ TOKENIZER = (  # changes of tokenizer.json
     *(of_normalizer(clean_text=value) for value in (True, False)),
     *(of_model(max_input_chars_per_word=value) for value in (5, 100, 200)),
     *(of_model(continuing_subword_prefix=value) for value in ("##", "#", "")),
-    *(of_model(unk_token=value) for value in ("[UNK]", "the")),
+    *(of_model(unk_token=value) for value in ("[UNK]", "<unk>")),
     *(set_to("normalizer", value) for value in (None, LOWER, {"type": "Sequence", "normalizers": [NFD, LOWER, STRIP]})),
     *(set_to("pre_tokenizer", {"type": value}) for value in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer")),
     *(set_to("post_processor", value) for value in (None, TEMPLATE, TEMPLATE | {"cls": ["[CLS]", 7]})),
@@ -220,7 +221,7 @@ def add_file(folder, dice):
     files = {
         "added_tokens.json": [{"covid": VOCAB.index("covid")}, {"newest": len(VOCAB)}, {"unfilm": len(VOCAB)}, {}],
         "special_tokens_map.json": [
-            *({"unk_token": "[UNK]", "mask_token": "[MASK]"}, {"mask_token": "an"}, {"cls_token": "a"}),
+            *({"unk_token": "[UNK]", "mask_token": "[MASK]"}, {"mask_token": "<mask>"}, {"cls_token": "<s>"}),
             {"additional_special_tokens": ["covid"]},
         ],
         "modules.json": [
@@ -280,47 +281,90 @@ def write_folders(folder, transformers):
     return made
 
 
-def theirs(folder, transformers):
-    """{text: {label: probability}} of transformers' pipeline; None if it refuses, or its classifier is random."""
-    automatic = transformers.AutoModelForSequenceClassification
-    try:
-        model, told = automatic.from_pretrained(folder, output_loading_info=True, dtype="float32")
-        if told["missing_keys"] or told.get("mismatched_keys"):
-            return None
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
-        pipe = transformers.TextClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
-        answers = [pipe(text, top_k=None, truncation=True, max_length=longest) for text in TEXTS]
-    except Exception:  # whatever it is that it cannot do
-        return None
-    return [{answer["label"].removeprefix("LABEL_"): answer["score"] for answer in row} for row in answers]
+# What is computed: by `minbert predict` and transformers' pipeline, and by the two libraries
 
 
-def ours(folder, path):
-    """(status, what was said, the same as theirs) of `minbert predict`."""
-    from minbert.commands import common, predict
+def classify_here(folder, path):
+    """[{label: probability}] of `minbert predict` for each text."""
+    from minbert.commands import predict
 
     out = path.with_name("labels.csv")
     out.unlink(missing_ok=True)
-    said, arguments = io.StringIO(), ["--model", folder, "--text", path, "--format", "lines", "--out", out, "--plain"]
-    with contextlib.redirect_stderr(said):
-        status = common.run(predict.main, list(map(str, arguments)))
-    if status:
-        return status, said.getvalue(), None
+    words = ["--model", folder, "--text", path, "--format", "lines", "--out", out, "--plain"]
+    predict.main(list(map(str, words)))
     with open(out, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    answers = [{name[2:]: float(row[name]) for name in row if name.startswith("p_")} for row in rows]
-    return 0, said.getvalue(), answers
+    return [{name[2:]: float(row[name]) for name in row if name.startswith("p_")} for row in rows]
+
+
+def classify_there(folder, transformers):
+    model = load(transformers.AutoModelForSequenceClassification, folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    pipe = transformers.TextClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    answers = [pipe(text, top_k=None, truncation=True, max_length=longest) for text in TEXTS]
+    return [{answer["label"].removeprefix("LABEL_"): answer["score"] for answer in row} for row in answers]
+
+
+def load(automatic, folder):
+    """transformers' model. Raises RuntimeError if some of its weights would be random."""
+    model, told = automatic.from_pretrained(folder, output_loading_info=True, dtype="float32")
+    if [name for name in told["missing_keys"] if "pooler" not in name] or told.get("mismatched_keys"):
+        raise RuntimeError
+    return model
+
+
+def here(name, result):
+    """[{place: number}] of a class of ours for each text. result  output -> the tensor that counts"""
+
+    def compute(folder, path):
+        import minbert
+        from minbert.commands import common
+
+        logging.getLogger("minbert").setLevel(logging.WARNING)
+        model = getattr(minbert, name).from_pretrained(folder)
+        tokenizer = common.load_tokenizer(folder, folder, model.config)
+        longest = min(tokenizer.max_length, model.config.max_position_embeddings)
+        encodings = (tokenizer([text], truncation=True, max_length=longest, return_tensors="pt") for text in TEXTS)
+        return [numbered(result(model(**encoding))) for encoding in encodings]
+
+    return compute
+
+
+def there(name, result):
+    def compute(folder, transformers):
+        model, tokenizer = load(getattr(transformers, name), folder), transformers.AutoTokenizer.from_pretrained(folder)
+        longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+        encodings = (tokenizer([text], truncation=True, max_length=longest, return_tensors="pt") for text in TEXTS)
+        return [numbered(result(model(**encoding))) for encoding in encodings]
+
+    return compute
+
+
+def numbered(tensor):
+    return dict(enumerate(tensor.detach().flatten().tolist()))
+
+
+FILL = here("BertForMaskedLM", lambda output: output[0]), there("AutoModelForMaskedLM", lambda output: output.logits)
+ENCODE = (
+    here("BertModel", lambda output: output["last_hidden_state"]),
+    there("AutoModel", lambda output: output.last_hidden_state),
+)
+USES = {"BertForMaskedLM": FILL, "BertForPreTraining": FILL, "BertModel": ENCODE}
+CLASSIFY = classify_here, classify_there
 
 
 def same(first, second):
+    """Whether all numbers are equal, up to the rounding of float32 at the size of the largest."""
+    largest = max((abs(value) for row in second for value in row.values()), default=0)
     return len(first) == len(second) and all(
-        a.keys() == b.keys() and all(abs(a[name] - b[name]) < 1e-5 for name in a) for a, b in zip(first, second)
+        a.keys() == b.keys() and all(abs(a[name] - b[name]) <= 1e-5 * max(1, largest) for name in a)
+        for a, b in zip(first, second)
     )
 
 
 def fuzz_folders(count, rng, folder):
-    """Folders as transformers writes them, one field changed, through `minbert predict` and transformers' pipeline."""
+    """Folders as transformers writes them, one field changed, through both."""
     try:
         import transformers
     except ImportError:
@@ -331,33 +375,44 @@ def fuzz_folders(count, rng, folder):
     (folder / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     for number in range(count):
         dice = type(rng)(rng.getrandbits(64))
-        here = folder / "model"
-        shutil.rmtree(here, ignore_errors=True)
-        shutil.copytree(good[dice.choice(HEADS), dice.choice(STYLES)], here)
-        what = change_folder(here, dice)
+        model, architecture = folder / "model", dice.choice(HEADS)
+        shutil.rmtree(model, ignore_errors=True)
+        shutil.copytree(good[architecture, dice.choice(STYLES)], model)
+        what = change_folder(model, dice)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            outcomes[judge_folder(here, folder / "texts.txt", what, number, transformers)] += 1
+            warnings.simplefilter("always")
+            told = judge(model, folder / "texts.txt", what, USES.get(architecture, CLASSIFY), transformers)
+        outcomes[told.replace("fault", f"fault in folder {number}, {architecture}, {what}")] += 1
     return outcomes
 
 
-def judge_folder(here, texts, what, number, transformers):
+def judge(folder, texts, what, use, transformers):
+    """What became of a folder, in a few words. use  how it is read here, and there"""
+    answers, said, handler = [], io.StringIO(), logging.StreamHandler()
+    handler.setStream(said)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    logging.getLogger("minbert").addHandler(handler)
     try:
-        status, said, answers = ours(here, texts)
+        with contextlib.redirect_stderr(said):
+            status = common.run(lambda _: answers.extend(use[0](folder, texts)), [])
     except Exception as error:
-        return f"fault in folder {number}, {what}: {type(error).__name__}: {error!s:.200}"
+        return f"fault: {type(error).__name__}: {error!s:.200}"
+    finally:
+        logging.getLogger("minbert").removeHandler(handler)
+    warned = [line for line in said.getvalue().splitlines() if line.startswith(("warning: ", "note: "))]
     if status:
-        lines = said.strip().splitlines()
-        if status != 2 or not lines[0].startswith("error: ") or not all(line.isprintable() for line in lines):
-            return f"fault in folder {number}, {what}: status {status}: {said!r:.200}"
-        return "refused"
-    reference = theirs(here, transformers)
+        lines = [line for line in said.getvalue().strip().splitlines() if line not in warned]
+        whole = status == 2 and lines[0].startswith("error: ") and all(map(str.isprintable, lines))
+        return "refused" if whole else f"fault: status {status}: {said.getvalue()!r:.200}"
+    try:
+        reference = use[1](folder, transformers)
+    except Exception:  # whatever it is that it cannot do
+        reference = None
     if reference and same(answers, reference):
         return "the same"
-    warned = [line for line in said.splitlines() if line.startswith("warning: ")]
     if any(word in line for line in warned for word in what.replace(":", " ").split()[:2]):
         return "different, and said so"
-    return f"fault in folder {number}, {what}: {'other numbers' if reference else 'theirs has none'}"
+    return f"fault: {'other numbers' if reference else 'numbers where transformers has none'}"
 
 
 FUZZERS = {"folders": fuzz_folders}
