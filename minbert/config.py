@@ -114,11 +114,10 @@ def check_field(name: str, value, type_) -> None:
     bounds = BOUNDS.get(name)
     if bounds is None or (value is None and type_ == float | None):
         return
+    number = int if type_ is int else (int, float)
     if isinstance(bounds[0], (str, bool)):
         if not isinstance(value, type(bounds[0])) or value not in bounds:
             raise UserError(f"{name} is {quoted(value)}, but can be: {', '.join(map(str, bounds))}")
-        return
-    number = int if type_ is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, number) or not bounds[0] <= value <= bounds[1]:
+    elif isinstance(value, bool) or not isinstance(value, number) or not bounds[0] <= value <= bounds[1]:
         kind = "a whole number" if type_ is int else "a number"
         raise UserError(f"{name} is {quoted(value)}, but must be {kind} from {bounds[0]} to {bounds[1]}")

@@ -82,13 +82,11 @@ def test_what_is_written_for_others_to_read(tmp_path):
 @pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 def test_nothing_in_config_json_can_choose_code(read):
     evil = {
-        "auto_map": {"AutoModel": "modeling_evil.EvilModel"},
+        "auto_map": {},
         "trust_remote_code": True,
         "_attn_implementation": "someone/kernels:evil",
         "architectures": ["EvilModel"],
-        "tokenizer_class": "EvilTokenizer",
         "torch_dtype": "__import__('os').system('true')",
-        "quantization_config": {"quant_method": "evil"},
         "__class__": "evil",
         "labels": ["not", "from", "here"],
         "change": None,
@@ -106,6 +104,22 @@ def test_nothing_in_config_json_can_choose_code(read):
         ("is_decoder", "no", "is_decoder is 'no', but only False is supported"),
         ("add_cross_attention", True, "add_cross_attention is True, but only False is supported"),
         ("position_embedding_type", "relative_key", "position_embedding_type is 'relative_key', but only 'absolute'"),
+        ("add_cross_attention", 1, "add_cross_attention is 1, but only False is supported"),
+        ("pruned_heads", {"0": [1]}, "pruned_heads is {'0': [1]}, but only {} is supported"),
+        ("is_encoder_decoder", True, "is_encoder_decoder is True, but only False is supported"),
+        ("tokenizer_class", "RobertaTokenizer", "tokenizer_class is 'RobertaTokenizer', but only 'BertTokenizer' is"),
+        ("tokenizer_class", "BertJapaneseTokenizer", "tokenizer_class is 'BertJapaneseTokenizer', but only"),
+        ("auto_map", {"AutoModel": "modeling_evil.Evil"}, "auto_map says that the model is computed by Python code"),
+        (
+            "quantization_config",
+            {"quant_method": "bitsandbytes"},
+            "quantization_config says that the weights are quant",
+        ),
+        ("num_labels", 3, "num_labels is 3, but id2label has 2 classes"),
+        ("label2id", {"a": 0}, "label2id contradicts id2label: correct one, or delete label2id"),
+        ("label2id", {"a": 1, "b": 0}, "label2id contradicts id2label"),
+        ("label2id", ["a", "b"], "label2id contradicts id2label"),
+        ("id2label", ["a", "b"], "id2label must map each class to a name"),
         ("hidden_act", "silu", "hidden_act is 'silu', but can be: gelu, gelu_new, relu"),
         ("hidden_act", ["gelu"], "hidden_act is ['gelu'], but can be"),
         ("pooling", "max", "pooling is 'max', but can be: pooler, cls, mean"),
@@ -128,7 +142,7 @@ def test_nothing_in_config_json_can_choose_code(read):
 )
 def test_what_is_refused(read, tmp_path, key, value, message):
     with pytest.raises(UserError) as error:
-        read(BERT_BASE | {key: value})
+        read(BERT_BASE | {"id2label": {"0": "a", "1": "b"}} | {key: value})
     assert str(error.value).startswith(f"{tmp_path / 'config.json'}: {message}")
 
 
