@@ -100,6 +100,17 @@ def write_config(path: str | Path, values: dict, architecture: str) -> None:
     Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def may_set(*ignored: str):
+    """A decorator of a frozen dataclass: setting the names `ignored` does nothing; all others raise, as before."""
+
+    def decorate(cls):
+        refuse = cls.__setattr__
+        cls.__setattr__ = lambda self, name, value: None if name in ignored else refuse(self, name, value)
+        return cls
+
+    return decorate
+
+
 def default_labels(number: int) -> tuple[str, ...]:
     """Hugging Face's names for unnamed classes."""
     return tuple(f"LABEL_{id}" for id in range(number))

@@ -133,7 +133,9 @@ def config(folder="out"):
 
 
 def tensors(folder="out"):
-    return load_file(f"{folder}/model.safetensors")
+    """The tensors of a folder; a classifier that reads no pooler has another name there."""
+    stored = load_file(f"{folder}/model.safetensors")
+    return {name.replace("sentence_classifier", "classifier"): tensor for name, tensor in stored.items()}
 
 
 def moved(before, after):
