@@ -86,9 +86,8 @@ def read_config(path: Path, names: set[str]) -> dict:
     if labels := read_labels(path, values):
         chosen["num_labels"] = len(labels)
     chosen["labels"] = () if labels == default_labels(len(labels)) else labels
-    if pooling := read_pooling(path, values):
-        chosen["pooling"] = pooling
-    return chosen
+    chosen.pop("pooling", None)
+    return chosen | ({} if (pooling := read_pooling(path, values)) is None else {"pooling": pooling})
 
 
 def write_config(path: str | Path, values: dict, architecture: str) -> None:

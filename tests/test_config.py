@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from minbert import BertModel, Config, UserError
+from minbert import BertModel, Config, UserError, config_json
 from minbert.config import BOUNDS
 from minbert.jsonfile import quoted
 from minbert.weights.fill import encoder_size
@@ -198,6 +198,39 @@ def test_as_many_classes_as_there_may_be_fit(tmp_path):
     config = Config(num_labels=100_000, labels=tuple(f"class-{id:010d}" for id in range(100_000)))
     config.to_json(tmp_path / "config.json", "BertForSequenceClassification")
     assert Config.from_json(tmp_path / "config.json") == config
+
+
+# The table of keys
+
+FIELDS = set(vars(Config()))
+PUBLISHED = {  # keys of well-known checkpoints, that are nobody's fields
+    "directionality": "bidi",
+    "pooler_fc_size": 768,
+    "gradient_checkpointing": False,
+    "torch_dtype": "float16",
+    "finetuning_task": "sst2",
+    "task_specific_params": None,
+    "_num_labels": 2,
+    "sentence_transformers": {"version": "4.1.0"},
+    "cross_attention_hidden_size": None,
+    "chunk_size_feed_forward": 16,
+    "torchscript": True,
+}
+
+
+def test_each_key_of_transformers_is_in_the_table_once_with_its_default(read, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs the extra reference")
+    values = transformers.BertConfig().to_dict()
+    assert read(values) == Config()
+    assert config_json.unknown_keys(tmp_path / "config.json", FIELDS) == []
+    tables = [FIELDS, *(getattr(config_json, name) for name in ("SUPPORTED", "REFUSED", "READ", "HARMLESS"))]
+    keys = [key for table in tables for key in table]
+    assert len(keys) == len(set(keys)) and set(values) <= set(keys)
+
+
+def test_keys_without_effect_are_read_over_and_others_are_named(read, tmp_path):
+    assert read(BERT_BASE | PUBLISHED | {"alibi": True, "a b": 1, "labels": ["a", "b"]}) == Config()
+    assert config_json.unknown_keys(tmp_path / "config.json", FIELDS) == ["alibi", "'a b'", "labels"]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
