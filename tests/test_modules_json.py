@@ -23,18 +23,18 @@ def test_no_such_file(tmp_path):
     assert read_modules(tmp_path) is None
 
 
-@pytest.mark.parametrize(
-    "pooling, way",
-    [
-        ({"pooling_mode": "mean"}, "mean"),
-        ({"pooling_mode": ["cls", "max"]}, "cls + max"),
-        ({"pooling_mode": "made up"}, "'made up'"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "cls + max"),
-        ({"pooling_mode_lasttoken": True}, "lasttoken"),
-        ({}, "mean"),
-    ],
-)
+WAYS = [  # a pooling's config.json, what it says
+    ({"pooling_mode": "mean"}, "mean"),
+    ({"pooling_mode": ["cls", "max"]}, "cls + max"),
+    ({"pooling_mode": "made up"}, "'made up'"),
+    ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+    ({"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "cls + max"),
+    ({"pooling_mode_lasttoken": True}, "lasttoken"),
+    ({}, "mean"),
+]
+
+
+@pytest.mark.parametrize("pooling, way", WAYS)
 def test_each_way_of_pooling(tmp_path, pooling, way):
     normalize = {"path": "2_Normalize", "type": "sentence_transformers.base.modules.normalize.Normalize"}
     own = {"path": "", "type": "custom_st.Head"}
@@ -42,23 +42,23 @@ def test_each_way_of_pooling(tmp_path, pooling, way):
     assert found == (way, ["Normalize", "'custom_st.Head'"])
 
 
-@pytest.mark.parametrize(
-    "modules, said",
-    [
-        ({}, "holds a dict"),
-        ([TRANSFORMER | {"path": "0_Transformer"}], "the encoder is in the folder 0_Transformer: name that folder"),
-        ([TRANSFORMER | {"type": "custom_st.Transformer"}], "the encoder is 'custom_st.Transformer', but only Transf"),
-        ([TRANSFORMER | {"type": "sentence_transformers.models.BoW"}], "the encoder is BoW, but only Transformer is"),
-        (
-            [TRANSFORMER, POOLING | {"path": "../1_Pooling"}],
-            "module 1 should have a type and, as path, a folder beside",
-        ),
-        ([TRANSFORMER, POOLING | {"path": "/etc"}], "module 1 should have a type and, as path, a folder beside"),
-        ([TRANSFORMER, POOLING | {"type": None}], "module 1 should have"),
-        ([TRANSFORMER, 3], "module 1 should have"),
-        ([TRANSFORMER, POOLING | {"path": "elsewhere"}], "cannot be read"),
-    ],
-)
+REFUSED = [  # a modules.json, what is said
+    ({}, "holds a dict"),
+    ([TRANSFORMER | {"path": "0_Transformer"}], "the encoder is in the folder 0_Transformer: name that folder"),
+    ([TRANSFORMER | {"type": "custom_st.Transformer"}], "the encoder is 'custom_st.Transformer', but only Transf"),
+    ([TRANSFORMER | {"type": "sentence_transformers.models.BoW"}], "the encoder is BoW, but only Transformer is"),
+    (
+        [TRANSFORMER, POOLING | {"path": "../1_Pooling"}],
+        "module 1 should have a type and, as path, a folder beside",
+    ),
+    ([TRANSFORMER, POOLING | {"path": "/etc"}], "module 1 should have a type and, as path, a folder beside"),
+    ([TRANSFORMER, POOLING | {"type": None}], "module 1 should have"),
+    ([TRANSFORMER, 3], "module 1 should have"),
+    ([TRANSFORMER, POOLING | {"path": "elsewhere"}], "cannot be read"),
+]
+
+
+@pytest.mark.parametrize("modules, said", REFUSED)
 def test_what_is_refused(tmp_path, modules, said):
     with pytest.raises(UserError) as error:
         read_modules(write(tmp_path, modules))

@@ -74,6 +74,8 @@ def test_a_folder_of_models_names_one_of_them(tiny_folder):
 
 # Shards
 
+OUTSIDE = ["../secret.bin", "/etc/passwd", "a/b.bin", "..", "", "x.pt", 3, None, ["a.bin"]]
+
 
 @pytest.fixture(params=["model.safetensors", "pytorch_model.bin"])
 def shards(tiny_folder, request):
@@ -129,7 +131,7 @@ def test_each_tensor_is_where_the_index_says_and_there_alone(shards, change):
     assert "-of-00002." in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("file", ["../secret.bin", "/etc/passwd", "a/b.bin", "..", "", "x.pt", 3, None, ["a.bin"]])
+@pytest.mark.parametrize("file", OUTSIDE)
 def test_an_index_names_files_beside_it_alone(shards, file):
     folder = shards(lambda parts, places: places.update({"classifier.bias": file}))
     with pytest.raises(UserError, match=r"index\.json: .* is no file of weights beside it$"):

@@ -13,10 +13,8 @@ from tests.weights.test_weights import same, shake, sizes_of, store, stored
 
 LABELS = ("negative", "neutral", "positive")
 TEXTS = ["The film was not good.", "unaffable", "A wonderful plot, a wonderful film!"]
-each_classifier = pytest.mark.parametrize(
-    "pooling, option",
-    [(pooling, option) for pooling in ("pooler", "cls", "mean") for option in ("flexible", "pretrain")],
-)
+OPTIONS = [(pooling, option) for pooling in ("pooler", "cls", "mean") for option in ("flexible", "pretrain")]
+each_classifier = pytest.mark.parametrize("pooling, option", OPTIONS)
 
 
 @pytest.fixture
@@ -225,16 +223,16 @@ def test_a_head_for_something_else_is_no_classifier_of_texts(tiny, tmp_path, arc
             BertSentClassifier.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "changes, said",
-    [
-        ({"problem_type": "multi_label_classification"}, "a probability of its own (problem_type multi_label_cl"),
-        ({"problem_type": "regression"}, "gives a score, not a class (problem_type regression)"),
-        ({"problem_type": ["new"]}, "solves an unknown problem (problem_type ['new'])"),
-        ({"architectures": ["BertForSomethingElse"]}, "a kind that minbert does not know (BertForSomethingElse)"),
-        ({"architectures": "BertForTokenClassification"}, "labels each token, not the text"),
-    ],
-)
+UNFIT = [  # what config.json says, what is said of its classifier
+    ({"problem_type": "multi_label_classification"}, "a probability of its own (problem_type multi_label_cl"),
+    ({"problem_type": "regression"}, "gives a score, not a class (problem_type regression)"),
+    ({"problem_type": ["new"]}, "solves an unknown problem (problem_type ['new'])"),
+    ({"architectures": ["BertForSomethingElse"]}, "a kind that minbert does not know (BertForSomethingElse)"),
+    ({"architectures": "BertForTokenClassification"}, "labels each token, not the text"),
+]
+
+
+@pytest.mark.parametrize("changes, said", UNFIT)
 def test_a_classifier_of_another_kind_is_not_used(write, changes, said):
     _, folder = write()
     store(folder, stored(folder), **changes)
