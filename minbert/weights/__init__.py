@@ -21,7 +21,7 @@ from minbert.format import FORMAT, KEY
 from minbert.modules_json import DENSE, FILE, module_files, read_modules
 from minbert.weights import hub
 from minbert.weights.fill import check_size, fill, our_names, same_classifier
-from minbert.weights.folders import WEIGHTS
+from minbert.weights.folders import WEIGHTS, unread
 from minbert.weights.read import read_tensors
 
 log = logging.getLogger("minbert")
@@ -102,8 +102,7 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
     model.loaded.unknown = unknown_keys(path, {field.name for field in fields(stored)})
     if modules and f"{SENTENCE}.weight" not in tensors:
         model.loaded.dropped += [f"{module} of {FILE}" for module in modules.others]
-    if all((directory / file).exists() for file in WEIGHTS):
-        model.loaded.dropped.append(f"{WEIGHTS[1]}, as there is {WEIGHTS[0]}")
+    model.loaded.dropped += unread(directory)
     loud = model.loaded.new or model.loaded.unknown
     log.log(logging.WARNING if loud else logging.INFO, "%s", model.loaded)
     return model

@@ -20,20 +20,19 @@ KINDS = (
      FIRST.format("tensorflow", "tf")),
     (("tf_model*.h5", "saved_model.pb"), "a TensorFlow model, to be converted", FIRST.format("tensorflow", "tf")),
     (("flax_model*.msgpack",), "a Flax model, to be converted", FIRST.format("flax", "flax")),
-    (("openvino_model*",), "an OpenVINO model", EXPORTED),
+    (("*openvino_model*",), "an OpenVINO model", EXPORTED),
     (("*.onnx",), "an ONNX model", EXPORTED),
     (("*.gguf", "*.ggml"), "a GGUF model", EXPORTED),
     (("*.tflite", "*.mlmodel", "*.mlpackage", "rust_model.ot"), "an exported model", EXPORTED),
+    (("state.safetensors",), "a stopped run of minbert, and no model yet", "finish it with --resume"),
     (("*.pt", "*.pth", "*.ckpt"), "a checkpoint of torch.save", "`minbert convert FILE OUT` opens a course kit's"),
 )  # fmt: skip
 
 
-def foreign(directory: Path, patterns: tuple = ("*",)) -> str | None:
-    """What a folder holds that is not for minbert: "an ONNX model (model.onnx): ..."; None if it is none of KINDS.
-
-    patterns  of the names of files to look at
-    """
-    names = sorted(path.name for path in directory.iterdir() if any(fnmatch(path.name, each) for each in patterns))
+def foreign(directory: Path) -> str | None:
+    """What a folder holds that is not for minbert: "an ONNX model (model.onnx): ..."; None if it is none of KINDS."""
+    paths = [*directory.iterdir(), *directory.glob("onnx/*"), *directory.glob("openvino/*")]
+    names = sorted(path.relative_to(directory).as_posix() for path in paths)
     for kinds, what, remedy in KINDS:
         if found := [name for name in names if any(fnmatch(name, kind) for kind in kinds)]:
             return f"{what} ({found[0]}): {remedy}"
@@ -60,6 +59,13 @@ def weight_files(directory: Path) -> list[Path]:
                 raise UserError(f"{index}: names files that are not there: {', '.join(missing[:LISTED])}")
             return [index, *shards]
     return []
+
+
+def unread(directory: Path) -> list[str]:
+    """The files in a model's folder that hold its weights once more, or a head that only another library reads."""
+    forms = [f"{file}{end}" for file in WEIGHTS for end in ("", ".index.json")]
+    found = [file for file in forms if (directory / file).exists()][1:]  # the first is read
+    return found + [file for file in ("model_head.pkl",) if (directory / file).exists()]  # SetFit's
 
 
 def weight_map(index: Path) -> dict[str, str]:

@@ -132,12 +132,10 @@ def complete(directory, tokenizer_only):
     needed = ["vocab.txt"] if tokenizer_only else ["config.json"]
     missing = [file for file in needed if not (directory / file).exists()]
     if not tokenizer_only:
-        if said := foreign(directory, (ADAPTER,)):
+        weights = any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json"))
+        missing += [] if weights else WEIGHTS[:1]
+        if (not weights or (directory / ADAPTER).exists()) and (said := foreign(directory)):
             raise UserError(f"{directory} holds {said}")
-        if not any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json")):
-            missing.append(WEIGHTS[0])
-            if said := foreign(directory):
-                raise UserError(f"{directory} holds {said}")
         if missing and (inside := model_inside(directory)):
             raise UserError(f"{directory} is no model, but holds one: name {inside}")
     if missing:

@@ -45,6 +45,8 @@ def read_tensors(directory: Path) -> dict[str, Tensor]:
 
 def read_file(path: Path) -> dict[str, Tensor]:
     """The tensors of one file: safetensors, or a pickle of named tensors."""
+    if path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs"):
+        raise UserError(f"{path}: is only a pointer of Git LFS: `git lfs pull` fetches the file itself")
     if path.suffix != ".safetensors":
         content = unpickle(path)
         if isinstance(content, dict) and isinstance(content.get("model"), dict):

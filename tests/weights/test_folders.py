@@ -33,9 +33,12 @@ KINDS = [  # a file, what its folder is called
     ),
     ("model.onnx", "an ONNX model (model.onnx)"),
     ("model_quantized.onnx", "an ONNX model"),
+    ("onnx/model.onnx", "an ONNX model (onnx/model.onnx)"),
+    ("openvino/openvino_model.xml", "an OpenVINO model"),
     ("bert-base-q4_0.gguf", "a GGUF model"),
     ("model.tflite", "an exported model"),
     ("rust_model.ot", "an exported model"),
+    ("state.safetensors", "a stopped run of minbert, and no model yet (state.safetensors): finish it with --resume"),
     ("flexible-10-1e-05.pt", "a checkpoint of torch.save (flexible-10-1e-05.pt): `minbert convert FILE OUT` opens"),
 ]
 
@@ -46,6 +49,7 @@ def test_a_folder_of_something_else_is_named(tiny_folder, file, said, config):
     (tiny_folder / "model.safetensors").unlink()
     if not config:
         (tiny_folder / "config.json").rename(tiny_folder / "bert_config.json")
+    (tiny_folder / file).parent.mkdir(exist_ok=True)
     (tiny_folder / file).touch()
     with pytest.raises(UserError) as error:
         hub.find(tiny_folder)
@@ -55,6 +59,7 @@ def test_a_folder_of_something_else_is_named(tiny_folder, file, said, config):
 
 def test_beside_a_model_another_form_of_it_is_no_harm_but_an_adapter_is(tiny_folder):
     for file, _ in KINDS[1:]:
+        (tiny_folder / file).parent.mkdir(exist_ok=True)
         (tiny_folder / file).touch()
     assert hub.find(tiny_folder) == tiny_folder
     (tiny_folder / "adapter_config.json").touch()  # transformers would add it to the model

@@ -282,11 +282,19 @@ def test_keys_that_nobody_knows_are_named_once(write, caplog):
     ]
 
 
-def test_two_forms_of_the_weights_side_by_side(write):
+def test_files_that_are_not_read_are_named(write):
     _, folder = write()
-    (folder / "pytorch_model.bin").write_bytes(b"not to be opened")
+    for file in ("pytorch_model.bin", "model.safetensors.index.json", "model_head.pkl"):
+        (folder / file).write_bytes(b"not to be opened")
     dropped = BertSentClassifier.from_pretrained(folder).loaded.dropped
-    assert dropped == ["pytorch_model.bin, as there is model.safetensors"]
+    assert dropped == ["model.safetensors.index.json", "pytorch_model.bin", "model_head.pkl"]
+
+
+def test_a_pointer_of_git_lfs_is_no_file(write):
+    _, folder = write()
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match=r"model\.safetensors: is only a pointer of Git LFS: `git lfs pull` fetches"):
+        BertSentClassifier.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("ways, pooling", [("mean", "mean"), ("cls", "cls"), ("max", None), (["cls", "mean"], None)])
