@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 
 import pytest
@@ -364,3 +365,12 @@ def test_the_encoders_size(config):
         model = BertModel(config)
     pooler = sum(parameter.numel() for parameter in model.pooler.parameters())
     assert encoder_size(config) == sum(parameter.numel() for parameter in model.parameters()) - pooler
+
+
+def test_a_config_is_fixed_but_for_a_name_that_transformers_sets():
+    config = Config()
+    for name in ("hidden_size", "labels", "num_layers"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(config, name, 2)
+    config.use_cache = True  # transformers' Trainer
+    assert config == Config() and not hasattr(config, "use_cache")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from minbert import shipped
 from minbert.errors import UserError
-from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_map
+from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -198,6 +198,7 @@ def cached(known, tokenizer_only):
         if isinstance(found, str):
             try:
                 directory = complete(Path(found).parent, tokenizer_only)
+                weight_files(directory)  # all shards are there
             except UserError:
                 continue  # half there: download the rest
             if not damage(directory, known, tokenizer_only):

@@ -269,6 +269,7 @@ def test_reported_folders_are_refused_by_name(shared, monkeypatch, capsys, case,
     assert main(["predict", "--model", "model", "--text", texts, "--out", "-"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and said in err and err.count("\n") == 1 and err.startswith("error: model")
+    assert case.startswith("tf") or "no label can be predicted; train one for texts: " in err
 
 
 def test_keys_that_nobody_knows_are_named_once(write, caplog):
