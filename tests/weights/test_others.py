@@ -223,6 +223,12 @@ def test_a_head_for_something_else_is_no_classifier_of_texts(tiny, tmp_path, arc
             BertSentClassifier.from_pretrained(tmp_path)
 
 
+def test_names_of_tags_are_not_names_of_classes(write):
+    _, folder = write()
+    store(folder, stored(folder), architectures=["BertForTokenClassification"])
+    assert BertSentClassifier.from_pretrained(folder, num_labels=3).config.labels == ()
+
+
 UNFIT = [  # what config.json says, what is said of its classifier
     ({"problem_type": "multi_label_classification"}, "a probability of its own (problem_type multi_label_cl"),
     ({"problem_type": "regression"}, "gives a score, not a class (problem_type regression)"),
