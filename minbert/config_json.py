@@ -130,8 +130,9 @@ def read_labels(path: Path, values: dict) -> tuple[str, ...]:
         raise UserError(f"{path}: id2label must name the classes 0 to {len(id2label) - 1}, each differently")
     if values.get("num_labels", len(labels)) != len(labels):
         raise UserError(f"{path}: num_labels is {quoted(values['num_labels'])}, but id2label has {len(labels)} classes")
-    inverse = {label: str(id) for id, label in enumerate(labels)}
-    if label2id and (not isinstance(label2id, dict) or {name: str(id) for name, id in label2id.items()} != inverse):
+    inverse = {label: id for id, label in enumerate(labels)}
+    as_words = {label: str(id) for label, id in inverse.items()}
+    if label2id and label2id not in (inverse, as_words):
         raise UserError(f"{path}: label2id contradicts id2label: correct one, or delete label2id")
     return labels
 

@@ -250,7 +250,7 @@ def test_a_byte_order_mark_is_no_harm(read):
 
 
 @pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
-@pytest.mark.parametrize("key", ["model_type", "option", "id2label", "labels", "vocab_size"])
+@pytest.mark.parametrize("key", ["model_type", "option", "id2label", "label2id", "labels", "vocab_size"])
 def test_lists_in_lists(read, key):
     """Some are too deep to be read, some only to be shown."""
     content = json.dumps(BERT_BASE | {key: 0})
@@ -258,7 +258,7 @@ def test_lists_in_lists(read, key):
         nested = "[" * depth + "]" * depth
         try:
             assert read(content.replace(f'"{key}": 0', f'"{key}": {nested}').encode()) == Config()
-            assert key in ("id2label", "labels")  # ignored there
+            assert key in ("label2id", "labels")  # ignored there
         except UserError as error:
             assert "\n" not in str(error) and len(str(error)) < 500
 

@@ -110,8 +110,8 @@ def check(args):
     _, rows = stream.read_rows(args.text, *how)
     directory = hub.find(args.model)
     check_output(out, [args.text, *directory.iterdir()])
-    check_classifier(args.model, directory)
     common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
+    check_classifier(args.model, directory)
     selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     rows = islice(rows, part - 1, None, parts)

@@ -134,12 +134,12 @@ def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype
         files = {name: text.encode() for name, text in module_files(model.config.pooling, width, classes).items()}
         files[f"{DENSE}/model.safetensors"] = serialized(dense)
         log.warning("%s: %s", directory, why)
-    elif architecture == CLASSIFIER:
-        (directory / FILE).unlink(missing_ok=True)  # of a classifier that was here before
     with ExitStack() as stack:  # all are on the disk before the first is renamed
         model.config.to_json(stack.enter_context(atomic_write(directory / "config.json")), architecture)
         for name, content in {WEIGHTS[0]: serialized(tensors), **files}.items():
             stack.enter_context(atomic_write(directory / name)).write_bytes(content)
+    if architecture == CLASSIFIER:
+        (directory / FILE).unlink(missing_ok=True)  # of a classifier that was here before
 
 
 def serialized(tensors: dict[str, torch.Tensor]) -> bytes:
@@ -156,9 +156,8 @@ def not_for_transformers(model: Pretrained) -> str | None:
     if model.architecture != CLASSIFIER or model.config.pooling == "pooler":
         return None
     return (
-        f"transformers cannot compute this classifier, as it reads {model.config.pooling} pooling. "
-        "sentence-transformers can: SentenceTransformer(folder).encode(texts) gives the logits. "
-        "transformers can with pooling pooler"
+        f"transformers cannot compute this classifier, as it reads {model.config.pooling} pooling; with pooling pooler "
+        "it can. sentence-transformers can: SentenceTransformer(folder).encode(texts) gives the logits"
     )
 
 

@@ -521,7 +521,7 @@ def test_a_classifier_of_another_kind_is_not_scored_but_a_new_one_takes_its_plac
 
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
 def test_a_run_says_who_can_compute_what_it_has_saved(train, pooling):
-    said = f"note: transformers cannot compute this classifier, as it reads {pooling} pooling."
+    said = f"note: transformers cannot compute this classifier, as it reads {pooling} pooling;"
     assert (said in train("--pooling", pooling).out) == Path("out", "modules.json").exists() == (pooling != "pooler")
 
 
