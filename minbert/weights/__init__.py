@@ -47,7 +47,8 @@ class Pretrained(nn.Module):
         missing_head  if the checkpoint has no head that fits: "new", a random one, with a warning; "error", UserError
         new_head      the old name of missing_head: True is "new", False is "error"
         changes       fields of its Config: num_labels, labels, option, pooling, ...
-        Raises UserError for an unknown name, and for a checkpoint that does not fit.
+        Raises UserError for an unknown name, for a checkpoint that does not fit, and for one whose classifier finds no
+        class of a text, unless labels or num_labels ask for a new one.
         """
         if new_head is not None:
             warnings.warn("new_head is now missing_head='new' or 'error'", DeprecationWarning, stacklevel=2)
