@@ -53,7 +53,7 @@ def prepare(folder, classes):
     """all-MiniLM-L6-v2 with a classifier, in a form that all systems read."""
     directory = hub.find(MODEL)
     torch.manual_seed(0)
-    BertSentClassifier.from_pretrained(directory, num_labels=classes).save_pretrained(folder)
+    BertSentClassifier.from_pretrained(directory, num_labels=classes, pooling="pooler").save_pretrained(folder)
     BertTokenizer.from_pretrained(directory).save_pretrained(folder)
     shutil.copy(directory / "tokenizer.json", folder)
     return folder

@@ -60,11 +60,8 @@ class BertModel(Pretrained):
         attentions = [] if output_attentions else None
         x = self.encoder(embedded, mask, hidden_states, attentions)  # [B, T, D]
         output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
-        if output_hidden_states:
-            output["hidden_states"] = tuple(hidden_states)
-        if output_attentions:
-            output["attentions"] = tuple(attentions)
-        return output
+        on_request = {"hidden_states": hidden_states, "attentions": attentions}
+        return output | {name: tuple(found) for name, found in on_request.items() if found is not None}
 
     def pool(self, last_hidden_state: Tensor) -> Tensor:
         """[B, T, D] -> [B, D]: the first token's vector after one more layer (tanh)"""
@@ -110,8 +107,9 @@ BertModel.names = Names(
         "predictions.decoder": ("cls.predictions.decoder",),
         "predictions": ("cls.predictions",),  # its bias; some checkpoints store it twice, also as the decoder's
         "next_sentence": ("cls.seq_relationship",),
-        "classifier": ("classifier",),
+        "classifier": ("classifier", "sentence_classifier"),  # the second: it reads no pooler
     },
     titles={"predictions": "masked-LM head", "next_sentence": "next-sentence head", "classifier": "classifier"},
-    dropped={"embeddings.position_ids": "position ids", "position_ids": "position ids"},  # stored as 0, 1, 2, ...
+    dropped={"embeddings.position_ids": "position ids", "position_ids": "position ids"}  # stored as 0, 1, 2, ...
+    | dict.fromkeys(("qa_outputs.weight", "qa_outputs.bias"), "question-answering head"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from minbert.config_json import read_config, write_config
+from minbert.config_json import may_set, read_config, write_config
 from minbert.errors import UserError
 from minbert.format import check_format
 from minbert.jsonfile import quoted
@@ -19,9 +19,7 @@ BOUNDS = {
     "max_position_embeddings": (1, 1_000_000),
     "type_vocab_size": (1, 1_000),
     "num_labels": (1, 100_000),
-    "hidden_dropout_prob": (0.0, 1.0),
-    "attention_probs_dropout_prob": (0.0, 1.0),
-    "classifier_dropout": (0.0, 1.0),
+    **dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), (0.0, 1.0)),
     "layer_norm_eps": (0.0, 1.0),
     "initializer_range": (0.0, 10.0),
     "hidden_act": ("gelu", "gelu_new", "relu"),
@@ -36,6 +34,7 @@ OPTION_ALIASES = {  # other course kits' names for the two options
 }
 
 
+@may_set("use_cache")  # transformers' Trainer does; nothing reads it
 @dataclass(frozen=True)
 class Config:
     """The sizes of a BERT, named as in config.json; the defaults are bert-base-uncased's.
@@ -114,11 +113,10 @@ def check_field(name: str, value, type_) -> None:
     bounds = BOUNDS.get(name)
     if bounds is None or (value is None and type_ == float | None):
         return
+    number = int if type_ is int else (int, float)
     if isinstance(bounds[0], (str, bool)):
         if not isinstance(value, type(bounds[0])) or value not in bounds:
             raise UserError(f"{name} is {quoted(value)}, but can be: {', '.join(map(str, bounds))}")
-        return
-    number = int if type_ is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, number) or not bounds[0] <= value <= bounds[1]:
+    elif isinstance(value, bool) or not isinstance(value, number) or not bounds[0] <= value <= bounds[1]:
         kind = "a whole number" if type_ is int else "a number"
         raise UserError(f"{name} is {quoted(value)}, but must be {kind} from {bounds[0]} to {bounds[1]}")

@@ -1,7 +1,7 @@
-"""config.json, the description in a model's folder.
+"""config.json, the description in a model's folder: each of its keys is honoured, harmless or refused.
 
-Reading runs no code, and refuses settings that this package does not support. Hugging Face reads the same model from
-the file that is written.
+Reading runs no code. A key that stands in no table is named when the model is loaded. Hugging Face reads the same
+model from the file that is written.
 """
 
 import json
@@ -9,39 +9,85 @@ from pathlib import Path
 
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
-from minbert.jsonfile import quoted, read_json
+from minbert.jsonfile import plain_word, quoted, read_json
+from minbert.modules_json import read_modules
 
 REQUIRED = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     "max_position_embeddings",
 )
-# Keys that change the computation, with the only values that are supported.
+# Keys that change what is computed, with the only values that are supported.
 SUPPORTED = {
     "model_type": ("bert", None),
     "position_embedding_type": ("absolute", None),
-    "is_decoder": (False, None),
-    "add_cross_attention": (False, None),
+    "directionality": ("bidi", None),
+    **dict.fromkeys(("is_decoder", "add_cross_attention", "is_encoder_decoder"), (False, None)),
+    **dict.fromkeys(("pruned_heads", "per_layer_config", "adapters", "rope_scaling", "rope_parameters"), ({}, None)),
+    "tokenizer_class": (  # those with BERT's rules
+        *("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"),
+        *("ElectraTokenizer", "ElectraTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend", None),
+    ),
+}
+# Keys that ask for something else than a plain BERT, unless they are empty.
+REFUSED = {
+    "auto_map": "the model is computed by Python code of its own, which minbert never runs",
+    "quantization_config": "the weights are quantized; minbert reads floating-point numbers: save them unquantized",
+}
+# Keys that are read below, besides the fields of Config.
+READ = ("architectures", "problem_type", "id2label", "label2id", KEY, "transformers_version")
+# Keys that do not change what is computed: other forms of the output, storage, training, generation, the past.
+HARMLESS = (
+    *("output_hidden_states", "output_attentions", "return_dict", "return_dict_in_generate", "output_scores"),
+    *("dtype", "torch_dtype", "use_bfloat16", "torchscript", "chunk_size_feed_forward", "gradient_checkpointing"),
+    *("use_cache", "output_past", "_name_or_path", "name_or_path", "finetuning_task", "task_specific_params"),
+    *("_attn_implementation", "attn_implementation", "_attn_implementation_autoset", "_num_labels", "_commit_hash"),
+    *("trust_remote_code", "tie_encoder_decoder", "tie_last_hidden_states", "cross_attention_hidden_size"),
+    *("pad_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "bos_token_id", "eos_token_id"),
+    *("sep_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "prefix"),
+    *("pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),
+    *("sentence_transformers", "sbert_ce_default_activation_function", "tf_legacy_loss", "keys_to_ignore_at_inference"),
+    *("max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty"),
+    *("temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "num_return_sequences"),
+    *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "remove_invalid_values"),
+    *("exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens"),
+)
+# Hugging Face's classes without a head that is called classifier, and with one that finds the class of a text.
+FIT = (
+    *("BertForSequenceClassification", "BertModel", "BertForPreTraining", "BertForMaskedLM", "BertLMHeadModel"),
+    *("BertForNextSentencePrediction", "BertForQuestionAnswering"),
+)
+UNFIT = {  # classes whose classifier does something else
+    "BertForTokenClassification": "labels each token, not the text",
+    "BertForMultipleChoice": "chooses between several texts",
+}
+PROBLEMS = {  # the same for problem_type
+    "multi_label_classification": "gives each label a probability of its own",
+    "regression": "gives a score, not a class",
 }
 
 
 def read_config(path: Path, names: set[str]) -> dict:
-    """The fields `names` of a config.json, {name: value}; other keys are ignored.
+    """The fields `names` of a config.json, {name: value}.
 
-    Raises UserError if the file does not describe a model that this package computes.
+    Raises UserError if the file does not describe a model that this package computes, or contradicts itself.
     """
     values = read_json(path)
     check_format(path, values)
-    missing = [name for name in REQUIRED if name not in values]
-    if missing:
-        raise UserError(f"{path}: does not describe a BERT: it lacks {', '.join(missing)}")
     for key, legal in SUPPORTED.items():
         if values.get(key) not in legal:
             raise UserError(f"{path}: {key} is {quoted(values[key])}, but only {legal[0]!r} is supported")
+    for key, reason in REFUSED.items():
+        if values.get(key):
+            raise UserError(f"{path}: {key} says that {reason}")
+    missing = [name for name in REQUIRED if name not in values]
+    if missing:
+        raise UserError(f"{path}: does not describe a BERT: it lacks {', '.join(missing)}")
     chosen = {name: value for name, value in values.items() if name in names}
-    if labels := read_labels(path, values.get("id2label")):
+    if labels := read_labels(path, values):
         chosen["num_labels"] = len(labels)
     chosen["labels"] = () if labels == default_labels(len(labels)) else labels
-    return chosen
+    chosen.pop("pooling", None)
+    return chosen | ({} if (pooling := read_pooling(path, values)) is None else {"pooling": pooling})
 
 
 def write_config(path: str | Path, values: dict, architecture: str) -> None:
@@ -53,18 +99,78 @@ def write_config(path: str | Path, values: dict, architecture: str) -> None:
     Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def may_set(*ignored: str):
+    """A decorator of a frozen dataclass: setting the names `ignored` does nothing; all others raise, as before."""
+
+    def decorate(cls):
+        refuse = cls.__setattr__
+        cls.__setattr__ = lambda self, name, value: None if name in ignored else refuse(self, name, value)
+        return cls
+
+    return decorate
+
+
 def default_labels(number: int) -> tuple[str, ...]:
     """Hugging Face's names for unnamed classes."""
     return tuple(f"LABEL_{id}" for id in range(number))
 
 
-def read_labels(path: Path, id2label) -> tuple[str, ...]:
-    """The class names in config.json's id2label, in the order of their ids; () if there are none."""
-    if not isinstance(id2label, dict) or not id2label:
+def read_labels(path: Path, values: dict) -> tuple[str, ...]:
+    """The class names in id2label, in the order of their ids; () if there are none.
+
+    Raises UserError if num_labels or label2id contradict it.
+    """
+    id2label, label2id = values.get("id2label"), values.get("label2id")
+    if not id2label:
         return ()
-    if any(isinstance(label, (dict, list)) for label in id2label.values()):
+    if not isinstance(id2label, dict) or any(isinstance(label, (dict, list)) for label in id2label.values()):
         raise UserError(f"{path}: id2label must map each class to a name")
     labels = tuple(str(id2label.get(str(id))) for id in range(len(id2label)))
     if set(id2label) != {str(id) for id in range(len(id2label))} or len(set(labels)) != len(labels):
         raise UserError(f"{path}: id2label must name the classes 0 to {len(id2label) - 1}, each differently")
+    if values.get("num_labels", len(labels)) != len(labels):
+        raise UserError(f"{path}: num_labels is {quoted(values['num_labels'])}, but id2label has {len(labels)} classes")
+    inverse = {label: id for id, label in enumerate(labels)}
+    as_words = {label: str(id) for label, id in inverse.items()}
+    if label2id and label2id not in (inverse, as_words):
+        raise UserError(f"{path}: label2id contradicts id2label: correct one, or delete label2id")
     return labels
+
+
+def read_pooling(path: Path, values: dict) -> str | None:
+    """What a classifier on this model reads by default; None if the folder does not say it, or pools in other ways.
+
+    transformers keeps our key `pooling` when it trains and saves a model, but its own classifier reads the pooler.
+    """
+    by_transformers, stored = "transformers_version" in values, values.get("pooling")
+    if by_transformers and values.get("architectures") == ["BertForSequenceClassification"]:
+        return "pooler"
+    modules = read_modules(path.parent)
+    if modules is None or modules.pooling == stored:
+        return stored
+    if stored is not None and not by_transformers:
+        said = f"modules.json says {modules.pooling}"
+        raise UserError(f"{path}: pooling is {quoted(stored)}, but {said}: correct one, or delete modules.json")
+    return modules.pooling if modules.pooling in ("cls", "mean") else None
+
+
+def unfit_classifier(path: Path) -> str | None:
+    """What the classifier described by a config.json does, if it does not find the class of a text; or None."""
+    values = read_json(path)
+    classes = values.get("architectures") or []
+    for name in map(plain_word, classes if isinstance(classes, list) else [classes]):
+        if name not in FIT:
+            return f"{UNFIT.get(name, 'is of a kind that minbert does not know')} ({name})"
+    problem = values.get("problem_type")
+    if problem not in (None, "single_label_classification"):
+        does = PROBLEMS.get(plain_word(problem), "solves an unknown problem")
+        return f"{does} (problem_type {plain_word(problem)})"
+    outputs = len(values.get("id2label") or ()) or values.get("num_labels")
+    ours = KEY in values and "transformers_version" not in values
+    return f"{PROBLEMS['regression']} (it has one output)" if outputs == 1 and not ours else None
+
+
+def unknown_keys(path: Path, names: set[str]) -> list[str]:
+    """The keys of a config.json that are in no table and not in `names`, as they are shown in messages."""
+    known = {*names, *SUPPORTED, *REFUSED, *READ, *HARMLESS} - {"labels"}  # a field, but in the file it is id2label
+    return [plain_word(key) for key in read_json(path) if key not in known]

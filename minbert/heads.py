@@ -19,8 +19,8 @@ class BertSentClassifier(Pretrained):
     config.pooling  the input of the linear layer: "pooler", the pooler's output; "cls", the first token's last vector;
                     "mean", the mean of all tokens' last vectors
 
-    The constructor downloads nothing. `from_pretrained` keeps a checkpoint's classifier if its classes are the same.
-    `save_pretrained` writes Hugging Face's BertForSequenceClassification: equal logits if pooling is "pooler".
+    `from_pretrained` keeps a checkpoint's classifier if its classes and pooling are the same. `save_pretrained` writes
+    Hugging Face's BertForSequenceClassification, but if pooling is not "pooler", a folder of sentence-transformers.
     """
 
     architecture, prefix, names, config_class = "BertForSequenceClassification", "bert.", BertModel.names, Config
@@ -37,9 +37,13 @@ class BertSentClassifier(Pretrained):
             self.bert.requires_grad_(False)
         self.eval()
 
-    def forward(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
-        """input_ids, attention_mask, token_type_ids [B, T], as in BertModel -> logits [B, C], before any softmax"""
-        return self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))
+    def forward(self, input_ids: Tensor, attention_mask=None, token_type_ids=None, labels=None) -> Tensor | dict:
+        """input_ids, attention_mask, token_type_ids [B, T], as in BertModel -> logits [B, C], before any softmax
+
+        With labels, the id of each text's class [B]: {"loss": the mean cross-entropy in nats, "logits": [B, C]}
+        """
+        logits = self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))
+        return logits if labels is None else {"loss": F.cross_entropy(logits.float(), labels), "logits": logits}
 
     def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
         """The same -> the linear layer's input before dropout, one vector for each text: [B, D]"""

@@ -20,8 +20,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, kind: type = dict) -> dict | list:
     """The JSON object in a file. If a key is repeated, the last one counts, as in Hugging Face's libraries.
+
+    kind  list: a JSON array instead
 
     Raises UserError if the file cannot be read or holds anything else.
     """
@@ -31,7 +33,7 @@ def read_json(path: Path) -> dict:
         raise
     except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON nested a thousand deep
         raise UserError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, kind):
         raise UserError(f"{path}: holds a {type(values).__name__}, not the settings of a model")
     return values
 
@@ -43,3 +45,8 @@ def quoted(value, limit: int = 60) -> str:
     except RecursionError:  # a list in a list in a list ...
         text = f"a {type(value).__name__}"
     return text if len(text) <= limit else text[:limit] + "..."
+
+
+def plain_word(value) -> str:
+    """A name from a file, for a message: as it is if it is one plain word, or else quoted."""
+    return value if isinstance(value, str) and value.isidentifier() and len(value) < 60 else quoted(value)

@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from minbert import BertModel, Config, UserError
+from minbert import BertModel, Config, UserError, config_json
 from minbert.config import BOUNDS
 from minbert.jsonfile import quoted
 from minbert.weights.fill import encoder_size
@@ -82,13 +83,11 @@ def test_what_is_written_for_others_to_read(tmp_path):
 @pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
 def test_nothing_in_config_json_can_choose_code(read):
     evil = {
-        "auto_map": {"AutoModel": "modeling_evil.EvilModel"},
+        "auto_map": {},
         "trust_remote_code": True,
         "_attn_implementation": "someone/kernels:evil",
         "architectures": ["EvilModel"],
-        "tokenizer_class": "EvilTokenizer",
         "torch_dtype": "__import__('os').system('true')",
-        "quantization_config": {"quant_method": "evil"},
         "__class__": "evil",
         "labels": ["not", "from", "here"],
         "change": None,
@@ -96,39 +95,55 @@ def test_nothing_in_config_json_can_choose_code(read):
     assert read(BERT_BASE | evil) == Config()
 
 
+REFUSED = [  # a key, its value, what is said
+    ("model_type", "roberta", "model_type is 'roberta', but only 'bert' is supported"),
+    ("model_type", ["bert"], "model_type is ['bert'], but only 'bert' is supported"),
+    ("is_decoder", True, "is_decoder is True, but only False is supported"),
+    ("is_decoder", "no", "is_decoder is 'no', but only False is supported"),
+    ("add_cross_attention", True, "add_cross_attention is True, but only False is supported"),
+    ("position_embedding_type", "relative_key", "position_embedding_type is 'relative_key', but only 'absolute'"),
+    ("add_cross_attention", 1, "add_cross_attention is 1, but only False is supported"),
+    ("pruned_heads", {"0": [1]}, "pruned_heads is {'0': [1]}, but only {} is supported"),
+    ("is_encoder_decoder", True, "is_encoder_decoder is True, but only False is supported"),
+    ("tokenizer_class", "RobertaTokenizer", "tokenizer_class is 'RobertaTokenizer', but only 'BertTokenizer' is"),
+    ("tokenizer_class", "BertJapaneseTokenizer", "tokenizer_class is 'BertJapaneseTokenizer', but only"),
+    ("auto_map", {"AutoModel": "modeling_evil.Evil"}, "auto_map says that the model is computed by Python code"),
+    (
+        "quantization_config",
+        {"quant_method": "bitsandbytes"},
+        "quantization_config says that the weights are quant",
+    ),
+    ("num_labels", 3, "num_labels is 3, but id2label has 2 classes"),
+    ("label2id", {"a": 0}, "label2id contradicts id2label: correct one, or delete label2id"),
+    ("label2id", {"a": 1, "b": 0}, "label2id contradicts id2label"),
+    ("label2id", ["a", "b"], "label2id contradicts id2label"),
+    ("id2label", ["a", "b"], "id2label must map each class to a name"),
+    ("hidden_act", "silu", "hidden_act is 'silu', but can be: gelu, gelu_new, relu"),
+    ("hidden_act", ["gelu"], "hidden_act is ['gelu'], but can be"),
+    ("pooling", "max", "pooling is 'max', but can be: pooler, cls, mean"),
+    ("option", "some", "option is 'some', but can be: pretrain, flexible"),
+    ("option", ["freeze"], "option is ['freeze'], but can be"),
+    ("option", {}, "option is {}, but can be"),
+    ("sinusoidal_positions", 1, "sinusoidal_positions is 1, but can be: False, True"),
+    ("tie_word_embeddings", 0, "tie_word_embeddings is 0, but can be: True, False"),
+    ("num_attention_heads", 7, "hidden_size 768 cannot be split into 7 attention heads"),
+    ("hidden_size", 768.0, "hidden_size is 768.0, but must be a whole number from 1 to 65536"),
+    ("hidden_size", 10**9, "hidden_size is 1000000000, but must be a whole number from 1 to 65536"),
+    ("num_hidden_layers", 0, "num_hidden_layers is 0, but must be a whole number from 1 to 1000"),
+    ("num_hidden_layers", True, "num_hidden_layers is True, but must be a whole number from 1 to 1000"),
+    ("vocab_size", 10**12, "vocab_size is 1000000000000, but must be a whole number from 1 to 10000000"),
+    ("hidden_dropout_prob", 1.5, "hidden_dropout_prob is 1.5, but must be a number from 0.0 to 1.0"),
+    ("layer_norm_eps", -1e-12, "layer_norm_eps is -1e-12, but must be a number from 0.0 to 1.0"),
+    ("id2label", {"0": "a", "2": "b"}, "id2label must name the classes 0 to 1, each differently"),
+    ("id2label", {"0": "a", "1": "a"}, "id2label must name the classes 0 to 1, each differently"),
+]
+
+
 @pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
-@pytest.mark.parametrize(
-    "key, value, message",
-    [
-        ("model_type", "roberta", "model_type is 'roberta', but only 'bert' is supported"),
-        ("model_type", ["bert"], "model_type is ['bert'], but only 'bert' is supported"),
-        ("is_decoder", True, "is_decoder is True, but only False is supported"),
-        ("is_decoder", "no", "is_decoder is 'no', but only False is supported"),
-        ("add_cross_attention", True, "add_cross_attention is True, but only False is supported"),
-        ("position_embedding_type", "relative_key", "position_embedding_type is 'relative_key', but only 'absolute'"),
-        ("hidden_act", "silu", "hidden_act is 'silu', but can be: gelu, gelu_new, relu"),
-        ("hidden_act", ["gelu"], "hidden_act is ['gelu'], but can be"),
-        ("pooling", "max", "pooling is 'max', but can be: pooler, cls, mean"),
-        ("option", "some", "option is 'some', but can be: pretrain, flexible"),
-        ("option", ["freeze"], "option is ['freeze'], but can be"),
-        ("option", {}, "option is {}, but can be"),
-        ("sinusoidal_positions", 1, "sinusoidal_positions is 1, but can be: False, True"),
-        ("tie_word_embeddings", 0, "tie_word_embeddings is 0, but can be: True, False"),
-        ("num_attention_heads", 7, "hidden_size 768 cannot be split into 7 attention heads"),
-        ("hidden_size", 768.0, "hidden_size is 768.0, but must be a whole number from 1 to 65536"),
-        ("hidden_size", 10**9, "hidden_size is 1000000000, but must be a whole number from 1 to 65536"),
-        ("num_hidden_layers", 0, "num_hidden_layers is 0, but must be a whole number from 1 to 1000"),
-        ("num_hidden_layers", True, "num_hidden_layers is True, but must be a whole number from 1 to 1000"),
-        ("vocab_size", 10**12, "vocab_size is 1000000000000, but must be a whole number from 1 to 10000000"),
-        ("hidden_dropout_prob", 1.5, "hidden_dropout_prob is 1.5, but must be a number from 0.0 to 1.0"),
-        ("layer_norm_eps", -1e-12, "layer_norm_eps is -1e-12, but must be a number from 0.0 to 1.0"),
-        ("id2label", {"0": "a", "2": "b"}, "id2label must name the classes 0 to 1, each differently"),
-        ("id2label", {"0": "a", "1": "a"}, "id2label must name the classes 0 to 1, each differently"),
-    ],
-)
+@pytest.mark.parametrize("key, value, message", REFUSED)
 def test_what_is_refused(read, tmp_path, key, value, message):
     with pytest.raises(UserError) as error:
-        read(BERT_BASE | {key: value})
+        read(BERT_BASE | {"id2label": {"0": "a", "1": "b"}} | {key: value})
     assert str(error.value).startswith(f"{tmp_path / 'config.json'}: {message}")
 
 
@@ -186,6 +201,39 @@ def test_as_many_classes_as_there_may_be_fit(tmp_path):
     assert Config.from_json(tmp_path / "config.json") == config
 
 
+# The table of keys
+
+FIELDS = set(vars(Config()))
+PUBLISHED = {  # keys of well-known checkpoints, that are nobody's fields
+    "directionality": "bidi",
+    "pooler_fc_size": 768,
+    "gradient_checkpointing": False,
+    "torch_dtype": "float16",
+    "finetuning_task": "sst2",
+    "task_specific_params": None,
+    "_num_labels": 2,
+    "sentence_transformers": {"version": "4.1.0"},
+    "cross_attention_hidden_size": None,
+    "chunk_size_feed_forward": 16,
+    "torchscript": True,
+}
+
+
+def test_each_key_of_transformers_is_in_the_table_once_with_its_default(read, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs the extra reference")
+    values = transformers.BertConfig().to_dict()
+    assert read(values) == Config()
+    assert config_json.unknown_keys(tmp_path / "config.json", FIELDS) == []
+    tables = [FIELDS, *(getattr(config_json, name) for name in ("SUPPORTED", "REFUSED", "READ", "HARMLESS"))]
+    keys = [key for table in tables for key in table]
+    assert len(keys) == len(set(keys)) and set(values) <= set(keys)
+
+
+def test_keys_without_effect_are_read_over_and_others_are_named(read, tmp_path):
+    assert read(BERT_BASE | PUBLISHED | {"alibi": True, "a b": 1, "labels": ["a", "b"]}) == Config()
+    assert config_json.unknown_keys(tmp_path / "config.json", FIELDS) == ["alibi", "'a b'", "labels"]
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "config.json")
     with pytest.raises(UserError, match=r"config\.json: is not a file$"):
@@ -202,7 +250,7 @@ def test_a_byte_order_mark_is_no_harm(read):
 
 
 @pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
-@pytest.mark.parametrize("key", ["model_type", "option", "id2label", "labels", "vocab_size"])
+@pytest.mark.parametrize("key", ["model_type", "option", "id2label", "label2id", "labels", "vocab_size"])
 def test_lists_in_lists(read, key):
     """Some are too deep to be read, some only to be shown."""
     content = json.dumps(BERT_BASE | {key: 0})
@@ -210,7 +258,7 @@ def test_lists_in_lists(read, key):
         nested = "[" * depth + "]" * depth
         try:
             assert read(content.replace(f'"{key}": 0', f'"{key}": {nested}').encode()) == Config()
-            assert key in ("id2label", "labels")  # ignored there
+            assert key in ("label2id", "labels")  # ignored there
         except UserError as error:
             assert "\n" not in str(error) and len(str(error)) < 500
 
@@ -317,3 +365,12 @@ def test_the_encoders_size(config):
         model = BertModel(config)
     pooler = sum(parameter.numel() for parameter in model.pooler.parameters())
     assert encoder_size(config) == sum(parameter.numel() for parameter in model.parameters()) - pooler
+
+
+def test_a_config_is_fixed_but_for_a_name_that_transformers_sets():
+    config = Config()
+    for name in ("hidden_size", "labels", "num_layers"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(config, name, 2)
+    config.use_cache = True  # transformers' Trainer
+    assert config == Config() and not hasattr(config, "use_cache")

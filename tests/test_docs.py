@@ -114,10 +114,27 @@ def labels_tried():
     return asked + len(test_labels.TAKEN) + len(test_labels.WRITTEN) + len(test_labels.WORDS.split())
 
 
+def models_tried():
+    from tests import test_config, test_modules_json
+    from tests.weights import test_folders, test_others
+
+    lists = (test_config.REFUSED, test_config.PUBLISHED, test_modules_json.WAYS, test_modules_json.REFUSED)
+    lists += (test_folders.KINDS, test_folders.OUTSIDE, test_others.OTHER_HEADS, test_others.UNFIT)
+    return sum(map(len, lists))
+
+
+def layouts_tried():
+    from tests.weights import test_others, test_weights
+
+    return len(test_others.OPTIONS) + len(test_weights.LAYOUTS)
+
+
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
+    ("docs/robustness.md", "The tests try {} of them", lambda: models_tried()),
+    ("docs/robustness.md", "The tests compare {} layouts", lambda: layouts_tried()),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
     (
         "README.md",
@@ -318,7 +335,7 @@ MEASURED = {
 NAMES = (
     r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
-    r"|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
+    r"|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
 )
 MINILM = None
 

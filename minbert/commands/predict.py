@@ -37,6 +37,7 @@ from pathlib import Path
 from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.config import Config
+from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
 
 LISTED = 20  # bad rows
@@ -110,10 +111,18 @@ def check(args):
     directory = hub.find(args.model)
     check_output(out, [args.text, *directory.iterdir()])
     common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
+    check_classifier(args.model, directory)
     selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     rows = islice(rows, part - 1, None, parts)
     return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device})
+
+
+def check_classifier(name, directory):
+    """Raise UserError if the model called name has a classifier, but not one that finds the class of a text."""
+    if unfit := unfit_classifier(directory / "config.json"):
+        advice = common.advice("train", "--model", name)
+        raise UserError(f"{name}: its classifier {unfit}: no label can be predicted; train one for texts: {advice}")
 
 
 def check_output(path, inputs):
@@ -158,10 +167,12 @@ def load_model(job):
     """The classifier and its tokenizer. Raises UserError if the model's labels were not learnt in training."""
     from minbert import fast
     from minbert.heads import BertSentClassifier
-    from minbert.runs import precision
+    from minbert.runs import precision, report
 
     tokenizer = common.load_tokenizer(job.model, job.directory, Config.from_json(job.directory / "config.json"))
     model = BertSentClassifier.from_pretrained(job.directory)
+    if model.loaded.unknown:
+        report.warn(model.loaded)
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
         raise UserError(f"{job.model} {lacks}; train it first: {common.advice('train', '--model', job.model)}")

@@ -27,6 +27,7 @@ from minbert import shipped
 from minbert.commands import common
 from minbert.commands.common import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
+from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
 
 SHIPPED = shipped.folder("data")
@@ -290,6 +291,11 @@ def check_new(folder):
 
 def check_model(args, directory, config):
     """Raise UserError for flags that do not go with the model, before the data or its weights are read."""
+    unfit = args.eval_only and unfit_classifier(directory / "config.json")
+    if unfit:
+        raise UserError(
+            f"{args.model}: its classifier {unfit}: it cannot be scored; without --eval_only, train a new one"
+        )
     common.fits(args.max_length, args.model, config)
     common.load_tokenizer(args.model, directory, config)
     shipped = args.eval_only and args.dev == str(SHIPPED / "reviews-dev.txt")

@@ -20,7 +20,8 @@ from minbert.metrics import score
 from minbert.runs import classifier, parallel, plots, precision, report, state
 from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
-from minbert.weights import hub, save_course_checkpoint
+from minbert.weights import hub, not_for_transformers, save_course_checkpoint
+from minbert.weights.folders import weight_files
 
 
 def read_data(job):
@@ -101,9 +102,9 @@ def facts(job, examples):
         if os.path.exists(arguments[name]):
             arguments[name] = os.path.abspath(arguments[name])
     arguments["labels"] = arguments["labels"] and list(arguments["labels"])
-    model = {}
+    model, weights = {}, {path.name for path in weight_files(job.directory)}
     for path in sorted(job.directory.iterdir()):
-        if path.name in (*hub.WEIGHTS, "config.json", "vocab.txt"):
+        if path.name in (*weights, "config.json", "modules.json", "vocab.txt"):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}
@@ -217,6 +218,8 @@ def stoppable_bar(stop):
 def save(job, model, tokenizer, labels, history):
     """Write what was learnt, so that --model FOLDER finds it."""
     model.save_pretrained(job.folder)
+    if why := not_for_transformers(model):
+        report.say(f"note: {why}")
     tokenizer.save_pretrained(job.folder)
     labels.save(job.folder / "labels.txt")
     if job.filepath:

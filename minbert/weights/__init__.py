@@ -6,7 +6,8 @@ tensor of the model is filled, reported as new, or an error. A model's class dec
 
 import logging
 import warnings
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import safetensors.torch
@@ -14,13 +15,18 @@ import torch
 from torch import nn
 
 from minbert.atomic import atomic_write
+from minbert.config_json import unfit_classifier, unknown_keys
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
+from minbert.modules_json import DENSE, FILE, module_files, read_modules
 from minbert.weights import hub
-from minbert.weights.fill import check_size, fill, same_classes
+from minbert.weights.fill import check_size, fill, our_names, same_classifier
+from minbert.weights.folders import WEIGHTS, unread
 from minbert.weights.read import read_tensors
 
 log = logging.getLogger("minbert")
+CLASSIFIER = "BertForSequenceClassification"
+SENTENCE = "sentence_classifier"  # in files, the name of a classifier that reads no pooler
 
 
 class Pretrained(nn.Module):
@@ -41,15 +47,23 @@ class Pretrained(nn.Module):
         missing_head  if the checkpoint has no head that fits: "new", a random one, with a warning; "error", UserError
         new_head      the old name of missing_head: True is "new", False is "error"
         changes       fields of its Config: num_labels, labels, option, pooling, ...
-        Raises UserError for an unknown name, and for a checkpoint that does not fit.
+        Raises UserError for an unknown name, for a checkpoint that does not fit, and for one whose classifier finds no
+        class of a text, unless labels or num_labels ask for a new one.
         """
         if new_head is not None:
             warnings.warn("new_head is now missing_head='new' or 'error'", DeprecationWarning, stacklevel=2)
             missing_head = "new" if new_head else "error"
         return from_pretrained(cls, name, missing_head, **changes)
 
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """As in any module, and also from the names in model.safetensors, all of them or none."""
+        return super().load_state_dict(our_names(self, state_dict), strict, assign)
+
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write model.safetensors and config.json for from_pretrained and for Hugging Face's class.
+
+        Hugging Face has no class for a classifier that reads no pooler. Its folder is one of sentence-transformers
+        instead, whose embeddings are the logits; a warning says so.
 
         dtype  the type of the stored numbers; torch.float16 halves the file; None: unchanged
         """
@@ -65,16 +79,33 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
     Raises UserError for a checkpoint that does not fit; the message lists the wrong tensors, or the missing head.
     """
     directory = hub.find(name)
-    stored = model_class.config_class.from_json(directory / "config.json")
+    path = directory / "config.json"
+    stored = model_class.config_class.from_json(path)
+    classifies = model_class.architecture == CLASSIFIER
+    unfit = unfit_classifier(path) if classifies else None
+    if unfit:
+        if not changes.keys() & {"labels", "num_labels"}:
+            raise UserError(f"{name}: its classifier {unfit}; with labels=..., you get a new one to train in its place")
+        changes.setdefault("labels", ())
+    modules = read_modules(directory) if classifies else None
+    if modules and modules.pooling not in (None, "cls", "mean") and "pooling" not in changes:
+        ways = "choose pooling pooler, cls or mean"
+        raise UserError(f"{name}: its vectors are pooled by {modules.pooling}, which is not supported: {ways}")
     if "labels" in changes:
         changes.setdefault("num_labels", len(changes["labels"]) or stored.num_labels)
     elif changes.get("num_labels", stored.num_labels) != stored.num_labels:
         changes["labels"] = ()
     tensors = read_tensors(directory)
-    check_size(directory / "config.json", stored, tensors)
+    check_size(path, stored, tensors)
     model = model_class(stored.change(**changes))
-    model.loaded = fill(model, tensors, name, missing_head, same_classes(stored, model.config))
-    log.log(logging.WARNING if model.loaded.new else logging.INFO, "%s", model.loaded)
+    keep = not unfit and same_classifier(stored, model.config)
+    model.loaded = fill(model, tensors, name, missing_head, keep, unfit or "")
+    model.loaded.unknown = unknown_keys(path, {field.name for field in fields(stored)})
+    if modules and f"{SENTENCE}.weight" not in tensors:
+        model.loaded.dropped += [f"{module} of {FILE}" for module in modules.others]
+    model.loaded.dropped += unread(directory)
+    loud = model.loaded.new or model.loaded.unknown
+    log.log(logging.WARNING if loud else logging.INFO, "%s", model.loaded)
     return model
 
 
@@ -82,7 +113,8 @@ def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype
     """Write model.safetensors, under Hugging Face's names, and config.json, atomically. Creates the directory.
 
     dtype  the type of the stored numbers; torch.float16 halves the file; None: unchanged. Loading gives float32.
-    Raises UserError if the files cannot be written, or a number is too large for dtype.
+    A classifier that reads no pooler: see `not_for_transformers`. Raises UserError if the files cannot be written, or a
+    number is too large for dtype.
     """
     directory = Path(directory)
     if not all(value.is_floating_point() for value in model.state_dict().values()):
@@ -94,10 +126,40 @@ def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype
     if invalid := [name for name, value in tensors.items() if not value.isfinite().all()]:
         stored_as = f" as {str(dtype).removeprefix('torch.')}" if dtype else ""
         raise UserError(f"{directory}: not written: NaN or Inf{stored_as} in {', '.join(invalid)}")
-    with atomic_write(directory / "config.json") as config:
-        model.config.to_json(config, model.architecture)
-        with atomic_write(directory / "model.safetensors") as file:  # both are on the disk before either is renamed
-            file.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))  # save_file hides it from others
+    files, architecture = {}, model.architecture
+    if why := not_for_transformers(model):
+        architecture, (classes, width) = "BertModel", model.classifier.weight.shape
+        for part in ("weight", "bias"):
+            tensors[f"{SENTENCE}.{part}"] = tensors.pop(f"classifier.{part}")
+        dense = {f"linear.{part}": tensors[f"{SENTENCE}.{part}"] for part in ("weight", "bias")}
+        files = {name: text.encode() for name, text in module_files(model.config.pooling, width, classes).items()}
+        files[f"{DENSE}/model.safetensors"] = serialized(dense)
+        log.warning("%s: %s", directory, why)
+    with ExitStack() as stack:  # all are on the disk before the first is renamed
+        model.config.to_json(stack.enter_context(atomic_write(directory / "config.json")), architecture)
+        for name, content in {WEIGHTS[0]: serialized(tensors), **files}.items():
+            stack.enter_context(atomic_write(directory / name)).write_bytes(content)
+    if architecture == CLASSIFIER:
+        (directory / FILE).unlink(missing_ok=True)  # of a classifier that was here before
+
+
+def serialized(tensors: dict[str, torch.Tensor]) -> bytes:
+    """The bytes of a safetensors file. (save_file would hide it from other users of the machine.)"""
+    return safetensors.torch.save(tensors, {"format": "pt"})
+
+
+def not_for_transformers(model: Pretrained) -> str | None:
+    """Why transformers cannot compute a model that save_pretrained has written, and who can; or None.
+
+    Its classifier reads the pooler, and tanh stands between the pooler and any other vector. So the folder calls
+    itself an encoder, its classifier has a name that transformers does not know, and sentence-transformers computes it.
+    """
+    if model.architecture != CLASSIFIER or model.config.pooling == "pooler":
+        return None
+    return (
+        f"transformers cannot compute this classifier, as it reads {model.config.pooling} pooling; with pooling pooler "
+        "it can. sentence-transformers can: SentenceTransformer(folder).encode(texts) gives the logits"
+    )
 
 
 def save_course_checkpoint(model: Pretrained, path: str | Path) -> None:

@@ -22,11 +22,13 @@ class Report:
     loaded: int  # tensors
     new: list[str]  # titles of the heads with random weights
     dropped: list[str]  # descriptions
+    unknown: Sequence[str] = ()  # keys of config.json
 
     def __str__(self):
         new = f"; new, with random weights: {', '.join(self.new)}" if self.new else ""
         dropped = f"; left out: {', '.join(self.dropped)}" if self.dropped else ""
-        return f"{self.source}: {self.loaded} tensors loaded{new}{dropped}"
+        unknown = f"; in config.json, unknown and not used: {', '.join(self.unknown)}" if self.unknown else ""
+        return f"{self.source}: {self.loaded} tensors loaded{new}{dropped}{unknown}"
 
 
 def check_size(path: Path, config, tensors: dict[str, Tensor]) -> None:
@@ -43,9 +45,9 @@ def encoder_size(config) -> int:
     return embeddings + config.num_hidden_layers * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
 
 
-def same_classes(stored, wanted) -> bool:
-    """Whether a classifier with the config `stored` has the classes of the config `wanted`."""
-    if stored.num_labels != wanted.num_labels:
+def same_classifier(stored, wanted) -> bool:
+    """Whether a classifier with the config `stored` reads the same vector, and finds the same classes, as `wanted`."""
+    if (stored.num_labels, stored.pooling) != (wanted.num_labels, wanted.pooling):
         return False
     return not stored.labels or not wanted.labels or stored.labels == wanted.labels
 
@@ -56,21 +58,24 @@ def fill(
     source: str | Path = "the checkpoint",
     missing_head: str = "new",
     keep_classifier: bool = True,
+    because: str = "",
 ) -> Report:
     """Put a checkpoint's tensors, {its name: tensor}, into a model.
 
     source           the checkpoint's name in messages
     missing_head     as in Pretrained.from_pretrained
     keep_classifier  False: drop the checkpoint's classifier
+    because          for the Report: what that classifier does
     Raises UserError if the tensors do not fit; then the model is unchanged.
     """
     names, prefix = model.names, model.prefix
     found, unexpected, dropped = names.translate(tensors)
     target = model.state_dict()
     heads = {names.group(name) for name in target} - (set() if keep_classifier else {"classifier"})
-    dropped += leave_out_heads(found, heads, names)
+    left_out = leave_out_heads(found, heads, names)
+    dropped += [f"{head}, which {because}" if because and head.startswith("classifier") else head for head in left_out]
     dropped += unify_decoder(found, model.config, source)
-    found = {name if names.group(name) in names.titles else prefix + name: tensor for name, tensor in found.items()}
+    found = with_prefix(found, model)
 
     position = f"{prefix}embeddings.position.weight"
     if model.config.sinusoidal_positions and position in found:
@@ -89,6 +94,29 @@ def fill(
     model.load_state_dict(target | found)
     titles = sorted(names.titles.get(name, name) for name in new)
     return Report(str(source), len(found), titles, sorted(dropped))
+
+
+def with_prefix(found: dict[str, Tensor], model) -> dict[str, Tensor]:
+    """{our name without the encoder's prefix: tensor} -> the names in `model`"""
+    names, prefix = model.names, model.prefix
+    return {name if names.group(name) in names.titles else prefix + name: tensor for name, tensor in found.items()}
+
+
+def our_names(model: torch.nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with published names, as save_pretrained writes them -> with the names in `model`.
+
+    A state dict that has the model's own names, or any that are neither, is returned as it is.
+    """
+    own = model.state_dict().keys()
+    if state.keys() <= own:
+        return state
+    try:
+        found, unexpected, _ = model.names.translate(state)
+        unify_decoder(found, model.config, "the state dict")
+    except UserError:
+        return state
+    found = with_prefix(found, model)
+    return found if not unexpected and found.keys() <= own else state
 
 
 def leave_out_heads(found: dict[str, Tensor], wanted: set, names: Names) -> list[str]:

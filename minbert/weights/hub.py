@@ -20,9 +20,9 @@ from pathlib import Path
 
 from minbert import shipped
 from minbert.errors import UserError
+from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,13 @@ def complete(directory, tokenizer_only):
     """The directory, if it holds what a model needs."""
     needed = ["vocab.txt"] if tokenizer_only else ["config.json"]
     missing = [file for file in needed if not (directory / file).exists()]
-    if not tokenizer_only and not any((directory / file).exists() for file in WEIGHTS):
-        sharded = any((directory / f"{file}.index.json").exists() for file in WEIGHTS)
-        missing.append(f"{WEIGHTS[0]} in one piece" if sharded else WEIGHTS[0])
+    if not tokenizer_only:
+        weights = any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json"))
+        missing += [] if weights else WEIGHTS[:1]
+        if (not weights or (directory / ADAPTER).exists()) and (said := foreign(directory)):
+            raise UserError(f"{directory} holds {said}")
+        if missing and (inside := model_inside(directory)):
+            raise UserError(f"{directory} is no model, but holds one: name {inside}")
     if missing:
         raise UserError(
             f"{directory} holds no {' and no '.join(missing)}; a model's folder has {listing(tokenizer_only)}"
@@ -194,6 +198,7 @@ def cached(known, tokenizer_only):
         if isinstance(found, str):
             try:
                 directory = complete(Path(found).parent, tokenizer_only)
+                weight_files(directory)  # all shards are there
             except UserError:
                 continue  # half there: download the rest
             if not damage(directory, known, tokenizer_only):
@@ -233,14 +238,20 @@ def download(name, known, tokenizer_only):
                 raise UserError(f"{constants.HF_HUB_CACHE} cannot take {file} ({error.strerror}): {advice}") from error
             raise UserError(offline(name, known, file, error)) from error
 
+    def fetch_shards(file):
+        index = fetch(f"{file}.index.json", optional=True)
+        return index and [fetch(shard) for shard in sorted(set(weight_map(index).values()))]
+
     if reason := unresolvable():  # the client would try for half a minute
         raise UserError(offline(name, known, "vocab.txt", reason))
     fetch("tokenizer_config.json", optional=True)  # before vocab.txt, by which the cache is found to hold a tokenizer
     directory = fetch("vocab.txt").parent
     if not tokenizer_only:
+        if fetch("modules.json", optional=True):  # of sentence-transformers
+            fetch("1_Pooling/config.json", optional=True)
         fetch("config.json")
         weights = [file for file in WEIGHTS if file in known.sha256] or WEIGHTS
-        if not any(fetch(file, optional=True) for file in weights):
+        if not any(fetch(file, optional=True) or fetch_shards(file) for file in weights):
             raise UserError(f"{known.repository} on the hub has no {' and no '.join(weights)}")
     if bad := damage(directory, known, tokenizer_only):
         for file in bad:  # so that the next try does not find them in the cache

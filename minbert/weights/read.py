@@ -17,18 +17,36 @@ from torch import Tensor
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.weights import hub
+from minbert.weights.folders import LISTED, weight_files, weight_map
 
 TUPLES, REPEATED = 50_000, 40  # limits for a pickle; a model of 1,000 tensors has about 3,000, and repeats one or two
 
 
 def read_tensors(directory: Path) -> dict[str, Tensor]:
-    """The tensors of a directory's model.safetensors, or else pytorch_model.bin: {name: tensor}.
+    """The tensors of a directory's model.safetensors, or else pytorch_model.bin, whole or in shards: {name: tensor}.
 
-    Raises UserError if neither is there, or if the file is damaged or holds anything but tensors.
+    Raises UserError if neither is there, or if a file is damaged or holds anything but tensors.
     """
-    path = next((directory / file for file in hub.WEIGHTS if (directory / file).exists()), None)
-    if path is None:
+    first, *shards = weight_files(directory) or [None]
+    if first is None:
         raise UserError(f"{directory} holds no {hub.WEIGHTS[0]}")
+    if not shards:
+        return read_file(first)
+    tensors, places = {}, weight_map(first)
+    for shard in shards:
+        found = read_file(shard)
+        due = {name for name, file in places.items() if file == shard.name}
+        if wrong := sorted(due ^ found.keys()):  # each tensor is in one shard, since the index names one for each
+            names = ", ".join(name if name.isprintable() else repr(name) for name in wrong[:LISTED])
+            raise UserError(f"{shard}: does not hold the tensors that {first.name} expects in it: {names}")
+        tensors |= found
+    return tensors
+
+
+def read_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file: safetensors, or a pickle of named tensors."""
+    if path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs"):
+        raise UserError(f"{path}: is only a pointer of Git LFS: `git lfs pull` fetches the file itself")
     if path.suffix != ".safetensors":
         content = unpickle(path)
         if isinstance(content, dict) and isinstance(content.get("model"), dict):

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import logging
 import random
 import shutil
@@ -571,3 +572,27 @@ def test_plain_computes_the_written_out_way_and_says_the_same(answer, monkeypatc
 def test_plain_and_int8_contradict_each_other(refused):
     write("new.txt", ["good"])
     refused("--text", "new.txt", "--plain", "--precision", "int8")
+
+
+def change_config(**values):
+    path = Path("tiny", "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def test_a_classifier_that_finds_no_class_of_a_text_labels_none(refused):
+    write("new.txt", ["the film"])
+    change_config(problem_type="regression")
+    err = refused("--text", "new.txt")
+    assert "tiny: its classifier gives a score, not a class (problem_type regression): no label can be predicted" in err
+
+
+def test_what_is_said_of_a_model_is_said_once(run, tiny):
+    write("new.txt", ["the film"])
+    assert run("--text", "new.txt").err.count("note: ") == 0
+    model = BertSentClassifier(tiny.change(vocab_size=32, labels=("negative", "positive")))
+    model.save_pretrained("tiny")
+    change_config(alibi=True)
+    err = run("--text", "new.txt").err
+    sizes = f"vocab.txt has {len(VOCAB)} tokens, but the model has vectors for 32: the last ones are not used"
+    assert err.count(f"note: tiny: {sizes}\n") == 1
+    assert err.count("in config.json, unknown and not used: alibi") == 1

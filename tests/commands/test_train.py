@@ -133,7 +133,9 @@ def config(folder="out"):
 
 
 def tensors(folder="out"):
-    return load_file(f"{folder}/model.safetensors")
+    """The tensors of a folder; a classifier that reads no pooler has another name there."""
+    stored = load_file(f"{folder}/model.safetensors")
+    return {name.replace("sentence_classifier", "classifier"): tensor for name, tensor in stored.items()}
 
 
 def moved(before, after):
@@ -506,6 +508,21 @@ def test_eval_only_warns_of_a_classifier_that_is_not_there(run):
     ran = run("--eval_only", "--model", "tiny", "--dev", "dev.csv", "--out", "out")
     assert ran.status == 0
     assert "warning: tiny has no classifier for these labels" in ran.err
+
+
+def test_a_classifier_of_another_kind_is_not_scored_but_a_new_one_takes_its_place(run, train):
+    path = Path("tiny", "config.json")
+    path.write_text(json.dumps(config("tiny") | {"architectures": ["BertForTokenClassification"]}), encoding="utf-8")
+    ran = run("--eval_only", "--model", "tiny", "--dev", "dev.csv", "--out", "out")
+    said = "tiny: its classifier labels each token, not the text (BertForTokenClassification): it cannot be scored"
+    assert ran.status == 2 and said in ran.err
+    assert "new, with random weights: classifier; left out: classifier of 2 classes, which labels each" in train().out
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
+def test_a_run_says_who_can_compute_what_it_has_saved(train, pooling):
+    said = f"note: transformers cannot compute this classifier, as it reads {pooling} pooling;"
+    assert (said in train("--pooling", pooling).out) == Path("out", "modules.json").exists() == (pooling != "pooler")
 
 
 def test_the_pooling_is_kept_with_the_model(train):

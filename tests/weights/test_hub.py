@@ -23,6 +23,7 @@ import torch
 
 from minbert import BertSentClassifier, UserError
 from minbert.weights import hub
+from minbert.weights.read import read_tensors
 from tests.conftest import ROOT
 
 COMMIT = "0123456789" * 4
@@ -74,11 +75,10 @@ def test_a_tokenizer_needs_vocab_txt_alone(tmp_path):
     assert hub.find(folder, tokenizer_only=True) == folder
 
 
-def test_weights_in_pieces_are_called_so(tmp_path):
+def test_weights_in_shards_will_do(tmp_path):
     folder = write(tmp_path / "folder", model_safetensors=None)
     (folder / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(UserError, match=r"holds no model\.safetensors in one piece"):
-        hub.find(folder)
+    assert hub.find(folder) == folder
 
 
 def test_pytorch_model_bin_will_do(tmp_path):
@@ -237,7 +237,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self):
         self.server.requests.append((self.command, self.path))
         self.server.headers.append((self.command, self.headers))
-        match = re.fullmatch("/([^/]+/[^/]+)/resolve/([^/]+)/([^/]+)", self.path)
+        match = re.fullmatch("/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
         repository, revision, file = match.groups()
         files = self.server.repositories.get(repository, {})
         if not files:
@@ -391,6 +391,30 @@ def test_a_model_with_pytorch_model_bin_only(ask, server, tiny_folder):
     assert found == "found", folder
     model = BertSentClassifier.from_pretrained(folder)
     torch.testing.assert_close(model.classifier.weight, expected["classifier.weight"], rtol=0, atol=0)
+
+
+def test_shards_are_downloaded_and_completed(ask, server, tiny_folder):
+    tensors = safetensors.torch.load_file(tiny_folder / "model.safetensors")
+    (tiny_folder / "model.safetensors").unlink()
+    places = {name: f"model-0000{1 + (number > 20)}-of-00002.safetensors" for number, name in enumerate(tensors)}
+    for file in set(places.values()):
+        part = {name: tensors[name] for name in tensors if places[name] == file}
+        safetensors.torch.save_file(part, tiny_folder / file)
+    (tiny_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    server.repositories[OTHER] = contents(tiny_folder)
+    [(found, folder)] = ask(OTHER)
+    assert found == "found", folder
+    (Path(folder) / "model-00002-of-00002.safetensors").unlink()  # as after a download that was killed
+    assert ask(OTHER) == [("found", folder)]
+    assert len(read_tensors(Path(folder))) == len(tensors)
+
+
+def test_the_pooling_of_sentence_transformers_is_downloaded(ask, server):
+    more = {"modules.json": b"[]", "1_Pooling/config.json": b"{}"}
+    server.repositories[OTHER] = FILES | more
+    [(found, folder)] = ask(OTHER)
+    assert found == "found", folder
+    assert {file: (Path(folder) / file).read_bytes() for file in more} == more
 
 
 @pytest.mark.fault("downloads: a connection that breaks")

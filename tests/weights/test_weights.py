@@ -529,7 +529,8 @@ def test_for_the_same_labels_the_head_is_kept(tiny_folder, original, changes):
 
 
 def test_a_stored_head_without_label_names_is_kept_for_as_many(tiny_folder, original):
-    store(tiny_folder, stored(tiny_folder), id2label={"0": "LABEL_0", "1": "LABEL_1"})
+    unnamed = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    store(tiny_folder, stored(tiny_folder), **unnamed)
     model = BertSentClassifier.from_pretrained(tiny_folder, labels=("no", "yes"))
     assert torch.equal(model.classifier.weight, original.classifier.weight)
 
