@@ -20,13 +20,13 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, limit: int = MAX_JSON) -> dict:
     """The JSON object in a file. If a key is repeated, the last one counts, as in Hugging Face's libraries.
 
     Raises UserError if the file cannot be read or holds anything else.
     """
     try:
-        values = json.loads(read_bytes(path, MAX_JSON).decode("utf-8-sig"))
+        values = json.loads(read_bytes(path, limit).decode("utf-8-sig"))
     except UserError:
         raise
     except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON nested a thousand deep

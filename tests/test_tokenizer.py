@@ -8,6 +8,7 @@ import gzip
 import json
 import random
 import unicodedata
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minbert import BertTokenizer, UserError
-from minbert.tokenizer import SPECIAL, clean_char, in_canonical_order, read_vocab, set_apart, strip_mark
+from minbert.tokenizer import SPECIAL, clean_char, in_canonical_order, set_apart, strip_mark
+from minbert.tokenizer_files import read_vocab
 from tests.conftest import ROOT, VOCAB
 from tests.stress.fuzz import text as fuzz
 from tests.texts import ENDLESS, TEXTS, TOKENIZERS, UNITS, made_up, work
@@ -572,13 +574,19 @@ def test_options_given_to_from_pretrained_win(tmp_path):
     assert (tokenizer.lower_case, tokenizer.max_length) == (False, 99)
 
 
+@pytest.mark.parametrize("settings", [None, "{}"])
 @pytest.mark.parametrize(("extra", "lower_case"), [("[unusedA]", True), ("été", True), ("##S", False), ("Film", False)])
-def test_without_settings_a_vocabulary_with_capitals_is_a_cased_one(tmp_path, extra, lower_case):
-    assert BertTokenizer.from_pretrained(write(tmp_path, [*VOCAB, extra])).lower_case is lower_case
+def test_where_no_file_says_it_a_vocabulary_with_capitals_is_a_cased_one(tmp_path, extra, lower_case, settings):
+    folder = write(tmp_path, [*VOCAB, extra], settings)
+    with nullcontext() if lower_case else pytest.warns(UserWarning, match=r"vocab.txt: has capital letters") as caught:
+        assert BertTokenizer.from_pretrained(folder).lower_case is lower_case
+    assert lower_case or [warning.filename for warning in caught] == [__file__]
+    assert BertTokenizer.from_pretrained(folder, lower_case=True).lower_case is True  # said, so nobody is warned
 
 
 def test_settings_count_for_more_than_the_looks_of_the_vocabulary(tmp_path):
-    assert BertTokenizer.from_pretrained(write(tmp_path, [*VOCAB, "Film"], "{}")).lower_case is True
+    folder = write(tmp_path, [*VOCAB, "Film"], '{"do_lower_case": true}')
+    assert BertTokenizer.from_pretrained(folder).lower_case is True
     assert BertTokenizer.from_pretrained(write(tmp_path, VOCAB, '{"do_lower_case": false}')).lower_case is False
 
 
@@ -620,7 +628,7 @@ def test_only_a_newline_ends_a_token(tmp_path):
     assert read_vocab(write(tmp_path, vocab) / "vocab.txt") == vocab
 
 
-@pytest.mark.parametrize("settings", ["{", "[]", '{"tokenize_chinese_chars": false}'])
+@pytest.mark.parametrize("settings", ["{", "[]", '{"tokenize_chinese_chars": 0.5}'])
 def test_settings_at_fault_are_named(tmp_path, settings):
     with pytest.raises(UserError, match=r"tokenizer_config\.json"):
         BertTokenizer.from_pretrained(write(tmp_path, VOCAB, settings))
@@ -628,8 +636,8 @@ def test_settings_at_fault_are_named(tmp_path, settings):
 
 @pytest.mark.parametrize(
     ("stored", "used"),
-    [("128", 128), ("1e30", 512), (str(int(1e30)), 512), ("null", 512), ("0", 512), ('"128"', 512)],
+    [("128", 128), ("1e30", 512), (str(int(1e30)), 512), ("null", 512), ("Infinity", 512)],
 )
-def test_a_stored_length_that_cannot_be_meant_is_ignored(tmp_path, stored, used):
+def test_a_stored_length_beyond_reason_is_no_length(tmp_path, stored, used):
     folder = write(tmp_path, VOCAB, f'{{"model_max_length": {stored}}}')
     assert BertTokenizer.from_pretrained(folder).max_length == used

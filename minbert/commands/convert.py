@@ -196,7 +196,8 @@ def read_config(path, tensors, stated, job):
 
 def read_tokenizer(name):
     """The tokenizer of a vocab.txt, or of a model."""
-    from minbert.tokenizer import BertTokenizer, read_settings, read_vocab
+    from minbert import tokenizer_files
+    from minbert.tokenizer import BertTokenizer
 
     path = Path(name)
     if not path.is_file():
@@ -205,8 +206,7 @@ def read_tokenizer(name):
         except UserError as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f"{reason} Name a vocab.txt, or a model that has it: --vocab all-MiniLM-L6-v2") from None
-    tokens = read_vocab(path)
-    return BertTokenizer(tokens, **read_settings(path.with_name("tokenizer_config.json"), tokens))
+    return BertTokenizer(**tokenizer_files.read(path.parent, path.name))
 
 
 def describe(content):

@@ -13,7 +13,8 @@ from hypothesis import given
 from minbert import BertForMaskedLM, BertTokenizer, Config, fast
 from minbert.commands import predict, pretrain, probe, train
 from minbert.fast import wordpiece
-from minbert.tokenizer import clean_char, read_vocab, set_apart, strip_mark
+from minbert.tokenizer import clean_char, set_apart, strip_mark
+from minbert.tokenizer_files import read_vocab
 from tests.conftest import VOCAB
 from tests.stress.fuzz import text as fuzz
 from tests.texts import ENDLESS, TEXTS, TOKENIZERS, made_up, work
