@@ -198,8 +198,9 @@ class BertTokenizer(Tokenizer):
         if not self.cjk_apart:
             settings["tokenize_chinese_chars"] = False
         settings |= {name: getattr(self, name) for name in NAMES if getattr(self, name) != NAMES[name]}
-        plain = [AddedToken(name, special=True) for name in self.special]  # what a reader takes for granted
-        added = {self.vocab[token.content]: token for token in self.added.values() if token not in plain}
+        names = [getattr(self, name) for name in NAMES if getattr(self, name) in self.in_words]
+        known = [AddedToken(name, special=True) for name in names]  # every reader looks for these
+        added = {self.vocab[token.content]: token for token in self.added.values() if token not in known}
         tokenizer_files.write(directory, settings, [self.tokens[id] for id in range(len(self.in_words))], added)
 
     def __len__(self):

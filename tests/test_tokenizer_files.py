@@ -5,7 +5,6 @@ Each case is a folder as transformers writes it, with something changed.
 
 import copy
 import json
-import warnings
 
 import pytest
 
@@ -343,3 +342,191 @@ def test_what_is_honoured_gives_the_ids_of_transformers(tmp_path, transformers, 
     again = BertTokenizer.from_pretrained(written)
     assert (again.vocab, again.added, again.max_length) == (ours.vocab, ours.added, ours.max_length)
     same_ids(ours, transformers.AutoTokenizer.from_pretrained(written))
+
+
+REFUSED = {  # name: files, what the message names
+    **{
+        f"a model of another kind, {kind}": (
+            new("model", {"type": kind, "vocab": {}}),
+            rf"json: model.type is '{kind}'",
+        )
+        for kind in ("BPE", "Unigram", "WordLevel")
+    },
+    "another prefix of pieces": (new("model", "continuing_subword_prefix", "@@"), "continuing_subword_prefix is '@@'"),
+    "another limit of a word": (new("model", "max_input_chars_per_word", 20), "max_input_chars_per_word is 20"),
+    "another unk_token": (new("model", "unk_token", "the"), r"model.unk_token is 'the', but only '\[UNK\]'"),
+    "a vocabulary with a gap": (new("model", "vocab", "the", 99), "'film' the id 6; ids must count from 0"),
+    "a vocabulary that is a list": (new("model", "vocab", [["a", 0]]), "model.vocab is no table"),
+    "an id that is no number": (new("model", "vocab", "the", "5"), "model.vocab is no table"),
+    "a token of two lines": (new("model", "vocab", {**WHOLE["model"]["vocab"], "a\nb": NEXT}), r"'a\\nb' is no token"),
+    "no normalizer": (new("normalizer", None), "normalizer is None"),
+    "another normalizer": (new("normalizer", {"type": "Lowercase"}), "normalizer is 'Lowercase'"),
+    "a sequence of normalizers": (
+        new("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]}),
+        "normalizer is 'Sequence'",
+    ),
+    "control characters kept": (new("normalizer", "clean_text", False), "normalizer.clean_text is False"),
+    "a normalizer with a text as a flag": (new("normalizer", "lowercase", "yes"), "normalizer.lowercase is 'yes'"),
+    "another splitter": (new("pre_tokenizer", {"type": "Whitespace"}), "pre_tokenizer is 'Whitespace'"),
+    "no splitter": (new("pre_tokenizer", None), "pre_tokenizer is None"),
+    "no post_processor": (new("post_processor", None), "post_processor is None"),
+    "another post_processor": (new("post_processor", {"type": "RobertaProcessing"}), "is 'RobertaProcessing'"),
+    "another template": (new("post_processor", "single", [piece("A", 0), piece("[SEP]", 0)]), r"single is not \[CLS\]"),
+    "another segment of a pair": (new("post_processor", "pair", 3, piece("B", 0)), "post_processor.pair is not"),
+    "another id in the template": (
+        new("post_processor", "special_tokens", "[CLS]", "ids", [7]),
+        r"post_processor.special_tokens.\[CLS\]",
+    ),
+    "another decoder": (new("decoder", {"type": "ByteLevel"}), "decoder is 'ByteLevel'"),
+    "padding on the left": (new("padding", {"direction": "Left"}), "padding.direction is 'Left'"),
+    "padding with another id": (new("padding", {"direction": "Right", "pad_id": 1}), "padding.pad_id is 1"),
+    "cutting on the left": (
+        new("truncation", {"direction": "Left", "max_length": 8}),
+        "truncation.direction is 'Left'",
+    ),
+    "files that differ in case": (
+        new("normalizer", "lowercase", False),
+        "tokenizer_config.json: do_lower_case true, .*, but .*tokenizer.json has do_lower_case false",
+    ),
+    "files that differ in accents": (
+        new("normalizer", "strip_accents", False),
+        "tokenizer.json has .*strip_accents false",
+    ),
+    "files that differ in Chinese": (new("normalizer", "handle_chinese_chars", False), "tokenize_chinese_chars false"),
+    "files that differ in a token": (
+        new(vocab=old([*VOCAB[:5], "thee", *VOCAB[6:]])["vocab"]),
+        "vocab.txt: has 'thee' with the id 5, but .*tokenizer.json has 'the'",
+    ),
+    "files that differ in length": (new(vocab=old(VOCAB[:-1])["vocab"]), "vocab.txt: has no token with the id"),
+    "files that differ in an added token": (
+        added(token("covid", NEXT), tokenizer_config=decoder(*CONTROL)["tokenizer_config"]),
+        "tokenizer.json: added_tokens has 'covid' otherwise than .*tokenizer_config.json",
+    ),
+    "files that differ in a flag": (
+        added(token("covid", NEXT), tokenizer_config=decoder(token("covid", NEXT, lstrip=True))["tokenizer_config"]),
+        "added_tokens has 'covid' otherwise",
+    ),
+    "an added token that only added_tokens.json has": (
+        new(added_tokens={"covid": NEXT}),
+        "added_tokens.json: gives 'covid'",
+    ),
+    "files that differ in a name": (
+        old(special_tokens_map=NAMES | {"cls_token": "the"}, config={"cls_token": "[CLS]"}),
+        "special_tokens_map.json: cls_token is 'the'",
+    ),
+    "a token that only special_tokens_map.json names": (
+        decoder(*CONTROL) | {"special_tokens_map": NAMES | {"additional_special_tokens": ["[unused1]"]}},
+        "special_tokens_map.json: additional_special_tokens is .*unused1",
+    ),
+    "an added token with a gap before it": (old(added_tokens={"covid": NEXT + 5}), f"id {NEXT + 5}, but .* {NEXT}"),
+    "an added token with another's id": (old(added_tokens={"covid": 5}), "the added token 'covid' has the id 5"),
+    "an added token with another id than in the vocabulary": (old(added_tokens={"film": NEXT}), "'film' has the id"),
+    "an added token without an id": (new("added_tokens", [token("covid")]), "there is no id"),
+    "an added token without a name": (new("added_tokens", [token("", NEXT)]), "must be a token"),
+    "an added token twice": (added(token("covid", NEXT), token("covid", NEXT + 1)), "'covid' more than once"),
+    "an added token with a text as a flag": (decoder(token("covid", NEXT, lstrip="no")), "must be a token"),
+    "an added token that cannot be found": (added(token("\u200b", NEXT)), "can be found nowhere"),
+    "added tokens that are one when lower-cased": (
+        added(token("Covid", NEXT), token("COVID", NEXT + 1)),
+        "the added token 'COVID' is found where 'Covid' is",
+    ),
+    "added_tokens_decoder that is a list": (
+        old(config={"added_tokens_decoder": ["covid"]}),
+        "added_tokens_decoder must",
+    ),
+    "added_tokens.json with a text as id": (old(added_tokens={"covid": str(NEXT)}), "gives 'covid' the id"),
+    "a named token without an id": (
+        old(config={"additional_special_tokens": ["[E9]"]}),
+        r"no file gives an id to '\[E9\]'",
+    ),
+    "names that the vocabulary lacks": (old(config=ANGLES), "vocab.txt: lacks <pad>, <unk>, <s>, </s>, <mask>"),
+    "no name": (old(config={"mask_token": None}), "mask_token is None"),
+    "no [UNK] in the vocabulary": (decoder(token("<unk>", NEXT, special=True), unk_token="<unk>"), "no <unk>"),
+    "tokens beyond the model's vectors": (
+        old(added_tokens={"covid": NEXT}) | {"config.json": {"model_type": "bert", "vocab_size": NEXT}},
+        f"vocab.txt: has {NEXT + 1} tokens, but the model has vectors for {NEXT}",
+    ),
+    **{
+        f"a class of another kind, {name}": (old(config={"tokenizer_class": name}), f"tokenizer_class is '{name}'")
+        for name in ("RobertaTokenizerFast", "BertJapaneseTokenizer", "MPNetTokenizer", "BertweetTokenizer", "Own")
+    },
+    "a class of another kind in config.json": (
+        {"vocab": old(UNCASED)["vocab"], "config.json": {"tokenizer_class": "BertJapaneseTokenizer"}},
+        "config.json: tokenizer_class is 'BertJapaneseTokenizer'",
+    ),
+    "a general class without tokenizer.json": (
+        old(config={"tokenizer_class": "PreTrainedTokenizerFast"}),
+        "tokenizer_class PreTrainedTokenizer needs tokenizer.json",
+    ),
+    **{
+        f"{key} {value}": (old(config={key: value}), f"tokenizer_config.json: {key} is ")
+        for key, value in {
+            "do_basic_tokenize": False,
+            "never_split": ["covid"],
+            "padding_side": "left",
+            "truncation_side": "left",
+            "split_special_tokens": True,
+            "pad_token_type_id": 1,
+            "word_tokenizer_type": "mecab",
+            "auto_map": {"AutoTokenizer": ["own.Own", None]},
+            "do_lower_case": "false",
+            "strip_accents": "yes",
+            "tokenize_chinese_chars": None,
+            "model_max_length": "128",
+            "additional_special_tokens": "covid",
+            "cls_token": 7,
+        }.items()
+    },
+    "a length of 0": (old(config={"model_max_length": 0}), "model_max_length is 0"),
+    "a file of a BPE tokenizer": (old() | {"merges.txt": "a b"}, "merges.txt: is of a BPE tokenizer"),
+    "a file of a SentencePiece tokenizer": (old() | {"spiece.model": "x"}, "spiece.model: is of a SentencePiece"),
+    "a tokenizer.json that is cut off": ({"tokenizer": '{"model": {'}, "tokenizer.json: not valid JSON"),
+    "a tokenizer.json that is something else": ({"tokenizer": []}, "tokenizer.json: holds a list"),
+    "an empty tokenizer.json": ({"tokenizer": {}}, "tokenizer.json: model.continuing_subword_prefix is None"),
+    "an added_tokens.json that is something else": (old(added_tokens=["covid"]), "added_tokens.json: holds a list"),
+    "a line twice, but for white space": (old([*VOCAB, "film "]), "'film' is already on line 7"),
+    "two empty lines": (old([*VOCAB, "", "x y", ""]), "'' is already on line"),
+    **{f"no {name}": (old([entry for entry in VOCAB if entry != name]), f"lacks \\{name}") for name in NAMES.values()},
+}
+
+
+@pytest.mark.fault("weights: a tokenizer of another kind, or files that contradict each other")
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_computed_is_refused_by_its_name(tmp_path, name):
+    files, message = REFUSED[name]
+    with pytest.raises(UserError, match=message) as error:
+        BertTokenizer.from_pretrained(write(tmp_path, files))
+    assert "\n" not in str(error.value)
+
+
+SAID = {  # name: files, what the warning names, what lower_case is
+    "capitals in the vocabulary": ({"vocab": old()["vocab"]}, "vocab.txt: has capital letters", False),
+    "capitals in the vocabulary, and settings": (
+        {"vocab": old()["vocab"], "tokenizer_config": {"model_max_length": 512}},
+        "vocab.txt: has capital letters, so capitals count; no file says it: write",
+        False,
+    ),
+    "capitals in tokenizer.json": (
+        {"tokenizer": change(WHOLE, "normalizer", "lowercase", False)},
+        "tokenizer.json: has do_lower_case false, .*, and tokenizer_config.json does not say so",
+        False,
+    ),
+    "a setting that nobody knows": (old(config={"do_lowercase": False}), "do_lowercase: minbert does not know", True),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_guessed_or_not_used_is_said(tmp_path, name):
+    files, message, lower_case = SAID[name]
+    with pytest.warns(UserWarning, match=message) as caught:
+        tokenizer = BertTokenizer.from_pretrained(write(tmp_path, files))
+    assert tokenizer.lower_case is lower_case
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_saving_removes_what_other_files_said(tmp_path):
+    folder = write(tmp_path, HONOURED["everything"])
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    BertTokenizer(VOCAB, lower_case=False).save_pretrained(folder)
+    read = BertTokenizer.from_pretrained(folder)
+    assert (read.lower_case, len(read), len(tokenizer)) == (False, NEXT, NEXT + 1)

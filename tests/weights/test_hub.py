@@ -386,7 +386,7 @@ def test_a_tokenizer_is_downloaded_without_weights(ask, server):
 
 @pytest.mark.parametrize("vocabulary", ["vocab.txt", "tokenizer.json"])
 def test_every_file_of_a_tokenizer_is_downloaded_where_nothing_is_known_of_it(ask, server, vocabulary):
-    beside = {file: b"{ }" for file in ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json")}
+    beside = dict.fromkeys(("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"), b"{ }")
     files = {"config.json": b"{}", "model.safetensors": b"weights", vocabulary: b"{ }"} | beside
     server.repositories[OTHER] = files | {"README.md": b"#"}
     [(found, folder)] = ask(OTHER)
