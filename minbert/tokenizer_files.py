@@ -53,7 +53,7 @@ ONLY = {  # settings that change the ids, with the only values that are supporte
 }
 CASE = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}  # what holds if nothing is said
 DECODER = "added_tokens_decoder"
-LISTS = OLD_LIST, _ = ("additional_special_tokens", "extra_special_tokens")
+LISTS = ("additional_special_tokens", "extra_special_tokens")
 HONOURED = {*ONLY, *LISTS, "model_max_length", "max_len", "tokenizer_class", DECODER}
 HARMLESS = {  # defaults of calls, ways to decode, notes of other programs
     *("name_or_path", "special_tokens_map_file", "tokenizer_file", "full_tokenizer_file", "vocab_file", "model_type"),
@@ -99,6 +99,8 @@ def read(directory: Path, vocab: str = VOCAB, case_is_given: bool = False) -> di
         raise UserError(f"{source}: has {len(ids)} tokens, but the model has vectors for {model['vocab_size']}")
     if whole:
         whole.check_names(names, ids)
+        if lost := [token for token in names.values() if kind in GENERAL and token not in added]:
+            raise UserError(f"{whole.path}: added_tokens lacks {', '.join(lost)}, which its class needs there")
     return {
         "vocab": tokens,
         **case_and_accents(config, whole, kind, source, tokens, names, case_is_given),
@@ -162,29 +164,40 @@ def compare(path, tokens, whole):
 
 
 def read_names(config, mapped):
-    """The special tokens' names {"cls_token": token}, and all other tokens that are named: {content: AddedToken}"""
-    names, named = {}, {}
-    for source, key in [*itertools.product([config], config), *itertools.product([mapped], mapped)]:
-        value = source[key]
-        if key in NAMES or (key.endswith("_token") and isinstance(value, (str, dict))):
-            values = [value]
-        elif key in LISTS:
+    """The special tokens' names {"cls_token": token}, and all tokens that are named: {content: AddedToken}"""
+    names, named = {}, dict(found for _, found in named_in(config))
+    lists = DECODER in config or any(config.get(key) for key in LISTS)  # then special_tokens_map.json only repeats them
+    for source in (config, mapped):
+        for key, (content, token) in named_in(source):
+            if key not in LISTS and names.setdefault(key, content) != content:
+                raise UserError(f"{source.path}: {key} is {quoted(content)}, but in {config.path} {quoted(names[key])}")
+            if source is mapped and content not in named and content not in NAMES.values() and lists:
+                raise UserError(f"{source.path}: {key} is {quoted(content)}, but {config.path} does not name it")
+            if source is mapped and (content not in named or (key not in LISTS and DECODER not in config)):
+                named[content] = token
+    return {key: names.get(key, NAMES[key]) for key in NAMES}, named
+
+
+def named_in(source):
+    """Yields (key, (content, AddedToken)) for each token that a file of settings names.
+
+    special  whether Hugging Face's library takes it for a special one when it reads added_tokens.json
+    """
+    for key, value in source.items():
+        if key in LISTS:
             values = list(value.values()) if isinstance(value, dict) else value or []
             if not isinstance(values, list):
                 raise UserError(f"{source.path}: {key} is {quoted(value)}, but must be a list of tokens")
+        elif key in NAMES or (key.endswith("_token") and isinstance(value, (str, dict))):
+            values = [value]
         else:
             continue
         for value in values:
-            plain = source is mapped or isinstance(value, str)
-            token = read_token(source.path, key, value, **{"special": True} if plain else {})
-            token = replace(token, special=not (source is mapped and key == OLD_LIST))
-            name = token.content
-            if key in NAMES and names.setdefault(key, name) != name:
-                raise UserError(f"{source.path}: {key} is {quoted(name)}, but in {config.path} {quoted(names[key])}")
-            if source is mapped and DECODER in config and name not in named and name not in NAMES.values():
-                raise UserError(f"{source.path}: {key} is {quoted(name)}, but {config.path} does not name it")
-            named.setdefault(name, token)
-    return NAMES | names, named
+            mapped = source.path.name == MAP
+            default = {"special": True} if mapped or isinstance(value, str) else {}
+            token = read_token(source.path, key, value, **default)
+            known = key != LISTS[0] if mapped else isinstance(value, str)
+            yield key, (token.content, replace(token, special=known))
 
 
 def read_added_tokens(config, path, whole, names, named, ids):
@@ -193,23 +206,21 @@ def read_added_tokens(config, path, whole, names, named, ids):
     path  of added_tokens.json, or None
     ids   {token: id} of the vocabulary
     """
-    control = set(names.values())
+    control = {token: (ids.get(token), AddedToken(token, special=True)) for token in names.values()}
     listed = read_decoder(config) if DECODER in config else {}
     if whole:
         for content in listed | whole.added if DECODER in config else ():
-            one, other = listed.get(content), whole.added.get(content)
-            if one != other and (content not in control or (one and other)):
+            one, other = (side.get(content, control.get(content)) for side in (listed, whole.added))
+            if one != other:
                 raise UserError(f"{whole.path}: added_tokens has {quoted(content)} otherwise than {config.path}")
         listed = listed | whole.added
-    if path:
-        complete = bool(whole) or DECODER in config  # then it only repeats
-        for content, id in read_json(path).items():
-            special = content in control or (content in named and named[content].special)
-            token = id, read_token(path, "its content", content, special=special)
-            known = listed.get(content) if complete else token
-            if type(id) is not int or known is None or known[0] != id:
-                raise UserError(f"{path}: gives {quoted(content)} the id {quoted(id)}, but no other file does")
-            listed = {content: token} | listed
+    complete = bool(whole) or DECODER in config  # then added_tokens.json only repeats it
+    for content, id in read_json(path).items() if path else ():
+        token = read_token(path, "its content", content, special=content in named and named[content].special)
+        known = listed.get(content) if complete else (id, token)
+        if type(id) is not int or known is None or known[0] != id:
+            raise UserError(f"{path}: gives {quoted(content)} the id {quoted(id)}, but no other file does")
+        listed = {content: (id, replace(token, special=content in control or content in named))} | listed
     for content, token in named.items():
         if content not in listed and content in ids:
             listed[content] = ids[content], replace(token, special=True)
@@ -234,7 +245,7 @@ def read_decoder(config):
         if not isinstance(entry, dict) or not str(id).isdecimal():
             raise UserError(f"{config.path}: {DECODER} must give each id a token with its flags")
         entries.append(entry | {"id": int(id)})
-    return read_added(config.path, DECODER, entries)
+    return read_added(config.path, DECODER, sorted(entries, key=lambda entry: entry["id"]))
 
 
 def case_and_accents(config, whole, kind, source, tokens, names, case_is_given):

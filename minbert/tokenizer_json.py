@@ -123,6 +123,8 @@ def read_added(path: Path, key: str, entries) -> dict[str, tuple[int, AddedToken
         token = read_token(path, key, entry)
         if token.content in found:
             raise UserError(f"{path}: {key} has {quoted(token.content)} more than once")
+        if any(id <= other for other, _ in found.values()):
+            raise UserError(f"{path}: {key} has {quoted(token.content)} after a token with a greater id")
         found[token.content] = id, token
     return found
 
