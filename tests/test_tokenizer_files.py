@@ -325,6 +325,9 @@ def same_ids(ours, theirs):
         expected = theirs(text, return_offsets_mapping=True)
         found = ours(text, allow_special=True, return_offsets_mapping=True)
         assert found.input_ids == expected["input_ids"], ascii(text)
+        tokens = ours.convert_ids_to_tokens(found.input_ids)
+        pairs = zip(tokens[1:-1], found.offset_mapping[1:-1], expected["offset_mapping"][1:-1])
+        assert all(one == other for token, one, other in pairs if token in ours.added), ascii(text)
         for keep_special in (True, False):
             ids = ours.text_to_ids(text, keep_special)
             assert twin.text_to_ids(text, keep_special) == ids, ascii(text)
