@@ -152,7 +152,7 @@ class BertTokenizer(Tokenizer):
             twice = next(token for id, token in enumerate(tokens) if self.in_words[token] != id)
             raise UserError(f"the vocabulary holds {twice!r} more than once")
         self.vocab = self.in_words  # of every token; in_words: of those that words are cut into
-        if more := [token.content for token in added if token.content not in self.in_words]:
+        if more := dict.fromkeys(token.content for token in added if token.content not in self.in_words):
             free = max(self.in_words.values()) + 1
             self.vocab = self.in_words | {token: free + number for number, token in enumerate(more)}
         self.tokens = {id: token for token, id in self.vocab.items()}
@@ -189,19 +189,7 @@ class BertTokenizer(Tokenizer):
 
     def save_pretrained(self, directory):
         """Write vocab.txt and tokenizer_config.json, both or neither, in a form that Hugging Face reads too."""
-        settings = {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": self.lower_case,
-            "strip_accents": self.strip_accents,
-            "model_max_length": self.max_length,
-        }
-        if not self.cjk_apart:
-            settings["tokenize_chinese_chars"] = False
-        settings |= {name: getattr(self, name) for name in NAMES if getattr(self, name) != NAMES[name]}
-        names = [getattr(self, name) for name in NAMES if getattr(self, name) in self.in_words]
-        known = [AddedToken(name, special=True) for name in names]  # every reader looks for these
-        added = {self.vocab[token.content]: token for token in self.added.values() if token not in known}
-        tokenizer_files.write(directory, settings, [self.tokens[id] for id in range(len(self.in_words))], added)
+        tokenizer_files.write(directory, self)
 
     def __len__(self):
         return len(self.vocab)
@@ -223,7 +211,7 @@ class BertTokenizer(Tokenizer):
             chars = list(zip(text[start:end], range(start, end)))
             found = [(0, len(chars), token)]
             if not token and normalized.tokens:
-                chars = self.normalize(chars)
+                chars = self.fold(clean(chars, self.cjk_apart))  # a second time, it changes nothing
                 found = normalized.cut("".join(char for char, _ in chars))
             for first, last, token in found:
                 if token:
@@ -232,7 +220,7 @@ class BertTokenizer(Tokenizer):
                     yield from ((word, at, None) for word, at in self.words_of(chars[first:last]))
 
     def words_of(self, chars):
-        """The same of characters [(character, position), ...] among which is no added token."""
+        """Yields (word, positions) of characters [(character, position), ...] among which is no added token."""
         for run in split(clean(chars, self.cjk_apart)):  # no rule looks across a space
             for word in split(replace(self.fold(run), set_apart)):
                 word, positions = zip(*word)
@@ -243,10 +231,6 @@ class BertTokenizer(Tokenizer):
         chars = lower(chars) if self.lower_case else chars
         return strip_accents(chars) if self.strip_accents else chars
 
-    def normalize(self, chars):
-        """Characters as normalized tokens are looked for in them. Words stay the same if it is done before."""
-        return self.fold(clean(chars, self.cjk_apart))
-
     def make_finders(self, tokens):
         """{content: AddedToken} -> the Finder of those that are found as they are written, and that of the others."""
         written, normalized = {}, {}
@@ -254,7 +238,8 @@ class BertTokenizer(Tokenizer):
             if not token.normalized:
                 written[content] = token
                 continue
-            found = "".join(char for char, _ in self.normalize(zip(content, itertools.count())))
+            chars = self.fold(clean(zip(content, itertools.count()), self.cjk_apart))
+            found = "".join(char for char, _ in chars)
             if not found or normalized.setdefault(found, token) is not token:
                 why = f"is found where {normalized[found].content!r} is" if found else "can be found nowhere"
                 raise UserError(f"the added token {content!r} {why}, because texts are cleaned and lower-cased first")
@@ -325,14 +310,14 @@ class BertTokenizer(Tokenizer):
 
     def explain(self, text: str) -> Explanation:
         """Every stage between a text and its ids: print(tokenizer.explain("Unaffable films!"))"""
-        cleaned = clean(zip(text, itertools.count()), self.cjk_apart)
+        words, cleaned = [], clean(zip(text, itertools.count()), self.cjk_apart)
         lowered = lower(cleaned) if self.lower_case else cleaned
-        stripped = strip_accents(lowered) if self.strip_accents else lowered
-        words = []
         for word, at, token in self.segments(text):
             pieces = [word] if token else self.wordpiece(word)
             words.append((word, (min(at), max(at) + 1), pieces, self.convert_tokens_to_ids(pieces)))
-        return Explanation(text, *("".join(char for char, _ in chars) for chars in (cleaned, lowered, stripped)), words)
+        return Explanation(
+            text, *("".join(char for char, _ in chars) for chars in (cleaned, lowered, self.fold(cleaned))), words
+        )
 
     # Pieces <-> ids
 

@@ -62,6 +62,8 @@ HARMLESS = {  # defaults of calls, ways to decode, notes of other programs
     *("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "add_bos_token", "add_eos_token"),
 }
 
+SAID = set()  # warnings
+
 
 def read(directory: Path, vocab: str = VOCAB, case_is_given: bool = False) -> dict:
     """What the files of a folder ask for, as arguments of BertTokenizer.
@@ -95,8 +97,9 @@ def read(directory: Path, vocab: str = VOCAB, case_is_given: bool = False) -> di
     ids |= {content: id for content, (id, _) in added.items()}
     if missing := [token for token in names.values() if token not in ids]:
         raise UserError(f"{source}: lacks {', '.join(missing)}; is it a BERT vocabulary?")
-    if len(ids) > model.get("vocab_size", len(ids)):
-        raise UserError(f"{source}: has {len(ids)} tokens, but the model has vectors for {model['vocab_size']}")
+    if isinstance(model.get("vocab_size"), int) and len(ids) > model["vocab_size"]:
+        sizes = f"{source.name} has {len(ids)} tokens, but the model has vectors for {model['vocab_size']}"
+        raise UserError(f"{directory}: {sizes}")
     if whole:
         whole.check_names(names, ids)
         if lost := [token for token in names.values() if kind in GENERAL and token not in added]:
@@ -274,8 +277,10 @@ def case_and_accents(config, whole, kind, source, tokens, names, case_is_given):
 
 
 def warn(message):
-    """A warning that points at the caller of from_pretrained."""
-    warnings.warn(message, stacklevel=5)
+    """A warning that points at the caller of from_pretrained; once, also if the same folder is read again."""
+    if message not in SAID:
+        SAID.add(message)
+        warnings.warn(message, stacklevel=5)
 
 
 def effect(settings):
@@ -299,18 +304,25 @@ def max_length(config):
     return length
 
 
-def write(directory: str | Path, settings: dict, tokens: list[str], added: dict[int, AddedToken]) -> None:
-    """Write vocab.txt and tokenizer_config.json, both or neither; remove what other files said of the tokenizer.
-
-    settings  of tokenizer_config.json
-    tokens    of vocab.txt, in the order of their ids
-    added     {id: AddedToken}
-    """
+def write(directory: str | Path, tokenizer) -> None:
+    """Write vocab.txt and tokenizer_config.json, both or neither; remove what other files said of the tokenizer."""
+    names = {name: getattr(tokenizer, name) for name in NAMES}
+    settings = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": tokenizer.lower_case,
+        "strip_accents": tokenizer.strip_accents,
+        "model_max_length": tokenizer.max_length,
+    }
+    settings |= {} if tokenizer.cjk_apart else {"tokenize_chinese_chars": False}
+    settings |= {name: token for name, token in names.items() if token != NAMES[name]}
+    known = [AddedToken(token, special=True) for token in names.values() if token in tokenizer.in_words]
+    added = {tokenizer.vocab[token.content]: token for token in tokenizer.added.values() if token not in known}
     if added:
-        settings = settings | {DECODER: {str(id): asdict(token) for id, token in added.items()}}
+        settings[DECODER] = {str(id): asdict(token) for id, token in added.items()}
     with atomic_write(Path(directory, CONFIG)) as config:
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         with atomic_write(Path(directory, VOCAB)) as vocab:
+            tokens = (tokenizer.tokens[id] for id in range(len(tokenizer.in_words)))
             vocab.write_bytes("".join(token + "\n" for token in tokens).encode())
     for name in (MAP, ADDED, WHOLE):
         Path(directory, name).unlink(missing_ok=True)

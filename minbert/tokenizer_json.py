@@ -69,7 +69,7 @@ def sequence(name, segment):
 
 def read(path: Path) -> Whole:
     """Raises UserError for anything but a BERT's tokenizer."""
-    values = read_json(path, MAX_BYTES)
+    values = read_json(path, limit=MAX_BYTES)
     model = as_dict(values.get("model"))
     check(path, "model.type", model.get("type", "WordPiece"), "WordPiece")  # old files name no type
     check(path, "model.continuing_subword_prefix", model.get("continuing_subword_prefix"), "##")

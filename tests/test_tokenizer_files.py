@@ -447,7 +447,7 @@ REFUSED = {  # name: files, what the message names
     "no [UNK] in the vocabulary": (decoder(token("<unk>", NEXT, special=True), unk_token="<unk>"), "no <unk>"),
     "tokens beyond the model's vectors": (
         old(added_tokens={"covid": NEXT}) | {"config.json": {"model_type": "bert", "vocab_size": NEXT}},
-        f"vocab.txt: has {NEXT + 1} tokens, but the model has vectors for {NEXT}",
+        f": vocab.txt has {NEXT + 1} tokens, but the model has vectors for {NEXT}",
     ),
     **{
         f"a class of another kind, {name}": (old(config={"tokenizer_class": name}), f"tokenizer_class is '{name}'")

@@ -18,6 +18,8 @@ import os
 import re
 import shlex
 import sys
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 from minbert.errors import Stopped, UserError
@@ -176,11 +178,22 @@ def load_tokenizer(name, directory, config):
     """The tokenizer of the model called name. Raises UserError if it has tokens for which the model has no vectors."""
     from minbert.tokenizer import BertTokenizer
 
-    tokenizer = BertTokenizer.from_pretrained(directory)
+    with warnings_in_a_line():
+        tokenizer = BertTokenizer.from_pretrained(directory)
     if len(tokenizer) > config.vocab_size:
         sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         raise UserError(f"{name}: {sizes}")
     return tokenizer
+
+
+@contextmanager
+def warnings_in_a_line():
+    """A context in which the library's warnings are shown as one line each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
 
 
 def readable(path):

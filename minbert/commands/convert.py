@@ -202,11 +202,13 @@ def read_tokenizer(name):
     path = Path(name)
     if not path.is_file():
         try:
-            return BertTokenizer.from_pretrained(name)
+            with common.warnings_in_a_line():
+                return BertTokenizer.from_pretrained(name)
         except UserError as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f"{reason} Name a vocab.txt, or a model that has it: --vocab all-MiniLM-L6-v2") from None
-    return BertTokenizer(**tokenizer_files.read(path.parent, path.name))
+    with common.warnings_in_a_line():
+        return BertTokenizer(**tokenizer_files.read(path.parent, path.name))
 
 
 def describe(content):

@@ -90,7 +90,7 @@ class BertTokenizer(tokenizer.BertTokenizer):
         )
 
     def normal(self, text):
-        """The plain class's `normalize` of a text, as a text."""
+        """A text as the plain class cleans and folds it."""
         text = self.clean_up(text)
         if self.lower_case:
             text = text.lower()
