@@ -90,7 +90,7 @@ def read(path: Path) -> Whole:
         tokens=read_tokens(path, model.get("vocab")),
         settings={
             "do_lower_case": normalizer["lowercase"],
-            "strip_accents": normalizer["strip_accents"],
+            "strip_accents": normalizer.get("strip_accents"),
             "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
         },
         added=read_added(path, "added_tokens", values.get("added_tokens", [])),
