@@ -57,7 +57,10 @@ ROWS = (
     },
 )
 COLUMNS = 5
-GROUND_FILES = ("errors", "format", "atomic", "jsonfile", "config_json", "modules_json", "shipped")
+GROUND_FILES = (
+    *("errors", "format", "atomic", "jsonfile", "config_json", "modules_json"),
+    *("added", "tokenizer_files", "tokenizer_json", "shipped"),
+)
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names
 
 WIDTH, LEFT, RIGHT = 960, 118, 842  # the picture; the rooms' edges
@@ -171,7 +174,7 @@ def draw():
         if floor == [ROOF]:
             place[ROOF] = (LEFT, 40, RIGHT - LEFT, 60)
             continue
-        height = {MODEL: 34 + len(rows) * BOX + (len(rows) - 1) * LANE + 26, GROUND: 40}.get(floor[0], HIGH)
+        height = {MODEL: 34 + len(rows) * BOX + (len(rows) - 1) * LANE + 26, GROUND: HIGH + 16}.get(floor[0], HIGH)
         lengths = {room: max(len(" · ".join(rooms[room])), 36) for room in floor}
         x, share = LEFT, (RIGHT - LEFT - 14 * (len(floor) - 1)) / sum(lengths.values())
         widths = {room: length * share for room, length in lengths.items()}
@@ -193,11 +196,7 @@ def draw():
             parts += [text(WIDTH / 2, 93, "minbert " + " · ".join(files), "files", "middle")]
             continue
         parts += [rectangle(x, top, width, height, "room")]
-        if room == GROUND:
-            title = text(x + 12, top + 25, "the ground", "name")
-            parts += [title, text(x + 118, top + 25, " · ".join(files), "files")]
-            parts += [text(x + width - 12, top + 25, captions[room], "small", "end")]
-        elif room == MODEL:
+        if room == MODEL:
             parts += [text(x + 14, top + 22, "the model", "name"), text(x + 108, top + 22, captions[room], "small")]
             for depth, row in enumerate(rows):
                 for at, (name, words) in enumerate(row.items()):
@@ -211,8 +210,9 @@ def draw():
                     parts[-1] += f'<tspan class="number">{number}</tspan> {name}</text>'
                     parts += [text(left + 9, high + 38 + 15 * i, line_, "small") for i, line_ in enumerate(words)]
         else:
-            parts += [text(x + 12, top + 21, f"{room}/", "name")]
-            beside = x + 12 + 9 * len(room) + 18
+            name = "the ground" if room == GROUND else f"{room}/"
+            parts += [text(x + 12, top + 21, name, "name")]
+            beside = x + 12 + 9 * len(name) + 9
             parts += [text(beside, top + 21, captions[room], "small")]
             parts += [text(x + 12, top + 43 + 16 * i, line_, "files") for i, line_ in enumerate(lines(files, width))]
 

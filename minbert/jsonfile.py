@@ -20,7 +20,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(path: Path, kind: type = dict) -> dict | list:
+def read_json(path: Path, kind: type = dict, limit: int = MAX_JSON) -> dict | list:
     """The JSON object in a file. If a key is repeated, the last one counts, as in Hugging Face's libraries.
 
     kind  list: a JSON array instead
@@ -28,7 +28,7 @@ def read_json(path: Path, kind: type = dict) -> dict | list:
     Raises UserError if the file cannot be read or holds anything else.
     """
     try:
-        values = json.loads(read_bytes(path, MAX_JSON).decode("utf-8-sig"))
+        values = json.loads(read_bytes(path, limit).decode("utf-8-sig"))
     except UserError:
         raise
     except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON nested a thousand deep

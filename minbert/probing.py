@@ -105,7 +105,7 @@ def known_ids(model: BertForMaskedLM, tokenizer: BertTokenizer, text: str) -> li
     if not ids:
         raise UserError(f"{text!r} holds no word")
     if tokenizer.unk_token_id in ids:
-        unknown = next(word for word in tokenizer.words(text) if "[UNK]" in tokenizer.wordpiece(word))
+        unknown = next(word for word, _, pieces, _ in tokenizer.explain(text).words if tokenizer.unk_token in pieces)
         raise UserError(f"the model's vocabulary cannot spell {unknown!r}: choose another word")
     return ids
 
@@ -155,9 +155,9 @@ def fill_mask(
              while the others stay masked
     Raises UserError for a text without [MASK], and for a target that the vocabulary cannot spell.
     """
-    check_masked(text)
+    check_masked(text, tokenizer.mask_token)
     mask, ids = tokenizer.mask_token_id, [tokenizer.cls_token_id]
-    for between in text.split("[MASK]"):
+    for between in text.split(tokenizer.mask_token):
         ids += [*text_ids(model, tokenizer, between), mask]
     ids[-1] = tokenizer.sep_token_id  # in place of the [MASK] after the last one
     words = {target: known_ids(model, tokenizer, target) for target in targets or ()}
@@ -166,9 +166,10 @@ def fill_mask(
     return found if len(found) > 1 else found[0]
 
 
-def check_masked(text: str) -> None:
-    if "[MASK]" not in text:
-        raise UserError("the text has no [MASK]: write one, in capitals and brackets, where a word is missing")
+def check_masked(text: str, mask: str = "[MASK]") -> None:
+    if mask not in text:
+        spelling = ", in capitals and brackets," if mask == "[MASK]" else ""
+        raise UserError(f"the text has no {mask}: write one{spelling} where a word is missing")
 
 
 def fill_position(model, tokenizer, left, right, top, words):
@@ -217,7 +218,7 @@ def next_word(
     p / prior is the domain-conditional PMI of Holtzman et al. 2021: how much the text adds to the prompt alone. A word
     of several pieces is read piece by piece, each after the ones before it (score_words).
     """
-    check_prompt(prompt)
+    check_prompt(prompt, tokenizer.mask_token)
     pieces = {word: known_ids(model, tokenizer, word) for word in words}
     if len(set(map(tuple, pieces.values()))) < max(2, len(words)):
         raise UserError(f"give two words or more that differ in the model's vocabulary, not {', '.join(words)}")
@@ -232,9 +233,9 @@ def next_word(
     return rows
 
 
-def check_prompt(prompt: str) -> None:
-    if prompt.count("{}") != 1 or "[MASK]" in prompt:
-        raise UserError(f"the prompt {prompt!r} needs one {{}}, for the text, and no [MASK]: the word comes last")
+def check_prompt(prompt: str, mask: str = "[MASK]") -> None:
+    if prompt.count("{}") != 1 or mask in prompt:
+        raise UserError(f"the prompt {prompt!r} needs one {{}}, for the text, and no {mask}: the word comes last")
 
 
 def ratio(log_p: dict[str, float]) -> float:

@@ -8,23 +8,20 @@ lists them. Categories of characters come from Python's unicodedata, so a newer 
 
 import functools
 import itertools
-import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from minbert.atomic import atomic_write
+from minbert import tokenizer_files
+from minbert.added import NAMES, AddedToken, Finder
 from minbert.encoding import Template, Tokenizer
 from minbert.errors import UserError
-from minbert.jsonfile import quoted, read_bytes, read_json
 
-MAX_VOCAB = 2**24  # bytes of a vocab.txt; the largest published ones, of half a million tokens, have some 5 million
 MAX_WORD = 200  # a longer word becomes [UNK], as in the original (Hugging Face's Rust tokenizer: 100)
 MOST_REMEMBERED = 2**16  # pieces of text: about 30 MB
 BETWEEN_SPACES = re.compile(r"[^ \t\n\r]+")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL = tuple(NAMES.values())
 CJK = (  # the original's ranges, both ends included
     *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F)),
     *((0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0x2F800, 0x2FA1F)),
@@ -44,6 +41,12 @@ def clean_char(char):
     if any(first <= ord(char) <= last for first, last in CJK):
         return f" {char} "
     return char
+
+
+def clean_joined(char):
+    """As `clean_char`, but a CJK character stays where it is, for vocabularies of Chinese words."""
+    cleaned = clean_char(char)
+    return cleaned.strip() or cleaned
 
 
 @functools.cache
@@ -66,9 +69,9 @@ decompose = functools.partial(unicodedata.normalize, "NFD")  # of characters: a 
 # One character can become two, or none.
 
 
-def clean(text):
-    """A text -> its characters as `clean_char` leaves them."""
-    return replace(zip(text, itertools.count()), clean_char)
+def clean(chars, cjk_apart=True):
+    """Characters as `clean_char` leaves them."""
+    return replace(chars, clean_char if cjk_apart else clean_joined)
 
 
 def lower(chars):
@@ -128,55 +131,65 @@ class BertTokenizer(Tokenizer):
     lower_case     True for uncased models: lower-case, then strip accents
     strip_accents  None: as lower_case
     max_length     what truncation=True cuts to
+    cjk_apart      True: each CJK character is a word
+    names          other names of the special tokens, {"cls_token": "<s>"}
+    added          AddedTokens, found whole before words are cut; one that vocab lacks gets the next free id
     """
 
-    template = Template(begin=["[CLS]"], between=["[SEP]"], end=["[SEP]"], pair_segment=1)
-
-    def __init__(self, vocab, lower_case=True, strip_accents=None, max_length=512):
+    def __init__(
+        self,
+        vocab: Sequence[str] | dict[str, int],
+        lower_case: bool = True,
+        strip_accents: bool | None = None,
+        max_length: int = 512,
+        cjk_apart: bool = True,
+        names: dict[str, str] | None = None,
+        added: Sequence[AddedToken] = (),
+    ):
         tokens = sorted(vocab, key=vocab.get) if isinstance(vocab, dict) else list(vocab)
-        self.vocab = dict(vocab) if isinstance(vocab, dict) else {token: id for id, token in enumerate(tokens)}
-        self.tokens = {id: token for token, id in self.vocab.items()}
-        if len(self.vocab) != len(tokens):
-            twice = next(token for id, token in enumerate(tokens) if self.vocab[token] != id)
+        self.in_words = dict(vocab) if isinstance(vocab, dict) else {token: id for id, token in enumerate(tokens)}
+        if len(self.in_words) != len(tokens):
+            twice = next(token for id, token in enumerate(tokens) if self.in_words[token] != id)
             raise UserError(f"the vocabulary holds {twice!r} more than once")
-        if "[UNK]" not in self.vocab:
-            raise UserError("the vocabulary has no [UNK]; is it a WordPiece vocabulary?")
+        self.vocab = self.in_words  # of every token; in_words: of those that words are cut into
+        if more := dict.fromkeys(token.content for token in added if token.content not in self.in_words):
+            free = max(self.in_words.values()) + 1
+            self.vocab = self.in_words | {token: free + number for number, token in enumerate(more)}
+        self.tokens = {id: token for token, id in self.vocab.items()}
+        names = NAMES | (names or {})
+        if names["unk_token"] not in self.in_words:
+            raise UserError(f"the vocabulary has no {names['unk_token']}; is it a WordPiece vocabulary?")
+        for name, token in names.items():  # self.pad_token = "[PAD]", self.pad_token_id = 0, ...
+            setattr(self, name, token)
+            setattr(self, name + "_id", self.vocab.get(token))
+        self.template = Template([self.cls_token], [self.sep_token], [self.sep_token], pair_segment=1)
         self.lower_case = lower_case
         self.strip_accents = lower_case if strip_accents is None else strip_accents
         self.max_length = max_length
-        self.special = [token for token in SPECIAL if token in self.vocab]
-        self.find_special = re.compile("(" + "|".join(map(re.escape, self.special)) + ")")
-        self.longest = max(map(len, self.vocab))
+        self.cjk_apart = cjk_apart
+        self.longest = max(map(len, self.in_words))
         self.memo = {}
-        for token in SPECIAL:  # self.pad_token = "[PAD]", self.pad_token_id = 0, ...
-            name = token.strip("[]").lower() + "_token"
-            setattr(self, name, token)
-            setattr(self, name + "_id", self.vocab.get(token))
+        control = {token: AddedToken(token, special=True) for token in names.values() if token in self.vocab}
+        self.added = control | {token.content: token for token in added}
+        self.special = [content for content, token in self.added.items() if token.special or content in control]
+        found = {content: token for content, token in self.added.items() if content not in control}
+        self.finders = {True: self.make_finders(self.added), False: self.make_finders(found)}
 
     @classmethod
     def from_pretrained(cls, name, **options):
-        """Read vocab.txt and tokenizer_config.json from a directory, or from the place where weights.hub finds a name.
+        """Read the tokenizer's files in a directory, or in the place where weights.hub finds a name.
 
-        Without tokenizer_config.json, a vocabulary with capital letters is a cased one.
+        Raises UserError, naming file and setting, for what this class does not compute. Warns where the files leave
+        open whether capitals count.
         """
         from minbert.weights import hub  # the tokenizer itself needs no hub
 
         directory = hub.find(name, tokenizer_only=True)
-        tokens = read_vocab(directory / "vocab.txt")
-        return cls(tokens, **(read_settings(directory / "tokenizer_config.json", tokens) | options))
+        return cls(**(tokenizer_files.read(directory, case_is_given="lower_case" in options) | options))
 
     def save_pretrained(self, directory):
         """Write vocab.txt and tokenizer_config.json, both or neither, in a form that Hugging Face reads too."""
-        settings = {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": self.lower_case,
-            "strip_accents": self.strip_accents,
-            "model_max_length": self.max_length,
-        }
-        with atomic_write(Path(directory, "tokenizer_config.json")) as config:
-            config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            with atomic_write(Path(directory, "vocab.txt")) as vocab:
-                vocab.write_bytes("".join(self.tokens[id] + "\n" for id in range(len(self.tokens))).encode())
+        tokenizer_files.write(directory, self)
 
     def __len__(self):
         return len(self.vocab)
@@ -189,12 +202,48 @@ class BertTokenizer(Tokenizer):
 
     def words_with_offsets(self, text: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yields each word, and the position in the text that each of its characters comes from."""
-        for chars in split(clean(text)):  # no rule looks across a space
-            chars = lower(chars) if self.lower_case else chars
-            chars = strip_accents(chars) if self.strip_accents else chars
-            for word in split(replace(chars, set_apart)):
-                chars, positions = zip(*word)
-                yield "".join(chars), positions
+        return ((word, at) for word, at, _ in self.segments(text))
+
+    def segments(self, text, keep_special=False):
+        """Yields (word, positions, None) for each word, and (token, positions, AddedToken) for each added token."""
+        written, normalized = self.finders[keep_special]
+        for start, end, token in written.cut(text):
+            chars = list(zip(text[start:end], range(start, end)))
+            found = [(0, len(chars), token)]
+            if not token and normalized.tokens:
+                chars = self.fold(clean(chars, self.cjk_apart))  # a second time, it changes nothing
+                found = normalized.cut("".join(char for char, _ in chars))
+            for first, last, token in found:
+                if token:
+                    yield token.content, tuple(at for _, at in chars[first:last]), token
+                else:
+                    yield from ((word, at, None) for word, at in self.words_of(chars[first:last]))
+
+    def words_of(self, chars):
+        """Yields (word, positions) of characters [(character, position), ...] among which is no added token."""
+        for run in split(clean(chars, self.cjk_apart)):  # no rule looks across a space
+            for word in split(replace(self.fold(run), set_apart)):
+                word, positions = zip(*word)
+                yield "".join(word), positions
+
+    def fold(self, chars):
+        """Cleaned characters in lower case and without accents, as the settings say."""
+        chars = lower(chars) if self.lower_case else chars
+        return strip_accents(chars) if self.strip_accents else chars
+
+    def make_finders(self, tokens):
+        """{content: AddedToken} -> the Finder of those that are found as they are written, and that of the others."""
+        written, normalized = {}, {}
+        for content, token in tokens.items():
+            if not token.normalized:
+                written[content] = token
+                continue
+            chars = self.fold(clean(zip(content, itertools.count()), self.cjk_apart))
+            found = "".join(char for char, _ in chars)
+            if not found or normalized.setdefault(found, token) is not token:
+                why = f"is found where {normalized[found].content!r} is" if found else "can be found nowhere"
+                raise UserError(f"the added token {content!r} {why}, because texts are cleaned and lower-cased first")
+        return Finder(written), Finder(normalized)
 
     def wordpiece(self, word: str) -> list[str]:
         """'unaffable' -> ['un', '##aff', '##able']: again and again the longest piece that the vocabulary holds.
@@ -202,49 +251,54 @@ class BertTokenizer(Tokenizer):
         A word that cannot be cut in this way, or has more than 200 characters, is [UNK] as a whole.
         """
         if len(word) > MAX_WORD:
-            return ["[UNK]"]
+            return [self.unk_token]
         pieces, start, prefix = [], 0, ""
         while start < len(word):
             for end in range(min(len(word), start + self.longest), start, -1):
                 piece = prefix + word[start:end]
-                if piece in self.vocab:
+                if piece in self.in_words:
                     break
             else:
-                return ["[UNK]"]
+                return [self.unk_token]
             pieces.append(piece)
             start, prefix = end, "##"
         return pieces
 
     def pieces(self, text: str, keep_special: bool = False) -> Iterator[tuple[str, tuple[int, int]]]:
         """Yields each piece and its (start, end) in the text, end exclusive; keep_special as in `tokenize`."""
-        begin = 0
-        for part in self.find_special.split(text) if keep_special else [text]:
-            if keep_special and part in self.special:
-                yield part, (begin, begin + len(part))
-            else:
-                for chunk in BETWEEN_SPACES.finditer(part):
-                    shift = begin + chunk.start()
-                    for piece, (start, end) in self.chunk_pieces(chunk[0]):
-                        yield piece, (shift + start, shift + end)
-            begin += len(part)
+        written, normalized = self.finders[keep_special]
+        if normalized.tokens:
+            for word, positions, token in self.segments(text, keep_special):
+                yield from self.word_pieces(word, positions, token)
+            return
+        for begin, end, token in written.cut(text):
+            if token:
+                yield token.content, (begin, end)
+                continue
+            for chunk in BETWEEN_SPACES.finditer(text, begin, end):
+                for piece, (first, last) in self.chunk_pieces(chunk[0]):
+                    yield piece, (chunk.start() + first, chunk.start() + last)
 
     def chunk_pieces(self, chunk):
         """The pieces of a text without spaces, as a list. Remembers those of short texts: most of them occur again."""
         if (known := self.memo.get(chunk)) is not None:
             return known
-        found = []
-        for word, positions in self.words_with_offsets(chunk):
-            done = 0
-            for piece in self.wordpiece(word):
-                size = len(word) if piece == "[UNK]" else len(piece) - 2 * bool(done)
-                at = positions[done : done + size]  # not always in order: NFD sorts marks
-                found.append((piece, (min(at), max(at) + 1)))
-                done += size
+        words = self.words_of(list(zip(chunk, itertools.count())))
+        found = [piece for word, positions in words for piece in self.word_pieces(word, positions)]
         if len(chunk) <= 50:
             if len(self.memo) >= MOST_REMEMBERED:
                 self.memo.clear()
             self.memo[chunk] = found
         return found
+
+    def word_pieces(self, word, positions, token=None):
+        """Yields a word's pieces, or an added token as a whole: (piece, (start, end))"""
+        pieces, done = [word] if token else self.wordpiece(word), 0
+        for piece in pieces:
+            size = len(positions) if len(pieces) == 1 else len(piece) - 2 * bool(done)
+            at = positions[done : done + size]  # not always in order: NFD sorts marks
+            yield piece, (min(at), max(at) + 1)
+            done += size
 
     def tokenize(self, text: str, keep_special: bool = True) -> list[str]:
         """A text's pieces. Control tokens written in the text, such as [SEP], stay whole unless keep_special=False."""
@@ -256,14 +310,14 @@ class BertTokenizer(Tokenizer):
 
     def explain(self, text: str) -> Explanation:
         """Every stage between a text and its ids: print(tokenizer.explain("Unaffable films!"))"""
-        cleaned = clean(text)
+        words, cleaned = [], clean(zip(text, itertools.count()), self.cjk_apart)
         lowered = lower(cleaned) if self.lower_case else cleaned
-        stripped = strip_accents(lowered) if self.strip_accents else lowered
-        words = []
-        for word, at in self.words_with_offsets(text):
-            pieces = self.wordpiece(word)
+        for word, at, token in self.segments(text):
+            pieces = [word] if token else self.wordpiece(word)
             words.append((word, (min(at), max(at) + 1), pieces, self.convert_tokens_to_ids(pieces)))
-        return Explanation(text, *("".join(char for char, _ in chars) for chars in (cleaned, lowered, stripped)), words)
+        return Explanation(
+            text, *("".join(char for char, _ in chars) for chars in (cleaned, lowered, self.fold(cleaned))), words
+        )
 
     # Pieces <-> ids
 
@@ -292,38 +346,3 @@ class BertTokenizer(Tokenizer):
             for gap in (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"):
                 text = text.replace(gap, gap.strip())
         return text
-
-
-def read_vocab(path):
-    """The tokens of a vocab.txt, one a line in the order of their ids. Raises UserError that names the wrong line."""
-    data, tokens, seen = read_bytes(path, MAX_VOCAB), [], {}
-    # Split at \n alone: a token can hold other characters at which str.splitlines would split.
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
-        try:
-            token = line.removesuffix(b"\r").decode()
-        except UnicodeDecodeError:
-            raise UserError(f"{path}:{number}: not UTF-8") from None
-        if token in seen:
-            raise UserError(f"{path}:{number}: {quoted(token)} is already on line {seen[token]}")
-        seen[token] = number
-        tokens.append(token)
-    missing = [token for token in SPECIAL if token not in seen]
-    if missing:
-        raise UserError(f"{path}: lacks {', '.join(missing)}; is it a BERT vocabulary?")
-    return tokens
-
-
-def read_settings(path, tokens):
-    """Options for BertTokenizer from tokenizer_config.json; without that file, judged by the vocabulary."""
-    if not path.exists():
-        return {"lower_case": not any(token != token.lower() for token in tokens if token[0:1] != "[")}
-    stored = read_json(path)
-    if stored.get("tokenize_chinese_chars") is False:
-        raise UserError(f"{path}: tokenize_chinese_chars false is not supported")
-    options = {"lower_case": stored.get("do_lower_case", True), "strip_accents": stored.get("strip_accents")}
-    if options["lower_case"] not in (True, False) or options["strip_accents"] not in (True, False, None):
-        raise UserError(f"{path}: do_lower_case and strip_accents can be true or false")
-    length = stored.get("model_max_length")
-    if isinstance(length, int) and 3 <= length <= 1_000_000:  # some checkpoints store 10**30 for "no limit"
-        options["max_length"] = length
-    return options

@@ -12,7 +12,7 @@ import pytest
 import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
-from minbert import BertForMaskedLM, Config
+from minbert import BertForMaskedLM, Config, tokenizer_json
 from minbert.pretraining import corpus
 from minbert.weights import hub
 from tests.conftest import ROOT
@@ -129,12 +129,20 @@ def layouts_tried():
     return len(test_others.OPTIONS) + len(test_weights.LAYOUTS)
 
 
+def tokenizers_tried():
+    from tests import test_tokenizer_files as tried
+
+    return len(tried.HONOURED) + len(tried.REFUSED) + len(tried.SAID)
+
+
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
     ("docs/robustness.md", "The tests try {} of them", lambda: models_tried()),
     ("docs/robustness.md", "The tests compare {} layouts", lambda: layouts_tried()),
+    ("docs/robustness.md", "The tests try {} folders", lambda: tokenizers_tried()),
+    ("docs/results.md", "more than {} characters", lambda: tokenizer_json.WORD_LIMITS[0]),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
     (
         "README.md",

@@ -24,7 +24,10 @@ FLOORS = (
     ("commands",),
     ("the doors",),
 )
-GROUND = {"__init__", "atomic", "config_json", "errors", "format", "jsonfile", "modules_json", "moved", "shipped"}
+GROUND = {
+    *("__init__", "added", "atomic", "config_json", "errors", "format", "jsonfile", "modules_json", "moved", "shipped"),
+    *("tokenizer_files", "tokenizer_json"),
+}
 MODEL = {
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
     *("optimizer", "training", "metrics", "probing"),

@@ -1,6 +1,6 @@
 """The tokenizer: longest match by hand, equality with the original, offsets, control tokens, files.
 
-The tests marked part1 call `wordpiece` and nothing else. Equality is measured against stored outputs of
+tests/parts/part1_wordpiece.py has the tests of `wordpiece` alone. Equality is measured against stored outputs of
 google-research/bert; where Hugging Face's Rust tokenizer gives something else, RUST_DIFFERS says what and why.
 """
 
@@ -8,6 +8,7 @@ import gzip
 import json
 import random
 import unicodedata
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -15,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minbert import BertTokenizer, UserError
-from minbert.tokenizer import SPECIAL, clean_char, in_canonical_order, read_vocab, set_apart, strip_mark
+from minbert.tokenizer import SPECIAL, clean_char, in_canonical_order, set_apart, strip_mark
+from minbert.tokenizer_files import read_vocab
 from tests.conftest import ROOT, VOCAB
 from tests.stress.fuzz import text as fuzz
-from tests.texts import ENDLESS, TEXTS, TOKENIZERS, UNITS, made_up, work
+from tests.texts import ENDLESS, TEXTS, TOKENIZERS, UNITS, made_up, telling_characters, work
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # their ids in VOCAB
 BASE_UNK = 100  # and in the vocabulary of bert-base-uncased
@@ -35,70 +37,6 @@ def assert_all_equal(rows):
 def ids(words):
     """'the film [SEP]' -> their ids in VOCAB, looked up without the tokenizer"""
     return [VOCAB.index(word) for word in words.split()]
-
-
-# Part 1: WordPiece
-
-
-@pytest.mark.part1
-@pytest.mark.parametrize(
-    ("word", "pieces"),
-    [
-        ("film", "film"),
-        ("unaffable", "un ##aff ##able"),
-        ("wonderfuls", "wo ##nder ##ful ##s"),
-        ("notable", "not ##able"),
-        (".", "."),
-    ],
-)
-def test_a_word_is_cut_into_pieces_of_the_vocabulary(tokenizer, word, pieces):
-    assert tokenizer.wordpiece(word) == pieces.split()
-
-
-@pytest.mark.part1
-def test_the_longest_piece_comes_first():
-    tokenizer = BertTokenizer(["[UNK]", "un", "una", "##a", "##f", "##ff", "##ffa", "##b", "##ble", "##affable"])
-    assert tokenizer.wordpiece("unaffable") == ["una", "##ffa", "##ble"]  # not un ##affable
-
-
-@pytest.mark.part1
-def test_a_choice_once_made_is_never_taken_back():
-    tokenizer = BertTokenizer(["[UNK]", "ab", "abc", "##cd"])
-    assert tokenizer.wordpiece("abcd") == ["[UNK]"]  # ab ##cd would have fitted
-
-
-@pytest.mark.part1
-@pytest.mark.parametrize(
-    "word",
-    [
-        "xylophone",
-        "filmx",  # the last character decides as much as the first
-        "xfilm",
-        "unfilm",  # film begins a word, it never goes on with one
-        "able",  # and ##able never begins one
-        "Film",
-    ],
-)
-def test_a_word_that_cannot_be_cut_is_unknown_as_a_whole(tokenizer, word):
-    assert tokenizer.wordpiece(word) == ["[UNK]"]
-
-
-@pytest.mark.part1
-def test_a_word_may_have_200_characters(tokenizer):
-    assert tokenizer.wordpiece("un" + 198 * "s") == ["un"] + 198 * ["##s"]
-    assert tokenizer.wordpiece("un" + 199 * "s") == ["[UNK]"]
-
-
-@pytest.mark.part1
-def test_a_vocabulary_may_hold_a_piece_of_200_characters_but_a_longer_word_is_unknown():
-    tokenizer = BertTokenizer(["[UNK]", 200 * "s", 201 * "s"])
-    assert tokenizer.wordpiece(200 * "s") == [200 * "s"]
-    assert tokenizer.wordpiece(201 * "s") == ["[UNK]"]
-
-
-@pytest.mark.part1
-def test_the_empty_word_has_no_pieces(tokenizer):
-    assert tokenizer.wordpiece("") == []
 
 
 # Words, by hand
@@ -167,7 +105,8 @@ def reference(request, shared, vocab):
 
 @pytest.fixture(scope="module")
 def code_points(shared, vocab):
-    """between(first, last) -> [(character, ids of a{character}b, expected), ...] for those that differ.
+    """between(first, last) -> [(character, ids of a{character}b, expected), ...] for those that differ, of the telling
+    ones.
 
     Asks for a thousand at a time, as the words of one text, and one by one only where such a text differs.
     """
@@ -183,7 +122,7 @@ def code_points(shared, vocab):
     def between(first, last):
         differing = []
         for start, end, expected in stored["ranges"]:
-            chars = list(map(chr, range(max(start, first), min(end, last) + 1)))
+            chars = telling_characters(max(start, first), min(end, last))
             for block in (chars[at : at + 1000] for at in range(0, len(chars), 1000)):
                 if ids(block) != expected * len(block):
                     differing += [(char, ids(char), expected) for char in block if ids(char) != expected]
@@ -210,11 +149,17 @@ def test_equals_the_original_on_every_code_point(code_points):
 
 
 def test_equals_the_original_on_5500_strings(reference, code_points):
-    """Under other Unicode tables a text may differ only where it holds a character that differs by itself."""
+    """Ids, and spans in order. With other Unicode tables, only texts with a character that differs may differ."""
     tokenizer, rows = reference
     assert len(rows) == 5500
-    found = tokenizer([text for text, _ in rows], add_special_tokens=False).input_ids
-    differing = [(text, mine, expected) for mine, (text, expected) in zip(found, rows) if mine != expected]
+    differing = []
+    for text, expected in rows:
+        found = tokenizer.tokenize_with_offsets(text)
+        spans = [span for _, span in found]
+        assert all(0 <= start < end <= len(text) for start, end in spans), ascii(text)
+        assert spans == sorted(spans), ascii(text)
+        if (ids := tokenizer.convert_tokens_to_ids([piece for piece, _ in found])) != expected:
+            differing.append((text, ids, expected))
     chars = map(ord, set("".join(text for text, _, _ in differing)))
     news = {row[0] for char in chars for row in code_points(char, char) if is_news(*row)}
     assert_all_equal(row for row in differing if news.isdisjoint(row[0]))
@@ -267,18 +212,6 @@ def test_the_rust_tokenizer_still_differs(text, original, rust):
 
 
 # Offsets
-
-
-def test_pieces_with_offsets_equal_pieces_without_and_are_slices_from_left_to_right(reference):
-    tokenizer, rows = reference
-    compared = []
-    for text, _ in rows:
-        found = tokenizer.tokenize_with_offsets(text)
-        compared.append((text, [piece for piece, _ in found], tokenizer.tokenize(text, keep_special=False)))
-        spans = [span for _, span in found]
-        assert all(0 <= start < end <= len(text) for start, end in spans), ascii(text)
-        assert spans == sorted(spans), ascii(text)
-    assert_all_equal(compared)
 
 
 OFFSETS = {  # text: its pieces, and where in the text each stands
@@ -378,9 +311,9 @@ def test_no_control_token_is_smuggled_in(content, lower_case):
 
 def test_random_texts(tmp_path):
     """A few of those of tests/fuzz."""
-    outcomes = fuzz.fuzz(1500, random.Random(0), tmp_path)
-    assert outcomes["texts"] == 1500
-    assert outcomes["pieces"] > 2 * outcomes["unknown"] > 1000  # neither kind is rare
+    outcomes = fuzz.fuzz(400, random.Random(0), tmp_path)
+    assert outcomes["texts"] == 400
+    assert outcomes["pieces"] > 2 * outcomes["unknown"] > 300  # neither kind is rare
 
 
 @pytest.mark.fault("texts: empty, huge or with odd characters")
@@ -403,9 +336,9 @@ def test_twice_the_text_is_twice_the_work(unit, options):
 
 @pytest.mark.fault("texts: empty, huge or with odd characters")
 def test_an_endless_word_endless_marks_and_an_endless_line(tokenizer):
-    assert tokenizer(200_000 * "s").input_ids == [CLS, UNK, SEP]
-    assert tokenizer("film" + 200_000 * "\u0301").input_ids == ids("[CLS] film [SEP]")
-    assert tokenizer(110_000 * "the film ").input_ids == ids("[CLS]") + 110_000 * ids("the film") + ids("[SEP]")
+    assert tokenizer(50_000 * "s").input_ids == [CLS, UNK, SEP]
+    assert tokenizer("film" + 50_000 * "\u0301").input_ids == ids("[CLS] film [SEP]")
+    assert tokenizer(50_000 * "the film ").input_ids == ids("[CLS]") + 50_000 * ids("the film") + ids("[SEP]")
 
 
 def test_what_is_remembered_is_bounded(tokenizer, monkeypatch):
@@ -572,13 +505,19 @@ def test_options_given_to_from_pretrained_win(tmp_path):
     assert (tokenizer.lower_case, tokenizer.max_length) == (False, 99)
 
 
+@pytest.mark.parametrize("settings", [None, "{}"])
 @pytest.mark.parametrize(("extra", "lower_case"), [("[unusedA]", True), ("été", True), ("##S", False), ("Film", False)])
-def test_without_settings_a_vocabulary_with_capitals_is_a_cased_one(tmp_path, extra, lower_case):
-    assert BertTokenizer.from_pretrained(write(tmp_path, [*VOCAB, extra])).lower_case is lower_case
+def test_where_no_file_says_it_a_vocabulary_with_capitals_is_a_cased_one(tmp_path, extra, lower_case, settings):
+    folder = write(tmp_path, [*VOCAB, extra], settings)
+    with nullcontext() if lower_case else pytest.warns(UserWarning, match=r"vocab.txt: has capital letters") as caught:
+        assert BertTokenizer.from_pretrained(folder).lower_case is lower_case
+    assert lower_case or [warning.filename for warning in caught] == [__file__]
+    assert BertTokenizer.from_pretrained(folder, lower_case=True).lower_case is True  # said, so nobody is warned
 
 
 def test_settings_count_for_more_than_the_looks_of_the_vocabulary(tmp_path):
-    assert BertTokenizer.from_pretrained(write(tmp_path, [*VOCAB, "Film"], "{}")).lower_case is True
+    folder = write(tmp_path, [*VOCAB, "Film"], '{"do_lower_case": true}')
+    assert BertTokenizer.from_pretrained(folder).lower_case is True
     assert BertTokenizer.from_pretrained(write(tmp_path, VOCAB, '{"do_lower_case": false}')).lower_case is False
 
 
@@ -620,7 +559,7 @@ def test_only_a_newline_ends_a_token(tmp_path):
     assert read_vocab(write(tmp_path, vocab) / "vocab.txt") == vocab
 
 
-@pytest.mark.parametrize("settings", ["{", "[]", '{"tokenize_chinese_chars": false}'])
+@pytest.mark.parametrize("settings", ["{", "[]", '{"tokenize_chinese_chars": 0.5}'])
 def test_settings_at_fault_are_named(tmp_path, settings):
     with pytest.raises(UserError, match=r"tokenizer_config\.json"):
         BertTokenizer.from_pretrained(write(tmp_path, VOCAB, settings))
@@ -628,8 +567,8 @@ def test_settings_at_fault_are_named(tmp_path, settings):
 
 @pytest.mark.parametrize(
     ("stored", "used"),
-    [("128", 128), ("1e30", 512), (str(int(1e30)), 512), ("null", 512), ("0", 512), ('"128"', 512)],
+    [("128", 128), ("1e30", 512), (str(int(1e30)), 512), ("null", 512), ("Infinity", 512)],
 )
-def test_a_stored_length_that_cannot_be_meant_is_ignored(tmp_path, stored, used):
+def test_a_stored_length_beyond_reason_is_no_length(tmp_path, stored, used):
     folder = write(tmp_path, VOCAB, f'{{"model_max_length": {stored}}}')
     assert BertTokenizer.from_pretrained(folder).max_length == used

@@ -18,6 +18,8 @@ import os
 import re
 import shlex
 import sys
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 from minbert.errors import Stopped, UserError
@@ -179,13 +181,24 @@ def load_tokenizer(name, directory, config):
     """
     from minbert.tokenizer import BertTokenizer
 
-    tokenizer = BertTokenizer.from_pretrained(directory)
-    sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
+    with warnings_in_a_line():
+        tokenizer = BertTokenizer.from_pretrained(directory)
+    sizes = f"the vocabulary has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
     if len(tokenizer) > config.vocab_size:
         raise UserError(f"{name}: {sizes}")
     if len(tokenizer) < config.vocab_size:
         print(f"note: {name}: {sizes}: the last ones are not used", file=sys.stderr)
     return tokenizer
+
+
+@contextmanager
+def warnings_in_a_line():
+    """A context in which the library's warnings are shown as one line each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
 
 
 def readable(path):

@@ -196,17 +196,19 @@ def read_config(path, tensors, stated, job):
 
 def read_tokenizer(name):
     """The tokenizer of a vocab.txt, or of a model."""
-    from minbert.tokenizer import BertTokenizer, read_settings, read_vocab
+    from minbert import tokenizer_files
+    from minbert.tokenizer import BertTokenizer
 
     path = Path(name)
     if not path.is_file():
         try:
-            return BertTokenizer.from_pretrained(name)
+            with common.warnings_in_a_line():
+                return BertTokenizer.from_pretrained(name)
         except UserError as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f"{reason} Name a vocab.txt, or a model that has it: --vocab all-MiniLM-L6-v2") from None
-    tokens = read_vocab(path)
-    return BertTokenizer(tokens, **read_settings(path.with_name("tokenizer_config.json"), tokens))
+    with common.warnings_in_a_line():
+        return BertTokenizer(**tokenizer_files.read(path.parent, path.name))
 
 
 def describe(content):

@@ -116,12 +116,12 @@ def check(args):
 
     for prompt in args.prompt or []:
         probing.check_prompt(prompt)
-    if args.fill:
-        probing.check_masked(args.fill)
     texts = read_texts(args) if "sentence" in USES[question] else []
     directory = hub.find(args.model)
     config = Config.from_json(directory / "config.json")
     tokenizer = common.load_tokenizer(args.model, directory, config)
+    if args.fill:
+        probing.check_masked(args.fill, tokenizer.mask_token)
     for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
         probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}

@@ -8,7 +8,7 @@ import itertools
 import unicodedata
 
 from minbert import tokenizer
-from minbert.tokenizer import MAX_WORD, clean_char, decompose, in_canonical_order, set_apart, strip_mark
+from minbert.tokenizer import MAX_WORD, clean_char, clean_joined, decompose, in_canonical_order, set_apart, strip_mark
 
 
 class Table(dict):
@@ -29,6 +29,7 @@ def unaccent(char):
 
 
 CLEAN, STRIP_MARK, UNACCENT, SET_APART = Table(clean_char), Table(strip_mark), Table(unaccent), Table(set_apart)
+CLEAN_JOINED = Table(clean_joined)
 
 
 class Cache(dict):
@@ -66,10 +67,10 @@ class Pieces(dict):
 
 class BertTokenizer(tokenizer.BertTokenizer):
     begin = functools.cached_property(
-        lambda self: Pieces({token: id for token, id in self.vocab.items() if not token.startswith("##")})
+        lambda self: Pieces({token: id for token, id in self.in_words.items() if not token.startswith("##")})
     )
     inside = functools.cached_property(
-        lambda self: Pieces({token[2:]: id for token, id in self.vocab.items() if token.startswith("##")})
+        lambda self: Pieces({token[2:]: id for token, id in self.in_words.items() if token.startswith("##")})
     )
     word_ids = functools.cached_property(lambda self: Cache(self.wordpiece_ids))
     chunk_ids = functools.cached_property(lambda self: Cache(self.words_ids))
@@ -81,7 +82,16 @@ class BertTokenizer(tokenizer.BertTokenizer):
 
     def words(self, text):
         """As in the plain class, with one operation on the whole text for each stage."""
-        text = clean_up(text)
+        written, normalized = self.finders[False]
+        return (
+            super().words(text)
+            if written.tokens or normalized.tokens
+            else self.normal(text).translate(SET_APART).split()
+        )
+
+    def normal(self, text):
+        """A text as the plain class cleans and folds it."""
+        text = self.clean_up(text)
         if self.lower_case:
             text = text.lower()
         if self.strip_accents and not text.isascii():
@@ -90,19 +100,35 @@ class BertTokenizer(tokenizer.BertTokenizer):
                 chars = in_canonical_order((c, 0) for char in text for c in decompose(char))
                 plain = "".join(char for char, _ in chars).translate(STRIP_MARK)
             text = plain
-        return text.translate(SET_APART).split()
+        return text
+
+    def clean_up(self, text):
+        """The plain class's `clean` of a text; most texts need none."""
+        if text.isascii() and text.isprintable():
+            return text
+        return text.translate(CLEAN if self.cjk_apart else CLEAN_JOINED)
 
     def text_to_ids(self, text, keep_special=False):
         """As in the plain class, from the ids of what stands between spaces: no rule looks across a space."""
+        written, normalized = self.finders[keep_special]
         if keep_special:
             return super().text_to_ids(text, keep_special)
-        return list(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, clean_up(text).split())))
+        ids = []
+        for start, end, token in written.cut(text):
+            part = text[start:end]
+            if token:
+                ids.append(self.vocab[token.content])
+            elif normalized.tokens and normalized.pattern.search(self.normal(part)):
+                return super().text_to_ids(text)
+            else:
+                ids.extend(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, self.clean_up(part).split())))
+        return ids
 
     def words_ids(self, text):
         """The ids of a cleaned text, word by word."""
         if text.isascii() and text.isalnum():  # one word, which only lower-casing changes
             return self.word_ids[text.lower() if self.lower_case else text]
-        return [id for word in self.words(text) for id in self.word_ids[word]]
+        return [id for word in self.normal(text).translate(SET_APART).split() for id in self.word_ids[word]]
 
     def wordpiece_ids(self, word):
         """The ids of wordpiece(word). Looks up no piece that is longer than all pieces with the same beginning."""
@@ -119,8 +145,3 @@ class BertTokenizer(tokenizer.BertTokenizer):
             ids.append(id)
             start, pieces = end, self.inside
         return ids
-
-
-def clean_up(text):
-    """text.translate(CLEAN); most texts need none."""
-    return text if text.isascii() and text.isprintable() else text.translate(CLEAN)

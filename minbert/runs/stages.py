@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from minbert import fast, training
+from minbert import fast, tokenizer_files, training
 from minbert.config import Config
 from minbert.errors import UserError
 from minbert.fast import measure
@@ -104,7 +104,7 @@ def facts(job, examples):
     arguments["labels"] = arguments["labels"] and list(arguments["labels"])
     model, weights = {}, {path.name for path in weight_files(job.directory)}
     for path in sorted(job.directory.iterdir()):
-        if path.name in (*weights, "config.json", "modules.json", "vocab.txt"):
+        if path.name in (*weights, "config.json", "modules.json", *tokenizer_files.FILES):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}

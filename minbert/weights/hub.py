@@ -23,6 +23,8 @@ from minbert.errors import UserError
 from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
+BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")  # and heeds these
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ KNOWN = {
 def find(name, tokenizer_only=False):
     """The directory of a model: a path, a name in KNOWN, or OWNER/NAME[@REVISION] on the Hugging Face hub.
 
-    tokenizer_only  ask for vocab.txt alone, not for weights
+    tokenizer_only  ask for a vocabulary alone, not for weights
     Raises UserError, saying what to put where, if there is no such model or it cannot be had.
     """
     name = str(name)
@@ -129,8 +131,9 @@ def on_the_hub(name):
 
 def complete(directory, tokenizer_only):
     """The directory, if it holds what a model needs."""
-    needed = ["vocab.txt"] if tokenizer_only else ["config.json"]
-    missing = [file for file in needed if not (directory / file).exists()]
+    missing = list(VOCABULARIES) if tokenizer_only else ["config.json"]
+    if any((directory / file).exists() for file in missing):
+        missing = []
     if not tokenizer_only:
         weights = any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json"))
         missing += [] if weights else WEIGHTS[:1]
@@ -146,7 +149,7 @@ def complete(directory, tokenizer_only):
 
 
 def listing(tokenizer_only):
-    return "vocab.txt" if tokenizer_only else "config.json, vocab.txt and model.safetensors"
+    return "vocab.txt or tokenizer.json" if tokenizer_only else "config.json, vocab.txt and model.safetensors"
 
 
 def legacy(path):
@@ -194,8 +197,8 @@ def cached(known, tokenizer_only):
 
     others = ("main",) if known.sha256 else ()  # another commit will do if its bytes are the published ones
     for revision in (known.revision, *others):
-        found = try_to_load_from_cache(known.repository, "vocab.txt", revision=revision)
-        if isinstance(found, str):
+        files = (try_to_load_from_cache(known.repository, file, revision=revision) for file in VOCABULARIES)
+        if found := next((file for file in files if isinstance(file, str)), None):
             try:
                 directory = complete(Path(found).parent, tokenizer_only)
                 weight_files(directory)  # all shards are there
@@ -244,8 +247,15 @@ def download(name, known, tokenizer_only):
 
     if reason := unresolvable():  # the client would try for half a minute
         raise UserError(offline(name, known, "vocab.txt", reason))
-    fetch("tokenizer_config.json", optional=True)  # before vocab.txt, by which the cache is found to hold a tokenizer
-    directory = fetch("vocab.txt").parent
+    vocabularies = [file for file in VOCABULARIES if file in known.sha256] or VOCABULARIES
+    for file in BESIDE if vocabularies is VOCABULARIES else BESIDE[:1]:
+        fetch(file, optional=True)  # before the vocabulary, by which the cache is found to hold a tokenizer
+    found = [path for file in vocabularies if (path := fetch(file, optional=True))]
+    if not found:
+        raise UserError(
+            f"{known.repository} on the hub has no {' and no '.join(vocabularies)}; is it a BERT with WordPiece?"
+        )
+    directory = found[0].parent
     if not tokenizer_only:
         if fetch("modules.json", optional=True):  # of sentence-transformers
             fetch("1_Pooling/config.json", optional=True)

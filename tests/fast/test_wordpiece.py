@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import itertools
 import json
 import pickle
 import random
@@ -11,14 +12,16 @@ import pytest
 from hypothesis import given
 
 from minbert import BertForMaskedLM, BertTokenizer, Config, fast
+from minbert.added import AddedToken
 from minbert.commands import predict, pretrain, probe, train
 from minbert.fast import wordpiece
-from minbert.tokenizer import clean_char, read_vocab, set_apart, strip_mark
+from minbert.tokenizer import clean_char, set_apart, strip_mark
+from minbert.tokenizer_files import read_vocab
 from tests.conftest import VOCAB
 from tests.stress.fuzz import text as fuzz
-from tests.texts import ENDLESS, TEXTS, TOKENIZERS, made_up, work
+from tests.texts import ENDLESS, TEXTS, TOKENIZERS, made_up, telling_characters, work
 
-TABLES = wordpiece.CLEAN, wordpiece.STRIP_MARK, wordpiece.UNACCENT, wordpiece.SET_APART
+TABLES = wordpiece.CLEAN, wordpiece.CLEAN_JOINED, wordpiece.STRIP_MARK, wordpiece.UNACCENT, wordpiece.SET_APART
 
 
 def twin_of(tokenizer):
@@ -28,32 +31,33 @@ def twin_of(tokenizer):
 # Equal to the plain tokenizer
 
 
-@pytest.mark.parametrize("lower_case", [True, False], ids=["uncased", "cased"])
-def test_equal_on_5500_strings(shared, lower_case):
+def test_equal_on_5500_strings(shared):
+    """Half of them uncased, half cased."""
     with gzip.open(shared("reference/wordpiece-strings.jsonl.gz"), "rt", encoding="utf-8") as file:
         texts = [json.loads(line)["text"] for line in file]
-    plain = BertTokenizer(read_vocab(shared("data/vocab/bert-base-uncased-vocab.txt")), lower_case)
-    twin = twin_of(plain)
+    vocab = read_vocab(shared("data/vocab/bert-base-uncased-vocab.txt"))
+    pairs = [(plain, twin_of(plain)) for plain in (BertTokenizer(vocab), BertTokenizer(vocab, lower_case=False))]
     assert len(texts) == 5500
-    for text in texts:
-        found = plain.tokenize_with_offsets(text)
+    for text, (plain, twin) in zip(texts, itertools.cycle(pairs)):
         assert twin.words(text) == plain.words(text), ascii(text)
-        assert twin.tokenize_with_offsets(text) == found, ascii(text)
-        assert twin.text_to_ids(text) == [plain.vocab[piece] for piece, _ in found], ascii(text)
-    some = texts[::10], texts[5::10]
-    assert twin(*some, padding=True) == plain(*some, padding=True)
+        assert twin.text_to_ids(text) == plain.text_to_ids(text), ascii(text)
+    some = texts[::20], texts[5::20]
+    options = {"padding": True, "return_offsets_mapping": True}
+    assert all(twin(*some, **options) == plain(*some, **options) for plain, twin in pairs)
 
 
 def test_equal_on_every_code_point():
     """A thousand at a time, as the words of one text."""
     plain = BertTokenizer([*VOCAB, "##b", "b"])
-    twin = twin_of(plain)
-    for start in range(0, 0x110000, 1000):
-        text = " ".join(f"{chr(code)}b" for code in range(start, min(start + 1000, 0x110000)))
+    twin, chars = twin_of(plain), telling_characters()
+    assert len(chars) > 50_000
+    for start in range(0, len(chars), 1000):
+        text = " ".join(f"{char}b" for char in chars[start : start + 1000])
         words = plain.words(text)
         assert twin.words(text) == words, start
-        pieces = [piece for word in words for piece in plain.wordpiece(word)]
-        assert twin.text_to_ids(text) == plain.convert_tokens_to_ids(pieces), start
+        if start % 4000 == 0:
+            pieces = [piece for word in words for piece in plain.wordpiece(word)]
+            assert twin.text_to_ids(text) == plain.convert_tokens_to_ids(pieces), start
     for table in TABLES:  # by now they hold every character there is
         table.clear()
     for rule in (clean_char, strip_mark, set_apart):
@@ -73,6 +77,33 @@ def test_equal_with_every_setting(lower_case, strip_accents):
     twin, rng = twin_of(plain), random.Random(0)
     for _ in range(300):
         fuzz.check_twin(plain, twin, fuzz.random_text(rng))
+
+
+CHOICES = [*fuzz.PIECES, "ab", "[E1]", "É", "New York", " a", "##a", "中", "e\u0301", "x ", "[sep]"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_equal_with_added_tokens(seed):
+    rng = random.Random(seed)
+    flags = ("special", "single_word", "lstrip", "rstrip", "normalized")
+    tokens = {word: {flag: rng.random() < 0.4 for flag in flags} for word in rng.sample(CHOICES, rng.randrange(1, 5))}
+    lower = rng.random() < 0.7
+    one = {word.lower(): word for word in tokens}  # of those that are alike, one
+    added = [AddedToken(word, **tokens[word]) for word in one.values()]
+    plain = BertTokenizer(fuzz.random_vocab(rng), lower, cjk_apart=rng.random() < 0.7, added=added)
+    twin, found = twin_of(plain), 0
+    for _ in range(60):
+        text = "".join(rng.choices([fuzz.random_text(rng), *one.values(), *CHOICES, " "], k=6))
+        for keep_special in (True, False):
+            pieces = plain.tokenize_with_offsets(text, keep_special)
+            ids = [plain.vocab[piece] for piece, _ in pieces]
+            assert twin.text_to_ids(text, keep_special) == plain.text_to_ids(text, keep_special) == ids, ascii(text)
+            assert all(0 <= start < end <= len(text) for _, (start, end) in pieces), ascii(text)
+            found += any(piece in one.values() for piece, _ in pieces)
+        assert twin.words(text) == plain.words(text), ascii(text)
+        explained = [piece for *_, some, _ in plain.explain(text).words for piece in some]
+        assert explained == plain.tokenize(text, keep_special=False), ascii(text)
+    assert found
 
 
 @pytest.mark.filterwarnings("ignore:.* were cut")

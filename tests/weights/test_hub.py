@@ -60,7 +60,7 @@ def test_a_folder_is_taken_as_it_is(tmp_path, monkeypatch):
         ({"config_json": None}, False, "holds no config.json; a model's folder has config.json, vocab.txt and"),
         ({"model_safetensors": None}, False, "holds no model.safetensors; "),
         ({"model_safetensors": None, "config_json": None}, False, "no config.json and no model.safetensors; "),
-        ({"vocab_txt": None}, True, "holds no vocab.txt; a model's folder has vocab.txt"),
+        ({"vocab_txt": None}, True, "holds no vocab.txt and no tokenizer.json; a model's folder has vocab.txt or tok"),
     ],
 )
 def test_a_folder_that_lacks_a_file(tmp_path, changes, tokenizer_only, message):
@@ -70,8 +70,10 @@ def test_a_folder_that_lacks_a_file(tmp_path, changes, tokenizer_only, message):
     assert str(folder) in str(error.value)
 
 
-def test_a_tokenizer_needs_vocab_txt_alone(tmp_path):
+@pytest.mark.parametrize("file", ["vocab.txt", "tokenizer.json"])
+def test_a_tokenizer_needs_a_vocabulary_alone(tmp_path, file):
     folder = write(tmp_path / "folder", config_json=None, model_safetensors=None)
+    (folder / "vocab.txt").rename(folder / file)
     assert hub.find(folder, tokenizer_only=True) == folder
 
 
@@ -377,9 +379,20 @@ def test_download_fetches_what_is_needed_at_the_pinned_commit_and_once(ask, serv
 def test_a_tokenizer_is_downloaded_without_weights(ask, server):
     [(found, folder)] = ask(OTHER, tokenizer_only=True)
     assert found == "found", folder
-    assert sorted(contents(folder)) == ["tokenizer_config.json", "vocab.txt"]
+    assert sorted(contents(folder)) == ["config.json", "tokenizer_config.json", "vocab.txt"]
     [(found, folder)] = ask(OTHER)
     assert found == "found" and contents(folder) == FILES | {"tokenizer_config.json": b"{ }"}
+
+
+@pytest.mark.parametrize("vocabulary", ["vocab.txt", "tokenizer.json"])
+def test_every_file_of_a_tokenizer_is_downloaded_where_nothing_is_known_of_it(ask, server, vocabulary):
+    beside = dict.fromkeys(("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"), b"{ }")
+    files = {"config.json": b"{}", "model.safetensors": b"weights", vocabulary: b"{ }"} | beside
+    server.repositories[OTHER] = files | {"README.md": b"#"}
+    [(found, folder)] = ask(OTHER)
+    assert found == "found" and contents(folder) == files
+    server.stop()
+    assert ask(OTHER) == [("found", folder)]
 
 
 def test_a_model_with_pytorch_model_bin_only(ask, server, tiny_folder):
@@ -513,7 +526,7 @@ def test_what_the_hub_lacks(ask, server):
     del server.repositories[REPOSITORY]["model.safetensors"]
     assert ask("runs/mis-spelt", "owner/roberta", "owner/tokenizer", f"{OTHER}@v9", NAME) == [
         ("error", "there is no folder runs/mis-spelt, and no such model on the hub, or it is private"),
-        ("error", "owner/roberta on the hub has no vocab.txt; is it a BERT with WordPiece?"),
+        ("error", "owner/roberta on the hub has no vocab.txt and no tokenizer.json; is it a BERT with WordPiece?"),
         ("error", "owner/tokenizer on the hub has no model.safetensors and no pytorch_model.bin"),
         ("error", f"{OTHER} on the hub has no revision v9"),
         ("error", f"{REPOSITORY} on the hub has no model.safetensors"),
