@@ -183,7 +183,8 @@ def load_tokenizer(name, directory, config):
 
     with warnings_in_a_line():
         tokenizer = BertTokenizer.from_pretrained(directory)
-    sizes = f"the vocabulary has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
+    file = "vocab.txt" if (directory / "vocab.txt").exists() else "tokenizer.json"
+    sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
     if len(tokenizer) > config.vocab_size:
         raise UserError(f"{name}: {sizes}")
     if len(tokenizer) < config.vocab_size:
