@@ -24,7 +24,7 @@ FLOORS = (
     ("commands",),
     ("the doors",),
 )
-GROUND = {"__init__", "atomic", "config_json", "errors", "format", "jsonfile", "moved", "shipped"}
+GROUND = {"__init__", "atomic", "config_json", "errors", "format", "jsonfile", "moved", "shell", "shipped"}
 MODEL = {
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
     *("optimizer", "training", "metrics", "probing"),

@@ -38,6 +38,7 @@ from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.shell import advice
 
 LISTED = 20  # bad rows
 
@@ -147,7 +148,8 @@ def run(job):
 def result(path):
     """The stream to write to."""
     if path == "-":
-        sys.stdout.reconfigure(encoding="utf-8", newline="")
+        if hasattr(sys.stdout, "reconfigure"):  # a notebook's has it not, and takes all characters
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
         yield sys.stdout
         return
     with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as file:
@@ -164,7 +166,7 @@ def load_model(job):
     model = BertSentClassifier.from_pretrained(job.directory)
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
-        raise UserError(f"{job.model} {lacks}; train it first: {common.advice('train', '--model', job.model)}")
+        raise UserError(f"{job.model} {lacks}; train it first: {advice('train', '--model', job.model)}")
     if not job.plain:
         fast.swap_in(model), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)
