@@ -87,13 +87,14 @@ class Parser(argparse.ArgumentParser):
         flags, hint = self._option_string_actions, ""
         unknown = [word for word in self.words if re.match(r"--?[a-zA-Z_]+(=|$)", word)]
         unknown = [word for word in unknown if word.partition("=")[0] not in flags]
+        dashed = "expected one argument" in message and not (unknown and unknown[0].startswith("--"))
         wrong = re.match(r"argument (--\w+): invalid choice: '(.*?)' ", message)
-        if unknown:
+        if dashed:
+            hint = "; a value that begins with - is written --flag=-value"
+        elif unknown:
             if "unrecognized" not in message:  # what is missing may be there, but misspelt
                 message = f"unrecognized arguments: {' '.join(unknown)}"
             hint = nearest("--" + unknown[0].partition("=")[0].lstrip("-"), flags)
-        elif "expected one argument" in message:
-            hint = "; a value that begins with - is written --flag=-value"
         elif wrong:
             hint = nearest(wrong[2], flags[wrong[1]].choices)
         raise UserError(f"{message}{hint} (--help lists all flags)")

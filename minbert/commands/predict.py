@@ -25,6 +25,7 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -122,6 +123,8 @@ def check_output(path, inputs):
     from minbert.runs import report
 
     if path == "-":
+        if getattr(sys.stdout, "name", "") == os.devnull:  # see common.streams
+            raise UserError("there is no standard output here: name a file with --out")
         return
     taken = {Path(input).resolve() for input in inputs}
     if taken & {Path(path).resolve(), Path(path + ".new").resolve()}:
