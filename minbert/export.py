@@ -29,7 +29,7 @@ OUTPUTS = {  # a subclass before its parent
     BertModel: ("last_hidden_state", "pooler_output"),  # [B, T, D], [B, D]
 }
 LARGEST = 2 * 10**9  # bytes of weights: an ONNX file holds up to 2 GiB
-ALLOWED = 1e-4  # difference between the file's numbers and the model's
+ALLOWED = 1e-4  # see `compare`
 
 
 class Outputs(nn.Module):
@@ -42,7 +42,9 @@ class Outputs(nn.Module):
         super().__init__()
         self.names = next((names for kind, names in OUTPUTS.items() if isinstance(model, kind)), None)
         if self.names is None:
-            raise UserError(f"a {type(model).__name__} cannot be exported, but: {', '.join(k.__name__ for k in OUTPUTS)}")
+            raise UserError(
+                f"a {type(model).__name__} cannot be exported, but: {', '.join(k.__name__ for k in OUTPUTS)}"
+            )
         if used_precision(model, "") == "int8":
             raise UserError("an int8 model cannot be exported: export it before quantizing")
         self.model = fast.swap_out(copy.deepcopy(model)).float().cpu()
@@ -72,7 +74,7 @@ def export_onnx(model: nn.Module, path: str | Path, max_length: int | None = Non
     list (a classifier's), "max_length", the most tokens of a text, and "minbert", the version.
 
     max_length  None: as many as the model has positions
-    returns     the largest difference between the file's numbers and the model's; None without onnxruntime
+    returns     the largest difference between the file's numbers and the model's, as in `compare`
     Raises UserError if a package is missing, for an int8 model, and for a difference above ALLOWED; then no file is
     written.
     """
@@ -130,7 +132,8 @@ def example(config, rows: int, length: int) -> list[Tensor]:
 
 @torch.no_grad()
 def compare(module: Outputs, path: Path, config, length: int) -> float | None:
-    """The largest difference between the numbers of an ONNX file and the model's; None without onnxruntime.
+    """The largest difference between the numbers of an ONNX file and the model's, as a share of the largest number if
+    that is above 1; None without onnxruntime.
 
     It reads one token, one text, three texts with padding, and one text of `length` tokens.
     """
@@ -144,5 +147,5 @@ def compare(module: Outputs, path: Path, config, length: int) -> float | None:
         inputs = example(config, rows, tokens)
         found = session.run(None, {name: tensor.numpy() for name, tensor in zip(INPUTS, inputs)})
         for ours, theirs in zip(module(*inputs), found, strict=True):
-            differences.append((ours - torch.from_numpy(theirs)).abs().max())
+            differences.append((ours - torch.from_numpy(theirs)).abs().max() / ours.abs().max().clamp(min=1))
     return torch.stack(differences).max().item()

@@ -20,7 +20,7 @@ FLOORS = (
     ("the model",),
     ("fast", "families", "tokenizers"),
     ("runs",),
-    ("pretraining", "course", "study", "pages"),
+    ("pretraining", "course", "study", "pages", "export"),
     ("commands",),
     ("the doors",),
 )
@@ -186,7 +186,7 @@ def test_what_is_imported_is_installed():
     setup.read(ROOT / "setup.cfg")
     required = {line.split()[0] for line in setup["options"]["install_requires"].split("\n") if line}
     packages = {full.partition(".")[0] for names in THEIRS.values() for full in names} - set(sys.stdlib_module_names)
-    extras = {"matplotlib", "pyarrow"}
+    extras = {"matplotlib", "pyarrow", "onnx", "onnxscript", "onnxruntime"}
     assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | extras
 
 

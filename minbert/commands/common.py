@@ -21,11 +21,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minbert.errors import Stopped, UserError
-from minbert.shell import SCRIPTS, called
+from minbert.shell import SCRIPTS, advice, called
 
 LARGEST = 10**9  # number of anything on a command line; torch counts no further than 2^63
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
-    f"minbert {command}": command for command in (*SCRIPTS, "convert", "doctor")
+    f"minbert {command}": command for command in (*SCRIPTS, "convert", "export", "doctor")
 }
 
 
@@ -44,7 +44,10 @@ def manual(docstring):
     return re.sub(rf"({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring or NO_MANUAL, flags=re.MULTILINE)
 
 
-PATHS, MODELS = ("FILE", "FILE.pt", "FOLDER", "OUT"), ("model", "vocab", "teacher")  # flags that take a path
+PATHS, MODELS = (
+    ("FILE", "FILE.pt", "FILE.onnx", "FOLDER", "OUT"),
+    ("model", "vocab", "teacher"),
+)  # flags that take a path
 
 
 def at_home(path):
@@ -174,6 +177,13 @@ def load_tokenizer(name, directory, config):
         sizes = f"vocab.txt has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         raise UserError(f"{name}: {sizes}")
     return tokenizer
+
+
+def check_trained(name, model):
+    """Raise UserError if the labels of the classifier called name were not learnt in training."""
+    if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
+        lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
+        raise UserError(f"{name} {lacks}; train it first: {advice('train', '--model', name)}")
 
 
 def readable(path):

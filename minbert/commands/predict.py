@@ -39,7 +39,6 @@ from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.shell import advice
 
 LISTED = 20  # bad rows
 
@@ -160,16 +159,14 @@ def result(path):
 
 
 def load_model(job):
-    """The classifier and its tokenizer. Raises UserError if the model's labels were not learnt in training."""
+    """The classifier and its tokenizer. Raises UserError as common.check_trained does."""
     from minbert import fast
     from minbert.heads import BertSentClassifier
     from minbert.runs import precision
 
     tokenizer = common.load_tokenizer(job.model, job.directory, Config.from_json(job.directory / "config.json"))
     model = BertSentClassifier.from_pretrained(job.directory)
-    if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
-        lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
-        raise UserError(f"{job.model} {lacks}; train it first: {advice('train', '--model', job.model)}")
+    common.check_trained(job.model, model)
     if not job.plain:
         fast.swap_in(model), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)

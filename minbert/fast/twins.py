@@ -34,7 +34,8 @@ class FeedForward(encoder.FeedForward):
 
 
 class BertModel(bert.BertModel):
-    """Vectors of padding are 0. If causal, to return attentions, or where torch records it, it computes as the plain class does."""
+    """Vectors of padding are 0. If causal, to return attentions, or where torch records it, it computes as the plain
+    class does."""
 
     def forward(
         self,
