@@ -20,7 +20,7 @@ FLOORS = (
     ("the model",),
     ("fast", "families", "tokenizers"),
     ("runs",),
-    ("pretraining", "course", "study", "pages", "export"),
+    ("pretraining", "course", "study", "pages"),
     ("commands",),
     ("the doors",),
 )

@@ -61,8 +61,8 @@ def check(args):
     if out.suffix != ".onnx":
         raise UserError(f"{out}: --out should be a file that ends in .onnx")
 
-    from minbert.export import check_packages
     from minbert.runs import report
+    from minbert.runs.onnx import check_packages
     from minbert.weights import hub
 
     check_packages()
@@ -92,7 +92,7 @@ def find_head(name, directory):
 
     named = read_json(directory / "config.json").get("architectures")
     for head, (_, architectures) in HEADS.items():
-        if isinstance(named, list) and set(named) & set(architectures):
+        if isinstance(named, list) and any(name in architectures for name in named):
             return head
     raise UserError(f"{name}: config.json does not say what stands on the encoder: pass --head {', '.join(HEADS)}")
 
@@ -100,8 +100,8 @@ def find_head(name, directory):
 def run(job):
     """A folder -> a model -> an ONNX file, compared with the model."""
     import minbert
-    from minbert.export import INPUTS, OUTPUTS, export_onnx
     from minbert.runs import report
+    from minbert.runs.onnx import INPUTS, OUTPUTS, export_onnx
 
     kind = getattr(minbert, HEADS[job.head][0])
     model = kind.from_pretrained(job.directory, missing_head="error" if job.head == "words" else "new")

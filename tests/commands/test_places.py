@@ -1,5 +1,6 @@
 """Places of use: notebooks, services, threads, strange terminals, odd paths, and command lines that can be copied."""
 
+import argparse
 import asyncio
 import io
 import os
@@ -137,7 +138,7 @@ def test_a_full_disk_behind_the_standard_output_is_one_line():
 
 
 def test_a_reader_that_goes_away_is_no_mistake():
-    words = [sys.executable, "-m", "minbert", "train", "--help"]
+    words = [sys.executable, "-m", "minbert"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
@@ -348,7 +349,7 @@ def test_a_shell_takes_a_printed_command_apart_into_its_words(argv, monkeypatch)
 
 
 def test_windows_has_other_quotes(monkeypatch):
-    monkeypatch.setattr("minbert.shell.os.name", "nt")
+    monkeypatch.setattr(shell, "os", argparse.Namespace(name="nt"))
     assert shell.quote("--model", r"C:\my runs\a") == r'--model "C:\my runs\a"'
 
 

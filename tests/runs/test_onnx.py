@@ -1,19 +1,16 @@
 """ONNX: the file computes what the model does, for any batch; and torch exports and compiles the models as they are."""
 
 import argparse
-import json
-import sys
 
 import pytest
 import torch
 
-from minbert import BertForPreTraining, BertModel, BertSentClassifier, export, fast
-from minbert.__main__ import main
+from minbert import BertForPreTraining, BertModel, BertSentClassifier, fast
 from minbert.errors import UserError
-from minbert.export import INPUTS, OUTPUTS, Outputs, example, export_onnx
 from minbert.fast.int8 import quantize
 from minbert.heads import MaskedLMHead
-from minbert.tokenizer import BertTokenizer
+from minbert.runs import onnx
+from minbert.runs.onnx import INPUTS, OUTPUTS, Outputs, example, export_onnx
 
 POOLINGS = [("pooler", BertSentClassifier), ("cls", BertSentClassifier), ("mean", BertSentClassifier)]
 KINDS = [*POOLINGS, ("", BertModel), ("", BertForPreTraining)]
@@ -108,74 +105,13 @@ def test_what_cannot_be_exported_is_refused(tiny, session, tmp_path, monkeypatch
         export_onnx(quantize(build(tiny, "mean", BertSentClassifier)), tmp_path / "model.onnx")
     with pytest.raises(UserError, match="a MaskedLMHead cannot be exported, but: BertForPreTraining, BertForMaskedLM"):
         export_onnx(MaskedLMHead(tiny), tmp_path / "model.onnx")
-    monkeypatch.setattr(export, "LARGEST", 10)
+    monkeypatch.setattr(onnx, "LARGEST", 10)
     with pytest.raises(UserError, match="do not fit into one ONNX file"):
         export_onnx(model, tmp_path / "model.onnx")
     monkeypatch.undo()
     monkeypatch.setattr(torch.onnx, "export", Program)
     for difference, words in ((float("nan"), "nan"), (1.1e-4, "1.1e-04")):
-        monkeypatch.setattr(export, "compare", lambda *given, value=difference: value)
+        monkeypatch.setattr(onnx, "compare", lambda *given, value=difference: value)
         with pytest.raises(UserError, match=f"not written: its numbers differ by {words}"):
             export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_writes_a_file_with_all_that_a_program_needs(tiny, tokenizer, session, tmp_path, capsys):
-    model = build(tiny, "pooler", BertSentClassifier)
-    model.save_pretrained(tmp_path / "run")
-    tokenizer.save_pretrained(tmp_path / "run")
-    words = ["export", "--model", str(tmp_path / "run"), "--out", str(tmp_path / "new" / "a b.onnx")]
-    assert main([*words, "--max_length", "30"]) == 0
-    out, err = capsys.readouterr()
-    assert "the largest difference from the model, by onnxruntime: " in out and err == ""
-    names = ["a b.onnx", "tokenizer_config.json", "vocab.txt"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
-    facts = session(tmp_path / "new" / "a b.onnx").get_modelmeta().custom_metadata_map
-    assert (json.loads(facts["labels"]), facts["max_length"]) == (["böse", "gut"], "30")
-    assert BertTokenizer.from_pretrained(tmp_path / "new").vocab == tokenizer.vocab
-
-
-@pytest.fixture
-def refused(tiny_folder, tmp_path, capsys, monkeypatch):
-    """refused("--out", "x.onnx") -> the message with which the command refuses to export the tiny classifier."""
-    monkeypatch.chdir(tmp_path)
-
-    def refused(*words):
-        assert main(["export", "--model", str(tiny_folder), *words]) == 2
-        return capsys.readouterr().err
-
-    return refused
-
-
-def test_the_command_refuses_before_it_works(refused, tiny, tokenizer, tmp_path):
-    pytest.importorskip("onnxscript", reason="needs onnxscript, which writes ONNX")
-    assert "should be a file that ends in .onnx" in refused("--out", "model.bin")
-    assert "--max_length is 41, but" in refused("--out", "model.onnx", "--max_length", "41")
-    (tmp_path / "vocab.txt").write_text("mine")
-    assert "vocab.txt belongs to another model: write into another folder with --out" in refused("--out", "model.onnx")
-    BertModel(tiny).save_pretrained("encoder")
-    tokenizer.save_pretrained("encoder")
-    assert "has no trained classifier" in refused(
-        "--model", "encoder", "--head", "classifier", "--out", "new/model.onnx"
-    )
-    config = json.loads((tmp_path / "encoder" / "config.json").read_text())
-    (tmp_path / "encoder" / "config.json").write_text(json.dumps(config | {"architectures": None}))
-    assert "pass --head classifier, words, none" in refused("--model", "encoder", "--out", "new/model.onnx")
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
-def test_a_missing_package_is_named(package, refused, monkeypatch):
-    monkeypatch.setitem(sys.modules, package, None)
-    assert "pip install 'minbert[export]'" in refused("--out", "model.onnx")
-    with pytest.raises(UserError, match=f"export needs {package}"):
-        export.check_packages()
-
-
-def test_without_onnxruntime_the_file_is_not_compared_and_the_command_says_so(refused, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("onnxscript", reason="needs onnxscript, which writes ONNX")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(torch.onnx, "export", Program)
-    assert main(["export", "--model", str(tmp_path / "tiny"), "--out", "new/model.onnx"]) == 0
-    assert "not compared with the model: pip install onnxruntime" in capsys.readouterr().err
-    assert (tmp_path / "new" / "model.onnx").read_bytes() == b"ONNX"
