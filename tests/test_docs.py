@@ -114,10 +114,25 @@ def labels_tried():
     return asked + len(test_labels.TAKEN) + len(test_labels.WRITTEN) + len(test_labels.WORDS.split())
 
 
+def places_tried():
+    from tests.commands import test_places
+
+    return len(test_places.NAMES), len(test_places.STREAMS) + len(test_places.MISSING)
+
+
+def exports_tried():
+    from tests.runs import test_onnx
+
+    return len(test_onnx.KINDS), len(test_onnx.SIZES)
+
+
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
+    ("docs/robustness.md", "The tests try {} names for each path, {} kinds of output", lambda: places_tried()),
+    ("docs/robustness.md", "The tests export {} kinds of models", lambda: exports_tried()[0]),
+    ("docs/robustness.md", "compute batches of {} sizes", lambda: exports_tried()[1]),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
     (
         "README.md",
