@@ -131,6 +131,11 @@ CHECKED = [
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
     ("docs/robustness.md", "The tests try {} names for each path, {} kinds of output", lambda: places_tried()),
+    (
+        "docs/robustness.md",
+        "Training with numpy {}, the oldest",
+        lambda: re.search(r"numpy >= (\S+)", read("setup.cfg"))[1],
+    ),
     ("docs/robustness.md", "The tests export {} kinds of models", lambda: exports_tried()[0]),
     ("docs/robustness.md", "compute batches of {} sizes", lambda: exports_tried()[1]),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),

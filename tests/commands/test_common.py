@@ -20,11 +20,7 @@ def answer(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/usr/bin/minbert"])
 
     def answer(*words):
-        try:
-            status = program.main(list(words))
-        except SystemExit as error:  # argparse's --help
-            status = error.code
-        return status, *capsys.readouterr()
+        return program.main(list(words)), *capsys.readouterr()
 
     return answer
 
