@@ -44,10 +44,8 @@ def manual(docstring):
     return re.sub(rf"({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring or NO_MANUAL, flags=re.MULTILINE)
 
 
-PATHS, MODELS = (
-    ("FILE", "FILE.pt", "FILE.onnx", "FOLDER", "OUT"),
-    ("model", "vocab", "teacher"),
-)  # flags that take a path
+PATHS = ("FILE", "FILE.pt", "FILE.onnx", "FOLDER", "OUT")  # how the manuals call a value that is a path
+MODELS = ("model", "vocab", "teacher")  # and these flags take a path or a name
 
 
 def at_home(path):
@@ -208,7 +206,7 @@ def streams():
     """A context in which print works wherever a command is called: in a terminal, a notebook, a service without either.
 
     A stream that is missing or closed swallows what is printed. A terminal that lacks a character of a label shows its
-    code. Both are as before when the command is done.
+    code. When the command is done, all is as before.
     """
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as null:
@@ -223,7 +221,9 @@ def streams():
             if adapts:
                 with suppress(OSError, ValueError):  # closed meanwhile
                     sys.stdout.reconfigure(**settings)
-            sys.stdout, sys.stderr = before
+            for name, stream in zip(("stdout", "stderr"), before):
+                if getattr(sys, name) is null:  # else it may be another thread's, by now
+                    setattr(sys, name, stream)
 
 
 def is_missing(stream):
@@ -253,7 +253,7 @@ def explain(error):
         return str(error)
     if isinstance(error, UnicodeEncodeError):
         letters = error.object[error.start : error.end]
-        return f"{letters!a:.40} cannot be written in {error.encoding}: rename that file, or set PYTHONUTF8=1"
+        return f"{letters!a:.40} cannot be written in {error.encoding}: set PYTHONUTF8=1, or rename that file"
     gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; it need not be imported to know this
     if gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         full = "the GPU's memory is full" if gpu else "the memory is full"

@@ -1,19 +1,15 @@
 """Write a model as one ONNX file, for programs without Python or torch.
 
-    minbert export --model runs/flexible-3-0.0001 --out stance.onnx
-                                                            a trained classifier
+    minbert export --model runs/stance --out stance.onnx    a trained classifier
     minbert export --model tiny --out words.onnx            a language model: a score for each word, at each place
-    minbert export --model all-MiniLM-L6-v2 --head none --out vectors.onnx
-                                                            the encoder alone: a vector for each token
+    minbert export --model tiny --head none --out v.onnx    the encoder alone: a vector for each token
 
-The file takes batches of any size: input_ids, attention_mask and token_type_ids, int64 [batch, tokens]. It gives a
-classifier's logits [batch, classes], a language model's logits [batch, tokens, vocabulary], or the encoder's
-last_hidden_state and pooler_output. Its metadata hold the labels, as a JSON list, and max_length. vocab.txt and
-tokenizer_config.json are written beside it.
+The file takes input_ids, attention_mask and token_type_ids, int64 [batch, tokens], of any size. It gives the logits
+[batch, classes] or [batch, tokens, vocabulary], or the encoder's last_hidden_state and pooler_output. Its metadata hold
+the labels, as a JSON list, and max_length. vocab.txt and tokenizer_config.json are written beside it.
 
-Before the file gets its name, onnxruntime computes with it, and the largest difference from the model is printed, as a
-share of the largest number if that is above 1. If it is above 0.0001, nothing is written. Needs pip install
-'minbert[export]'.
+Before the file gets its name, onnxruntime computes with it, and the largest difference from the model is printed. If
+it is above 0.0001 (of the largest number, if that is above 1), nothing is written. Needs pip install 'minbert[export]'.
 
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
@@ -22,16 +18,17 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import minbert
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.jsonfile import read_json
 
 HEADS = {  # what --head says: our class, and what config.json calls it
     "classifier": ("BertSentClassifier", ("BertForSequenceClassification",)),
     "words": ("BertForMaskedLM", ("BertForMaskedLM", "BertForPreTraining")),
     "none": ("BertModel", ("BertModel",)),
 }
-BESIDE = ("vocab.txt", "tokenizer_config.json")
 
 
 def flags(parser):
@@ -47,11 +44,11 @@ def flags(parser):
 class Job:
     """What was decided before the work begins."""
 
-    model: str
     directory: Path  # of the model
+    tokenizer: object
+    model: str
     out: Path
     head: str
-    tokenizer: object
     max_length: int
 
 
@@ -73,23 +70,21 @@ def check(args):
     tokenizer = common.load_tokenizer(args.model, directory, config)
     if out.parent.resolve() != directory.resolve():
         check_beside(out.parent, tokenizer)
-    length = args.max_length or min(tokenizer.max_length, config.max_position_embeddings)
-    return Job(args.model, directory, out, args.head or find_head(args.model, directory), tokenizer, length)
+    head = args.head or find_head(args.model, directory)
+    return Job(directory, tokenizer, args.model, out, head, args.max_length or tokenizer.max_length)
 
 
 def check_beside(folder, tokenizer):
     """Raise UserError if the tokenizer's files would overwrite those of another one."""
     with tempfile.TemporaryDirectory() as new:
         tokenizer.save_pretrained(new)
-        for name in BESIDE:
+        for name in ("vocab.txt", "tokenizer_config.json"):
             if (folder / name).exists() and (folder / name).read_bytes() != Path(new, name).read_bytes():
                 raise UserError(f"{folder / name} belongs to another model: write into another folder with --out")
 
 
 def find_head(name, directory):
     """The key of HEADS that goes with a model's config.json."""
-    from minbert.jsonfile import read_json
-
     named = read_json(directory / "config.json").get("architectures")
     for head, (_, architectures) in HEADS.items():
         if isinstance(named, list) and any(name in architectures for name in named):
@@ -99,7 +94,6 @@ def find_head(name, directory):
 
 def run(job):
     """A folder -> a model -> an ONNX file, compared with the model."""
-    import minbert
     from minbert.runs import report
     from minbert.runs.onnx import INPUTS, OUTPUTS, export_onnx
 
@@ -113,12 +107,12 @@ def run(job):
     difference = export_onnx(model, job.out, job.max_length)
     if job.out.parent.resolve() != job.directory.resolve():
         job.tokenizer.save_pretrained(job.out.parent)
-    print(f"inputs {', '.join(INPUTS)}; outputs {', '.join(OUTPUTS[kind])}; texts of up to {job.max_length} tokens")
-    if difference is None:
-        report.warn("not compared with the model: pip install onnxruntime, and export again")
-    else:
+    print(f"inputs {', '.join(INPUTS)}; outputs {', '.join(OUTPUTS[kind])}")
+    if difference is not None:
         print(f"the largest difference from the model, by onnxruntime: {difference:.1e}")
-    print(f"written to {report.short(job.out)}, {job.out.stat().st_size / 1e6:.1f} MB; beside it {', '.join(BESIDE)}")
+    else:
+        report.warn("not compared with the model: pip install onnxruntime, and export again")
+    print(f"written to {report.short(job.out)}, {job.out.stat().st_size / 1e6:.1f} MB; beside it the tokenizer's files")
 
 
 def main(arguments):

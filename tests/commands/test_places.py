@@ -113,6 +113,22 @@ def test_a_missing_stream_swallows_what_is_printed_but_no_result(kind, place, mo
     assert capsys.readouterr() == ("", "")
 
 
+class Ascii(Minimal):
+    """It cannot be told what to do with other characters."""
+
+    def write(self, text):
+        return super().write(text.encode("ascii").decode())
+
+
+def test_a_character_that_a_stream_refuses_is_one_line(place, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Ascii())
+    assert main([*PREDICT, "--out", "-"]) == 2
+    assert (
+        capsys.readouterr().err
+        == "error: '\\xf6\\xdf' cannot be written in ascii: set PYTHONUTF8=1, or rename that file\n"
+    )
+
+
 @pytest.mark.parametrize("kind", ["none", "closed", "StringIO", "bytes below"])
 def test_the_standard_input_may_be_missing_or_text(kind, predictions, monkeypatch, capsys):
     text = "\n".join(TEXTS)
