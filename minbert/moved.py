@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 # A module that is gone: where its names are now, in the order to look.
 GONE = {
     "checkpoint": ("runs.state", "atomic"),
-    "cli": ("commands.common",),
+    "cli": ("commands.common", "shell"),
     "corpus": ("pretraining.corpus",),
     "dataset": ("files.examples", "files.formats", "files.labels", "files.lines", "files.table", "files.checks"),
     "hub": ("weights.hub",),

@@ -135,6 +135,18 @@ def tokenizers_tried():
     return len(tried.HONOURED) + len(tried.REFUSED) + len(tried.SAID)
 
 
+def places_tried():
+    from tests.commands import test_places
+
+    return len(test_places.NAMES), len(test_places.STREAMS) + len(test_places.MISSING)
+
+
+def exports_tried():
+    from tests.runs import test_onnx
+
+    return len(test_onnx.KINDS), len(test_onnx.SIZES)
+
+
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
@@ -143,6 +155,14 @@ CHECKED = [
     ("docs/robustness.md", "The tests compare {} layouts", lambda: layouts_tried()),
     ("docs/robustness.md", "The tests try {} folders", lambda: tokenizers_tried()),
     ("docs/results.md", "more than {} characters", lambda: tokenizer_json.WORD_LIMITS[0]),
+    ("docs/robustness.md", "The tests try {} names for each path, {} kinds of output", lambda: places_tried()),
+    (
+        "docs/robustness.md",
+        "Training with numpy {}, the oldest",
+        lambda: re.search(r"numpy >= (\S+)", read("setup.cfg"))[1],
+    ),
+    ("docs/robustness.md", "The tests export {} kinds of models", lambda: exports_tried()[0]),
+    ("docs/robustness.md", "compute batches of {} sizes", lambda: exports_tried()[1]),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
     (
         "README.md",

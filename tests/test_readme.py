@@ -113,6 +113,8 @@ def shortened(words):
         at = words.index("--minutes")
         words[at : at + 2] = ["--steps", "2", "--batch_tokens", "256", "--max_length", "32"]
         words += [] if "--model" in words else ["--vocab_size", "1000", "--hidden", "64"]
+    elif program == "export":
+        words += ["--help"]  # tests/commands/test_export.py exports
     elif program == "convert":
         words += ["--vocab", "tiny"]  # the default would be downloaded
     elif words[1] == "-m" and words[2].startswith("bench"):

@@ -16,44 +16,21 @@ import difflib
 import logging
 import os
 import re
-import shlex
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minbert.errors import Stopped, UserError
+from minbert.shell import SCRIPTS, advice, called
 
 LARGEST = 10**9  # number of anything on a command line; torch counts no further than 2^63
-SCRIPTS = {  # other names of the commands, in a clone
-    "train": "train_classifier.py",
-    "predict": "predict.py",
-    "probe": "probe_lm.py",
-    "pretrain": "pretrain_lm.py",
-}
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
-    f"minbert {command}": command for command in (*SCRIPTS, "convert", "doctor")
+    f"minbert {command}": command for command in (*SCRIPTS, "convert", "export", "doctor")
 }
 
 
-def called(command):
-    """How to call a command, in the way this program was called.
-
-    "minbert train", "python -m minbert train", or "python train_classifier.py" for someone who called a script.
-    """
-    program = Path(sys.argv[0])
-    if program.name in SCRIPTS.values() and command in SCRIPTS:
-        return f"python {shlex.quote(str(program.with_name(SCRIPTS[command])))}"
-    if program.name == "legacy.py" and command == "convert":
-        return "python -m minbert.legacy"
-    if program.name in ("__main__.py", "legacy.py", *SCRIPTS.values()):
-        return f"python -m minbert {command}"
-    return f"minbert {command}"
-
-
-def advice(command, *words):
-    """A command line to copy: `command`, as it is called here, with words that are quoted where a shell needs it."""
-    return " ".join([called(command), *(shlex.quote(str(word)) for word in words)])
+NO_MANUAL = "python -OO leaves the manuals out: call it without -OO to read this one."
 
 
 def manual(docstring):
@@ -65,7 +42,16 @@ def manual(docstring):
         return now + rest + (gap and " " * max(2, len(gap) + len(spelling) - len(now)))
 
     spellings = "|".join(map(re.escape, sorted(SPELLINGS, key=len, reverse=True)))
-    return re.sub(rf"({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring, flags=re.MULTILINE)
+    return re.sub(rf"({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring or NO_MANUAL, flags=re.MULTILINE)
+
+
+PATHS = ("FILE", "FILE.pt", "FILE.onnx", "FOLDER", "OUT")  # how the manuals call a value that is a path
+MODELS = ("model", "vocab", "teacher")  # and these flags take a path or a name
+
+
+def at_home(path):
+    """~/a -> /home/me/a where no shell has done it, as after --out=; a file that has such a name keeps it."""
+    return os.path.expanduser(path) if path and path.startswith("~") and not os.path.lexists(path) else path
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,6 +76,10 @@ class Parser(argparse.ArgumentParser):
 
         self.words = [spell(argument) for argument in arguments]
         args = super().parse_args(self.words)
+        for action in self._actions:
+            if action.metavar in PATHS or action.dest in MODELS:
+                value = getattr(args, action.dest)
+                setattr(args, action.dest, [*map(at_home, value)] if isinstance(value, list) else at_home(value))
         for name, value in vars(args).items():
             if value == "" or (isinstance(value, list) and "" in value):
                 raise UserError(f"--{name} is empty")
@@ -99,8 +89,11 @@ class Parser(argparse.ArgumentParser):
         flags, hint = self._option_string_actions, ""
         unknown = [word for word in self.words if re.match(r"--?[a-zA-Z_]+(=|$)", word)]
         unknown = [word for word in unknown if word.partition("=")[0] not in flags]
+        dashed = "expected one argument" in message and not (unknown and unknown[0].startswith("--"))
         wrong = re.match(r"argument (--\w+): invalid choice: '(.*?)' ", message)
-        if unknown:
+        if dashed:
+            hint = "; a value that begins with - is written --flag=-value"
+        elif unknown:
             if "unrecognized" not in message:  # what is missing may be there, but misspelt
                 message = f"unrecognized arguments: {' '.join(unknown)}"
             hint = nearest("--" + unknown[0].partition("=")[0].lstrip("-"), flags)
@@ -202,6 +195,13 @@ def warnings_in_a_line():
         print(f"warning: {warning.message}", file=sys.stderr)
 
 
+def check_trained(name, model):
+    """Raise UserError if the labels of the classifier called name were not learnt in training."""
+    if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
+        lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
+        raise UserError(f"{name} {lacks}; train it first: {advice('train', '--model', name)}")
+
+
 def readable(path):
     """Raise UserError, as read_examples would, if there is no such file or it may not be read. Reads nothing."""
     from minbert.files.lines import file_errors
@@ -219,6 +219,66 @@ def fits(length, name, config):
         raise UserError(f"--max_length is {length}, but {positions}: give {config.max_position_embeddings} or less")
 
 
+@contextmanager
+def streams():
+    """A context in which print works wherever a command is called: in a terminal, a notebook, a service without either.
+
+    A stream that is missing or closed swallows what is printed. A terminal that lacks a character of a label shows its
+    code. When the command is done, all is as before.
+    """
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as null:
+        sys.stdout, sys.stderr = (null if is_missing(stream) else stream for stream in before)
+        adapts = hasattr(sys.stdout, "reconfigure")  # a notebook's does not
+        if adapts:
+            settings = {"encoding": sys.stdout.encoding, "errors": sys.stdout.errors, "newline": None}
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            yield
+        finally:
+            if adapts:
+                with suppress(OSError, ValueError):  # closed meanwhile
+                    sys.stdout.reconfigure(**settings)
+            for name, stream in zip(("stdout", "stderr"), before):
+                if getattr(sys, name) is null:  # else it may be another thread's, by now
+                    setattr(sys, name, stream)
+
+
+def is_missing(stream):
+    return stream is None or getattr(stream, "closed", False)
+
+
+def check_here():
+    """Raise UserError if the current folder is gone: no relative path leads anywhere then."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise UserError("the current folder no longer exists: change to another one with cd") from None
+
+
+def flush():
+    """Flush the standard output. Where that fails, let it swallow the rest: Python flushes once more at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError, AttributeError):  # no file is behind it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def explain(error):
+    """One line for the user about an error, or "" if it is minbert's own fault."""
+    if isinstance(error, (UserError, OSError)):  # OSError: a full disk, say
+        return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        letters = error.object[error.start : error.end]
+        return f"{letters!a:.40} cannot be written in {error.encoding}: set PYTHONUTF8=1, or rename that file"
+    gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; it need not be imported to know this
+    if gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        full = "the GPU's memory is full" if gpu else "the memory is full"
+        return f"{full}; a smaller --batch_size or --max_length needs less"
+    return ""
+
+
 def run(main, arguments=None):
     """main(arguments), by default the words of the command line. Returns the exit status: 0 done, 2 something the user
     can put right, 130 or 143 stopped by a signal.
@@ -228,33 +288,29 @@ def run(main, arguments=None):
     logger = logging.getLogger("minbert")
     level = logger.level
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # before torch's first tensor: see fast/memory.py
-    sys.stdout.reconfigure(errors="backslashreplace")  # an old terminal may lack the characters of a label
-    try:
-        logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
-        main(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` say, closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; it need not be imported to know this
-        if not (gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
-            raise
-        full = "the GPU's memory is full" if gpu else "the memory is full"
-        print(f"error: {full}; a smaller --batch_size or --max_length needs less", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, say
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        number, what_next = stopped.args
-        print(f"\nstopped{what_next}", file=sys.stderr)
-        return 128 + number
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
-    finally:
-        logger.setLevel(level)
+    with streams():
+        try:
+            logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
+            check_here()
+            main(sys.argv[1:] if arguments is None else arguments)
+            sys.stdout.flush()
+        except SystemExit as end:  # argparse's, after --help: a notebook is not to end
+            return end.code or 0
+        except BrokenPipeError:  # the reader, `head` say, closed the pipe
+            flush()
+        except Stopped as stopped:
+            number, what_next = stopped.args
+            print(f"\nstopped{what_next}", file=sys.stderr)
+            return 128 + number
+        except KeyboardInterrupt:
+            print("\nstopped", file=sys.stderr)
+            return 130
+        except (UserError, OSError, MemoryError, RuntimeError, UnicodeEncodeError) as error:
+            if not (message := explain(error)):
+                raise
+            print(f"error: {message}", file=sys.stderr)
+            flush()
+            return 2
+        finally:
+            logger.setLevel(level)
     return 0

@@ -25,6 +25,7 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -130,6 +131,8 @@ def check_output(path, inputs):
     from minbert.runs import report
 
     if path == "-":
+        if getattr(sys.stdout, "name", "") == os.devnull:  # see common.streams
+            raise UserError("there is no standard output here: name a file with --out")
         return
     taken = {Path(input).resolve() for input in inputs}
     if taken & {Path(path).resolve(), Path(path + ".new").resolve()}:
@@ -156,7 +159,8 @@ def run(job):
 def result(path):
     """The stream to write to."""
     if path == "-":
-        sys.stdout.reconfigure(encoding="utf-8", newline="")
+        if hasattr(sys.stdout, "reconfigure"):  # a notebook's has it not, and takes all characters
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
         yield sys.stdout
         return
     with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as file:
@@ -164,7 +168,7 @@ def result(path):
 
 
 def load_model(job):
-    """The classifier and its tokenizer. Raises UserError if the model's labels were not learnt in training."""
+    """The classifier and its tokenizer. Raises UserError as common.check_trained does."""
     from minbert import fast
     from minbert.heads import BertSentClassifier
     from minbert.runs import precision, report
@@ -173,9 +177,7 @@ def load_model(job):
     model = BertSentClassifier.from_pretrained(job.directory)
     if model.loaded.unknown:
         report.warn(model.loaded)
-    if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
-        lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
-        raise UserError(f"{job.model} {lacks}; train it first: {common.advice('train', '--model', job.model)}")
+    common.check_trained(job.model, model)
     if not job.plain:
         fast.swap_in(model), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)

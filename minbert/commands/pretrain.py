@@ -20,6 +20,7 @@ from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
 from minbert.pretraining.settings import Settings
+from minbert.shell import advice, quote
 
 SIZES = {"layers": 4, "hidden": 256, "heads": None, "vocab_size": 8000}  # of a new model
 LEARNING_RATES = {"new": 1e-3, "old": 1e-4}  # of a new model, of one that has learnt already
@@ -152,7 +153,7 @@ def check(args):
             **{field.name: getattr(args, field.name) for field in fields(Settings) if hasattr(args, field.name)}
         ),
         "config": config,
-        "how_to_resume": common.advice("pretrain", "--resume", report.short(folder)),
+        "how_to_resume": advice("pretrain", "--resume", report.short(folder)),
     }
     return Job(**given | decided)
 
@@ -167,7 +168,7 @@ def complete(args):
     if args.model:
         for name in (*SIZES, "cased"):
             if getattr(args, name):
-                raise UserError(f"--{name} is settled by --model {args.model}: leave one of them out")
+                raise UserError(f"--{name} is settled by {quote('--model', args.model)}: leave one of them out")
     args.lr = args.lr or LEARNING_RATES["old" if args.model else "new"]
     args.out = args.out or "runs/pretrained"
 
@@ -187,7 +188,7 @@ def resume(args):
         raise UserError(f"{folder} holds no {RECORD}: no run of pretrain_lm.py began there")
     if record["finished"]:
         tidy(folder)  # it may have been killed before it could do so
-        raise UserError(f"the run in {folder} is done; go on with --model {folder} --text FILE")
+        raise UserError(f"the run in {folder} is done; go on with {quote('--model', folder, '--text', 'FILE')}")
     missing = [name for name in (STATE, *PACKED) if not (folder / name).exists()]
     if STATE in missing:
         raise UserError(f"the run in {folder} was stopped before it first saved its state: begin again")
@@ -217,7 +218,8 @@ def check_folder(folder):
     record = read_record(folder)
     if record and not record["finished"]:
         if (folder / STATE).exists():
-            raise UserError(f"{folder} holds a stopped run: go on with --resume {folder}, or delete it to begin again")
+            ways = f"go on with {quote('--resume', folder)}, or delete it to begin again"
+            raise UserError(f"{folder} holds a stopped run: {ways}")
     elif folder.exists() and any(path.suffix != ".new" for path in folder.glob("[!.]*")):  # .new: of a killed run
         raise UserError(f"{folder} is not empty, and would be written over: name another folder with --out")
 
@@ -268,8 +270,8 @@ def run(job):
             history = stages.train(job, model, tokenizer, teacher)
         stages.finish(job, model, text, history)
     folder = report.short(job.folder)
-    report.say("use it: " + common.advice("train", "--model", folder, "--train", "FILE", "--dev", "FILE"))
-    report.say("        " + common.advice("probe", "--model", folder, "--fill", "The film was [MASK]."))
+    report.say("use it: " + advice("train", "--model", folder, "--train", "FILE", "--dev", "FILE"))
+    report.say("        " + advice("probe", "--model", folder, "--fill", "The film was [MASK]."))
 
 
 def main(arguments):

@@ -29,6 +29,7 @@ from minbert.commands.common import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
+from minbert.shell import advice, quote
 
 SHIPPED = shipped.folder("data")
 SHIPPED_LABELS = ("0=negative", "1=positive")
@@ -208,8 +209,8 @@ def check(args):
         "directory": directory,
         "device": device,
         "settings": settings,
-        "how_to_use": common.advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
-        "how_to_resume": common.advice("train", "--resume", report.short(folder)),
+        "how_to_use": advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
+        "how_to_resume": advice("train", "--resume", report.short(folder)),
     }
     return Job(**given | decided)
 
@@ -246,10 +247,12 @@ def resume(args):
         raise UserError(f"--resume: there is no folder {folder}")
     state.check_free(folder)
     if (folder / "pretraining.json").exists():
-        raise UserError(f"{folder} holds a run of pretraining: {common.advice('pretrain', '--resume', folder)}")
+        raise UserError(f"{folder} holds a run of pretraining: {advice('pretrain', '--resume', folder)}")
     if not (folder / state.STATE).exists():
         if (folder / "run.json").exists():
-            raise UserError(f"the run in {folder} is done; use it with --eval_only --model {folder} --test FILE")
+            raise UserError(
+                f"the run in {folder} is done; use it with {quote('--eval_only', '--model', folder, '--test', 'FILE')}"
+            )
         raise UserError(f"{folder} holds no stopped run: there is no {state.STATE} in it")
     words, stored = [], state.load_facts(folder / state.STATE)
     with state.state_errors(folder / state.STATE):
@@ -285,7 +288,7 @@ def check_new(folder):
     state.check_free(folder)
     path = folder / state.STATE
     if path.exists():
-        ways = f"go on with --resume {folder}, name another --out, or delete {path} to begin again"
+        ways = f"go on with {quote('--resume', folder)}, name another --out, or delete {path} to begin again"
         raise UserError(f"{folder} holds a stopped run: {ways}")
 
 

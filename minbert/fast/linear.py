@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from minbert.fast import measure
+from minbert.fast.packing import is_recorded
 
 ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
 
@@ -59,7 +60,7 @@ class Linear(nn.Linear):
         """[..., D] -> [..., E]"""
         single = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         eligible = single and x.device.type == "cpu" and self.bias is not None and x.numel()
-        if not eligible or KERNEL.get() == "torch":
+        if not eligible or is_recorded() or KERNEL.get() == "torch":
             return super().forward(x)
         rows = OneDNN.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
         return rows.view(*x.shape[:-1], self.out_features)

@@ -7,6 +7,7 @@ MINBERT_LINEAR=torch or MINBERT_LINEAR=onednn.
 
 import math
 import os
+import threading
 import time
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from minbert.errors import UserError
 
 MARGIN = 1.1  # the usual way is kept unless another is this much faster: a closer race might end differently next time
 CHOICES = {}  # name -> Choice
+DECIDING = threading.RLock()
 # The time that this thread was running: what else runs on the machine does not count. Windows counts it too coarsely.
 CLOCK = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
 
@@ -89,8 +91,9 @@ class Choice:
 
     def get(self):
         """The name of the kernel to use. Raises UserError if the environment names one that is not there."""
-        if self.chosen is None:
-            self.decide()
+        with DECIDING:  # several threads may ask at once; they would disturb each other's measurement
+            if self.chosen is None:
+                self.decide()
         return self.chosen
 
     @one_thread()

@@ -42,6 +42,12 @@ class Packing:
         return torch.empty_like(x).index_copy(0, self.order, x)[:, None]
 
 
+def is_recorded() -> bool:
+    """Whether torch records the model, to export or to compile it. The twins then compute the plain way: what they do
+    depends on the lengths of the texts, and a recording would hold these lengths for good."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def group(lengths: list[int], device: torch.device, cache: int = CACHE) -> Iterator[tuple[int, list[int]]]:
     """Cut sorted lengths into groups whose score matrices fit the processor's cache; on a GPU, all are one group.
 

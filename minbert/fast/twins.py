@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from minbert import attention, bert, encoder, heads
 from minbert.fast.attention import attend, attend_first
-from minbert.fast.packing import Packing
+from minbert.fast.packing import Packing, is_recorded
 
 # torch's own versions need one pass over memory
 FUSED = {encoder.gelu: F.gelu, encoder.gelu_tanh: functools.partial(F.gelu, approximate="tanh")}
@@ -34,7 +34,8 @@ class FeedForward(encoder.FeedForward):
 
 
 class BertModel(bert.BertModel):
-    """Vectors of padding are 0. If causal, or to return attentions, it computes as the plain class does."""
+    """Vectors of padding are 0. If causal, to return attentions, or where torch records it, it computes as the plain
+    class does."""
 
     def forward(
         self,
@@ -46,7 +47,7 @@ class BertModel(bert.BertModel):
         output_attentions: bool = False,
     ) -> dict:
         """As in the plain class"""
-        if causal or output_attentions:
+        if causal or output_attentions or is_recorded():
             options = causal, output_hidden_states, output_attentions
             return super().forward(input_ids, attention_mask, token_type_ids, *options)
         x, packing = self.embed(input_ids, attention_mask, token_type_ids)  # [N, D]
@@ -88,8 +89,10 @@ def first_only(layer: encoder.EncoderLayer, x: Tensor, packing: Packing) -> Tens
 class BertSentClassifier(heads.BertSentClassifier):
     def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
         """As in the plain class. If the head reads only the first token, the last layer computes only that."""
+        if self.config.pooling == "mean" or is_recorded() or not isinstance(self.bert, BertModel):
+            return super().features(input_ids, attention_mask, token_type_ids)
         starts_late = attention_mask is not None and not attention_mask[:, 0].all()
-        if self.config.pooling == "mean" or starts_late or not isinstance(self.bert, BertModel):
+        if starts_late:
             return super().features(input_ids, attention_mask, token_type_ids)
         return self.pool(self.bert.first(input_ids, attention_mask, token_type_ids))
 

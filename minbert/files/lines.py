@@ -4,6 +4,7 @@ import bz2
 import codecs
 import difflib
 import gzip
+import io
 import lzma
 import re
 import sys
@@ -95,7 +96,7 @@ def blocks(path, encoding=None, size=2**20, format=None):
             raise UserError(f"there is no encoding {encoding}; utf-8, utf-16, cp1252 and latin-1 are common") from None
     with (
         file_errors(path),
-        nullcontext(sys.stdin.buffer) if str(path) == "-" else open(path, "rb") as file,
+        nullcontext(standard_input()) if str(path) == "-" else open(path, "rb") as file,
     ):
         begin = file.peek(6)
         packer = next((packer for magic, packer in PACKERS.items() if begin.startswith(magic)), None)
@@ -111,6 +112,14 @@ def blocks(path, encoding=None, size=2**20, format=None):
         while block := source.read(size):
             yield translate(block)
         yield translate(b"", final=True)
+
+
+def standard_input():
+    """The bytes of the standard input. Raises UserError where there is none, as in a service."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise UserError("-: there is no standard input here: name a file")
+    source = getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode("utf-8", "surrogateescape"))
+    return source if hasattr(source, "peek") else io.BufferedReader(source)
 
 
 def translator(path, encoding):

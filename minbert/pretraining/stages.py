@@ -20,6 +20,7 @@ from minbert.pretraining.objective import Objective
 from minbert.pretraining.record import PACKED, RECORD, read_record, tidy
 from minbert.pretraining.teacher import Teacher
 from minbert.runs import plots, precision, report, state
+from minbert.shell import quote
 from minbert.tokenizer import SPECIAL, BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub
@@ -145,7 +146,8 @@ def train(job, model, tokenizer, teacher):
         try:
             return loop.train(meter.watch, meter.line, autosave=autosave)
         except NotFinite as error:
-            saved = f"; the last good state is kept: --resume {report.short(job.folder)}" if path.exists() else ""
+            resume = quote("--resume", report.short(job.folder))
+            saved = f"; the last good state is kept: {resume}" if path.exists() else ""
             raise UserError(f"{error}. It came at step {error.step}{saved}") from None
 
 

@@ -51,7 +51,8 @@ def header(device, seed=None):
 def short(path):
     """A path as a person would type it here."""
     path = Path(path)
-    return os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+    path = os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+    return os.path.join(".", path) if path.startswith("-") else path  # no flag
 
 
 def table(header, rows, width=100):

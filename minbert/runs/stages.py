@@ -18,6 +18,7 @@ from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
 from minbert.metrics import score
 from minbert.runs import classifier, parallel, plots, precision, report, state
+from minbert.shell import quote
 from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
@@ -192,7 +193,8 @@ def train(job, model, examples, data, known, stop, seconds):
             history = loop.train(progress.watch, progress.line, stoppable_bar(autosave), autosave)
         except NotFinite as error:
             lines = ", ".join(str(examples["train"].lines[row]) for row in error.rows)
-            saved = f"; the last good state is kept: --resume {report.short(job.folder)}" if path.exists() else ""
+            resume = quote("--resume", report.short(job.folder))
+            saved = f"; the last good state is kept: {resume}" if path.exists() else ""
             raise UserError(f"{error}. It came from lines {lines} of {job.files['train']}{saved}") from None
     seconds["train"] = sum(figures["train_seconds"] for figures in history)
     seconds["evaluate"] = sum(figures.get("evaluate_seconds", 0.0) for figures in history)

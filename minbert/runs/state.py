@@ -113,6 +113,9 @@ def state_errors(path):
 class Stop:
     """A context in which Ctrl-C and SIGTERM are noted, so that the step can be finished; a second one ends at once.
 
+    Python lets only the main thread handle signals: in another one, none is noted. A signal that was ignored before
+    (by a shell that started the run in the background, say) stays ignored.
+
     asked   the number of the signal, or 0 if none came yet
     advice  a text for the user, once the run has stopped
     """
@@ -120,18 +123,27 @@ class Stop:
     SIGNALS, advice = (signal.SIGINT, signal.SIGTERM), ""
 
     def __enter__(self):
-        self.asked, self.before = 0, {number: signal.signal(number, self.note) for number in self.SIGNALS}
+        self.asked, self.before = 0, {}
+        for number in self.SIGNALS:
+            handler = signal.getsignal(number)
+            if handler not in (signal.SIG_IGN, None):  # None: another language's
+                with suppress(ValueError):  # not the main thread
+                    signal.signal(number, self.note)
+                    self.before[number] = handler
         return self
 
     def note(self, number, frame):
         self.asked = number
         if parallel.size() == 1:  # torchrun sends what the terminal has sent already, and ends what takes too long
-            for each in self.SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
+            self.restore()  # not SIG_DFL, which would end a notebook's kernel
 
-    def __exit__(self, *error):
+    def restore(self):
+        """Let the handlers from before act again."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+    def __exit__(self, *error):
+        self.restore()
 
     def watch(self, stream, save=lambda: None):
         """The stream, with a stop between two of its items. Several processes, of which each has a stream, do not stop.

