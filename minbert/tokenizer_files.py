@@ -260,7 +260,8 @@ def case_and_accents(config, whole, kind, source, tokens, names, case_is_given):
         if effect(found | stated) != effect(found):
             raise UserError(f"{config.path}: {in_words(stated)}, but {whole.path} has {in_words(found)}")
         if kind not in GENERAL and effect(CASE | stated) != effect(found) and not case_is_given:
-            warn(f"{whole.path}: has {in_words(found)}, and {CONFIG} does not say so: {whole.path.name} is followed")
+            silent = {key: value for key, value in found.items() if key not in stated and value != CASE[key]}
+            warn(f"{whole.path}: has {in_words(silent)}, which {CONFIG} does not say: {WHOLE} is followed")
     else:
         found = CASE | stated
         letters = set("".join(token for token in tokens if token[0:1] != "[" and token not in names.values()))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from minbert import BertTokenizer, probing
+from minbert.added import NAMES
 from minbert.attention import attend, causal_mask
 from minbert.errors import UserError
 from minbert.heads import BertForMaskedLM
@@ -94,6 +95,16 @@ def test_only_mask_is_a_control_token_in_a_text(model, tokenizer):
 
 
 # The next word
+
+
+def test_special_tokens_go_by_the_tokenizer_s_names(model, tokenizer):
+    names = {name: f"<{name.removesuffix('_token')}>" for name in NAMES}
+    other = BertTokenizer([*names.values(), *VOCAB[5:]], names=names)
+    found = probing.fill_mask(model, other, "the <mask> was", targets=["good", "bad"])
+    assert found == probing.fill_mask(model, tokenizer, "the [MASK] was", targets=["good", "bad"])
+    assert "no <mask>: write one where" in refusal(probing.fill_mask, model, other, "the [MASK] was")
+    assert "cannot spell 'zebra'" in refusal(probing.pseudo_log_likelihood, model, other, "the zebra")
+    assert "no <mask>" in refusal(probing.next_word, model, other, "a", ["good", "bad"], "{} the <mask>")
 
 
 def by_definition(model, text, pieces, readout):

@@ -89,6 +89,20 @@ def refused(run):
     return refused
 
 
+def test_what_the_tokenizer_guesses_is_one_line(run, tiny_folder):
+    vocab = tiny_folder / "vocab.txt"
+    vocab.write_text(vocab.read_text().replace("film", "Film"))
+    (tiny_folder / "tokenizer_config.json").unlink()
+    Path("new.txt").write_text("a good Film\n")
+    ran = run("--text", "new.txt")
+    assert ran.status == 0
+    assert [line for line in ran.err.splitlines() if "apital" in line] == [
+        "warning: tiny/vocab.txt: has capital letters, so capitals count; no file says it: "
+        'write "do_lower_case" into tokenizer_config.json, true or false'
+    ]
+    assert "UserWarning" not in ran.err
+
+
 def rows(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
