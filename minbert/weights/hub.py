@@ -19,8 +19,8 @@ from pathlib import Path
 
 from minbert import shipped
 from minbert.errors import UserError
-from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 from minbert.shell import quote
+from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
