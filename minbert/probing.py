@@ -143,6 +143,11 @@ def top_tokens(logits: Tensor, tokenizer: BertTokenizer, top: int = 5) -> list[d
     ]
 
 
+def best_tokens(model, tokenizer, question, top):
+    """The top tokens for one missing piece. question  (ids written so far, number of missing pieces) -> Question"""
+    return top_tokens(next(answers(model, [question([], 1)])), tokenizer, top)
+
+
 def fill_mask(
     model: BertForMaskedLM, tokenizer: BertTokenizer, text: str, top: int = 5, targets: Sequence[str] | None = None
 ) -> list:
@@ -182,7 +187,7 @@ def fill_position(model, tokenizer, left, right, top, words):
         scores = score_words(model, words, question)
         rows = sorted(((math.exp(scores[word]), words[word]) for word in words), key=lambda row: -row[0])
     else:
-        best = top_tokens(next(answers(model, [question([], 1)])), tokenizer, top)
+        best = best_tokens(model, tokenizer, question, top)
         rows = [(row["score"], [row["id"]]) for row in best]
     return [
         {
@@ -228,7 +233,7 @@ def next_word(
         question, empty = (functools.partial(READOUTS[name].question, tokenizer, ids) for ids in filled)
         row = compare_with_prior(score_words(model, pieces, question), score_words(model, pieces, empty))
         if top:
-            row["top"] = top_tokens(next(answers(model, [question([], 1)])), tokenizer, top)
+            row["top"] = best_tokens(model, tokenizer, question, top)
         rows.append({"readout": name, "prompt": prompt} | row)
     return rows
 
