@@ -338,6 +338,8 @@ MEASURED = {
         "| 50,000 | 0 |": "make fuzz",
         "| 40,000 | 0 |": "make fuzz",
         "| 10,000 | 0 |": "make fuzz",
+        "| 2,000 | 0 |": "make fuzz ARGS='folders --count 2000'",
+        "| 20,000 | 0 |": "make fuzz ARGS='forms --count 20000'",
         "46 rows of a million": "make fuzz",
         "exit status 2": "python -m pytest tests/commands/test_mistakes.py",
     },
