@@ -22,20 +22,16 @@ import minbert
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.jsonfile import read_json
 
-HEADS = {  # what --head says: our class, and what config.json calls it
-    "classifier": ("BertSentClassifier", ("BertForSequenceClassification",)),
-    "words": ("BertForMaskedLM", ("BertForMaskedLM", "BertForPreTraining")),
-    "none": ("BertModel", ("BertModel",)),
-}
+# What --head says: the class. Without --head it is the first one whose head is in the checkpoint.
+HEADS = {"classifier": "BertSentClassifier", "words": "BertForMaskedLM", "none": "BertModel"}
 
 
 def flags(parser):
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER", help="a trained classifier, or any other model; a known name, too")
     add("--out", "--onnx", required=True, metavar="FILE.onnx", help="the file to write")
-    add("--head", choices=HEADS, help="what stands on the encoder; default: as the model's config.json says")
+    add("--head", choices=HEADS, help="what stands on the encoder; default: what the model has")
     length = common.number(int, 3, wanted="3 or more")
     add("--max_length", type=length, metavar="N", help="the metadata's max_length; default: what the model can read")
 
@@ -48,7 +44,7 @@ class Job:
     tokenizer: object
     model: str
     out: Path
-    head: str
+    head: str | None
     max_length: int
 
 
@@ -70,8 +66,7 @@ def check(args):
     tokenizer = common.load_tokenizer(args.model, directory, config)
     if out.parent.resolve() != directory.resolve():
         check_beside(out.parent, tokenizer)
-    head = args.head or find_head(args.model, directory)
-    return Job(directory, tokenizer, args.model, out, head, args.max_length or tokenizer.max_length)
+    return Job(directory, tokenizer, args.model, out, args.head, args.max_length or tokenizer.max_length)
 
 
 def check_beside(folder, tokenizer):
@@ -83,13 +78,16 @@ def check_beside(folder, tokenizer):
                 raise UserError(f"{folder / name} belongs to another model: write into another folder with --out")
 
 
-def find_head(name, directory):
-    """The key of HEADS that goes with a model's config.json."""
-    named = read_json(directory / "config.json").get("architectures")
-    for head, (_, architectures) in HEADS.items():
-        if isinstance(named, list) and any(name in architectures for name in named):
-            return head
-    raise UserError(f"{name}: config.json does not say what stands on the encoder: pass --head {', '.join(HEADS)}")
+def load(job):
+    """The model with its head. Raises UserError if the head is not in the checkpoint."""
+    for head in [job.head] if job.head else HEADS:
+        kind = getattr(minbert, HEADS[head])
+        model = kind.from_pretrained(job.directory, missing_head="error" if job.head == "words" else "new")
+        if job.head or not set(model.loaded.new) - {"pooler"}:
+            break
+    if head == "classifier":
+        common.check_trained(job.model, model)
+    return model
 
 
 def run(job):
@@ -97,17 +95,14 @@ def run(job):
     from minbert.runs import report
     from minbert.runs.onnx import INPUTS, OUTPUTS, export_onnx
 
-    kind = getattr(minbert, HEADS[job.head][0])
-    model = kind.from_pretrained(job.directory, missing_head="error" if job.head == "words" else "new")
-    if job.head == "classifier":
-        common.check_trained(job.model, model)
-    elif "pooler" in model.loaded.new and job.head == "none":
+    model = load(job)
+    if "pooler" in model.loaded.new and isinstance(model, minbert.BertModel):
         report.warn(f"{job.model} has no pooler: pooler_output is random")
     print(f"{model.loaded}\nexporting, which takes some ten seconds", flush=True)
     difference = export_onnx(model, job.out, job.max_length)
     if job.out.parent.resolve() != job.directory.resolve():
         job.tokenizer.save_pretrained(job.out.parent)
-    print(f"inputs {', '.join(INPUTS)}; outputs {', '.join(OUTPUTS[kind])}")
+    print(f"inputs {', '.join(INPUTS)}; outputs {', '.join(OUTPUTS[type(model)])}")
     if difference is not None:
         print(f"the largest difference from the model, by onnxruntime: {difference:.1e}")
     else:

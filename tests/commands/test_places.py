@@ -103,9 +103,9 @@ def test_any_stream_takes_what_is_printed_and_is_left_as_it_was(kind, prediction
 @pytest.mark.parametrize("kind", MISSING)
 def test_a_missing_stream_swallows_what_is_printed_but_no_result(kind, place, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", MISSING[kind]())
+        patch.setattr(sys, "stdout", stream := MISSING[kind]())
         assert (main(PREDICT), main([*TRAIN]), main(["train", "--help"])) == (0, 0, 0)
-        assert main([*PREDICT, "--out", "-"]) == 2
+        assert main([*PREDICT, "--out", "-"]) == 2 and sys.stdout is stream
     assert "error: there is no standard output here: name a file with --out\n" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", MISSING[kind]())
