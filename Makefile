@@ -13,7 +13,7 @@ train: .venv/ready
 	$(BIN)/python train_classifier.py $(ARGS)
 
 test: .venv/ready
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: .venv/reference
 	$(BIN)/python -m tests.stress.fuzz $(ARGS)
