@@ -175,8 +175,9 @@ def read_names(config, mapped):
                 raise UserError(f"{source.path}: {key} is {quoted(content)}, but in {config.path} {quoted(names[key])}")
             if source is mapped and content not in named and content not in NAMES.values() and lists:
                 raise UserError(f"{source.path}: {key} is {quoted(content)}, but {config.path} does not name it")
-            if source is mapped and (content not in named or (key not in LISTS and DECODER not in config)):
-                named[content] = token
+            if source is mapped and DECODER not in config:  # beside that, Hugging Face's library does not read it
+                flags = named[content] if content in named and key in LISTS else token
+                named[content] = replace(flags, special=flags.special or token.special)
     return {key: names.get(key, NAMES[key]) for key in NAMES}, named
 
 
@@ -283,7 +284,7 @@ def warn(message):
 
 @contextmanager
 def quietly():
-    """A context without warnings, for a folder that has been read before."""
+    """A context without these warnings, for a folder that has been read before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
