@@ -7,6 +7,7 @@ added_tokens.json are what older programs write beside them. If two files contra
 import itertools
 import json
 import warnings
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -61,8 +62,6 @@ HARMLESS = {  # defaults of calls, ways to decode, notes of other programs
     *("clean_up_tokenization_spaces", "chat_template", "processor_class", "model_input_names", "files_loaded"),
     *("max_length", "stride", "truncation_strategy", "pad_to_multiple_of", "add_bos_token", "add_eos_token"),
 }
-
-SAID = set()  # warnings
 
 
 def read(directory: Path, vocab: str = VOCAB, case_is_given: bool = False) -> dict:
@@ -176,8 +175,9 @@ def read_names(config, mapped):
                 raise UserError(f"{source.path}: {key} is {quoted(content)}, but in {config.path} {quoted(names[key])}")
             if source is mapped and content not in named and content not in NAMES.values() and lists:
                 raise UserError(f"{source.path}: {key} is {quoted(content)}, but {config.path} does not name it")
-            if source is mapped and (content not in named or (key not in LISTS and DECODER not in config)):
-                named[content] = token
+            if source is mapped and DECODER not in config:  # beside that, Hugging Face's library does not read it
+                flags = named[content] if content in named and key in LISTS else token
+                named[content] = replace(flags, special=flags.special or token.special)
     return {key: names.get(key, NAMES[key]) for key in NAMES}, named
 
 
@@ -278,10 +278,16 @@ def case_and_accents(config, whole, kind, source, tokens, names, case_is_given):
 
 
 def warn(message):
-    """A warning that points at the caller of from_pretrained; once, also if the same folder is read again."""
-    if message not in SAID:
-        SAID.add(message)
-        warnings.warn(message, stacklevel=5)
+    """A warning that points at the caller of from_pretrained."""
+    warnings.warn(message, stacklevel=5)
+
+
+@contextmanager
+def quietly():
+    """A context without these warnings, for a folder that has been read before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def effect(settings):

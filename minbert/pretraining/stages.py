@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import torch
 from tqdm import tqdm
 
-from minbert import fast
+from minbert import fast, tokenizer_files
 from minbert.atomic import atomic_write
 from minbert.bert import BertModel
 from minbert.errors import UserError
@@ -36,7 +36,8 @@ def prepare(job):
     write_record(job)
     stream, left_out = texts(job)
     if job.model:
-        tokenizer = swap(job, BertTokenizer.from_pretrained(job.model))
+        with tokenizer_files.quietly():  # the command has read it before
+            tokenizer = swap(job, BertTokenizer.from_pretrained(job.model))
     else:
         vocab = learn_vocab(job, stream, left_out)
         tokenizer = swap(job, BertTokenizer(vocab, lower_case=not job.cased, max_length=job.settings.max_length))
@@ -109,7 +110,9 @@ def build(job, tokenizer):
     teacher = None
     if job.teacher:
         encoder = swap(job, BertModel.from_pretrained(job.teacher))
-        teacher = Teacher(encoder, swap(job, BertTokenizer.from_pretrained(job.teacher)))
+        with tokenizer_files.quietly():
+            its_tokenizer = swap(job, BertTokenizer.from_pretrained(job.teacher))
+        teacher = Teacher(encoder, its_tokenizer)
         if not (job.model or job.resume):
             teacher.initialize(model, tokenizer)
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"

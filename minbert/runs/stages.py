@@ -69,7 +69,8 @@ def load(job, labels):
     if job.settings:
         changes["classifier_dropout"] = job.hidden_dropout_prob
     changes = {name: value for name, value in changes.items() if value is not None}
-    tokenizer = BertTokenizer.from_pretrained(job.directory)
+    with tokenizer_files.quietly():  # the command has read it before
+        tokenizer = BertTokenizer.from_pretrained(job.directory)
     model = BertSentClassifier.from_pretrained(job.directory, **changes)
     model.loaded.source = job.model
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
