@@ -111,6 +111,22 @@ def test_killed_after_any_step_it_goes_on_bit_for_bit(begin, tmp_path, steps):
     same(whole, (losses + more, epochs, weights))
 
 
+def test_a_process_that_was_not_there_before_draws_its_own_dropout(begin, tmp_path, monkeypatch):
+    """A run of one process goes on with two: the state holds no random numbers for the second."""
+    killed(begin(), tmp_path / "state", 2)
+    tensors, facts = state.load_state(tmp_path / "state")
+    run = begin()
+    monkeypatch.setattr(loop.parallel, "rank", lambda: 1)
+    torch.manual_seed(6)
+    before = torch.get_rng_state()
+    run.restore(tensors, facts["progress"])
+    assert torch.equal(torch.get_rng_state(), before) and run.progress["steps"] == 2
+    monkeypatch.undo()
+    del tensors["random/0/cpu"]
+    with pytest.raises(UserError, match="does not fit this run"):
+        begin().restore(tensors, facts["progress"])
+
+
 @pytest.mark.fault("saving: a resumed training that ends differently")
 def test_killed_again_and_again(begin, tmp_path):
     whole, losses = train(begin()), killed(begin(), tmp_path / "state", 2)
