@@ -8,8 +8,8 @@ some of it as Python objects, for which torch.load wants you to trust the file. 
 are made. Where a setting or the state of a random generator needs another class, an object that can do nothing takes
 its place. A file that asks for any other code is refused, and the code is named.
 
-Other programs' files are opened too: with the weights under state_dict, say, as Lightning saves them, or with names that
-begin with module. or _orig_mod., as of DataParallel and torch.compile.
+Other programs' files are opened too: with the weights under state_dict, say, as Lightning saves them, or with names
+that begin with module. or _orig_mod., as of DataParallel and torch.compile.
 
 What was inside is printed. The weights and sizes go to OUT/model.safetensors and OUT/config.json. Such a file does not
 hold the vocabulary, so OUT/vocab.txt comes from --vocab: a vocab.txt, or a model that has one. The default is
