@@ -27,11 +27,18 @@ def main(words=None):
     def program():
         return common.run(call, words)
 
-    if words and words[0] in IN_SEVERAL_PROCESSES and os.environ.get("WORLD_SIZE", "1") != "1":
+    if words and words[0] in COMMANDS and in_several_processes(words[0]):
         from minbert.runs.parallel import together
 
         return together(program)
     return program()
+
+
+def in_several_processes(name):
+    """Whether torchrun has started several processes. For a command that runs in one, only torchrun's own mark counts:
+    a batch system may set WORLD_SIZE for other programs."""
+    said = os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+    return said and (name in IN_SEVERAL_PROCESSES or "TORCHELASTIC_RUN_ID" in os.environ)
 
 
 def call(words):
@@ -42,6 +49,9 @@ def call(words):
     elif name == "--version":
         print(f"minbert {minbert.__version__}")
     elif name in COMMANDS:
+        if name not in IN_SEVERAL_PROCESSES and in_several_processes(name):
+            shards = "; --shard shares a file out" if name == "predict" else ""
+            raise UserError(f"minbert {name} runs in one process: start it without torchrun{shards}")
         module, _ = COMMANDS[name]
         importlib.import_module(module).main(arguments)
     elif name.startswith("-"):

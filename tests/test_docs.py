@@ -341,6 +341,13 @@ MEASURED = {
         "| 2,000 | 0 |": "make fuzz ARGS='folders --count 2000'",
         "| 20,000 | 0 |": "make fuzz ARGS='forms --count 20000'",
         "46 rows of a million": "make fuzz",
+        "a million short rows | 307 | 319 |": "minbert predict --model FOLDER --text FILE --out FILE",
+        "the fast tokenizer, 120,000 texts | 267 | 276 |": "fast.swap_in(tokenizer), random words",
+        ", 450 prompts | 275 | 277 |": "probing.next_word and probing.fill_mask with tiny, a new prompt each",
+        "2,000 training steps with 80 evaluations | 439 | 455 |": "runs.classifier.fit of 200 texts",
+        "from 318 to 457 MB in 4,800": "model.predict_proba in a loop, 4 texts of up to 150 random words",
+        "253 MB for 16,000": "the same with a model of hidden size 32 and 2,000 words",
+        "from 293 to 319 MB in 24,000": "the same",
         "exit status 2": "python -m pytest tests/commands/test_mistakes.py",
     },
     CARD: {

@@ -89,7 +89,10 @@ def test_make_knows_the_target(command):
         pytest.skip("needs make")
     words = [*shlex.split(command), "-n", "--no-print-directory"]
     planned = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = {"make train": ".venv/bin/python train_classifier.py", "make test": "OMP_NUM_THREADS=1 .venv/bin/python -m pytest"}
+    wanted = {
+        "make train": ".venv/bin/python train_classifier.py",
+        "make test": "OMP_NUM_THREADS=1 .venv/bin/python -m pytest",
+    }
     if command in wanted:
         assert planned.splitlines()[-1].strip().startswith(wanted[command])
 

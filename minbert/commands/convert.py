@@ -8,6 +8,9 @@ some of it as Python objects, for which torch.load wants you to trust the file. 
 are made. Where a setting or the state of a random generator needs another class, an object that can do nothing takes
 its place. A file that asks for any other code is refused, and the code is named.
 
+Other programs' files are opened too: with the weights under state_dict, say, as Lightning saves them, or with names
+that begin with module. or _orig_mod., as of DataParallel and torch.compile.
+
 What was inside is printed. The weights and sizes go to OUT/model.safetensors and OUT/config.json. Such a file does not
 hold the vocabulary, so OUT/vocab.txt comes from --vocab: a vocab.txt, or a model that has one. The default is
 bert-base-uncased, which the kits use. Where that cannot be downloaded, all-MiniLM-L6-v2 has the same vocabulary:
@@ -20,6 +23,7 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason; then nothing
 """
 
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,25 +48,38 @@ LEFT_OUT = {
     "numpy_rng": "the state of numpy's random generator",
     "torch_rng": "the state of torch's random generator",
 }
+WEIGHTS = ("model", "state_dict", "model_state_dict", "model_state", "net")  # the entry that holds them
+WRAPPER = re.compile(r"(?<![^.])(module|_orig_mod)\.")  # in the names of DataParallel and torch.compile
 QUOTES = "'\""
+STRUCT = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u1": "B", "b1": "?"}  # numpy's
 
 
 class StandIn:
-    """Takes the place of an object of some other class: keeps its state, and does nothing."""
+    """Takes the place of an object of some other class: keeps what it was made of and its state, and does nothing."""
 
     state = None
 
     def __init__(self, *arguments):
-        pass
+        self.arguments = arguments
 
     def __setstate__(self, state):
         self.state = state
 
+    def value(self):
+        """The number, if this is a number of numpy's, made of its type and its bytes; or else the stand-in."""
+        try:
+            kind, data = self.arguments
+            (number,) = struct.unpack("<" + STRUCT[kind.arguments[0]], data)
+            return number if kind.state[1] in "<|" else self
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error):
+            return self
 
-# What a kit's file holds besides tensors: its settings, and the state of numpy's generator as numpy 1 and 2 write it.
+
+# What a kit's file holds besides tensors: its settings, and arrays and numbers of numpy's as numpy 1 and 2 write them.
 STOOD_IN_FOR = (
-    *("argparse.Namespace", "types.SimpleNamespace"),
-    *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy.dtype"),
+    *("argparse.Namespace", "types.SimpleNamespace", "numpy.ndarray", "numpy.dtype"),
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *(f"{pathlib}.{system}Path" for pathlib in ("pathlib", "pathlib._local") for system in ("Posix", "Windows")),
 )
 
 
@@ -103,7 +120,8 @@ def run(job):
     from minbert.weights.fill import check_size, fill
 
     content = read_content(job.path)
-    tensors, renamed = read_tensors(job.path, content)
+    entry = find_weights(job.path, content)
+    tensors, renamed = read_tensors(job.path, content[entry] if entry else content)
     config = read_config(job.path, tensors, content.get("model_config"), job)
     tokenizer = read_tokenizer(job.vocab)
     if len(tokenizer) != config.vocab_size:
@@ -115,7 +133,7 @@ def run(job):
     loaded = fill(model, tensors, job.path, missing_head="error")
     size = config.hidden_size // config.num_attention_heads
     heads = f"{config.num_attention_heads} attention heads of {size} numbers"
-    print(loaded, *renamed, heads, *describe(content), sep="\n  ")
+    print(loaded, *renamed, heads, *describe(content, entry), sep="\n  ")
     model.save_pretrained(job.out)
     tokenizer.save_pretrained(job.out)
     print(f"{job.out}\n  config.json, model.safetensors, vocab.txt (of {job.vocab}), tokenizer_config.json")
@@ -131,23 +149,53 @@ def read_content(path):
     return content
 
 
-def read_tensors(path, content):
-    """{published name: tensor}, the classifier's name settled, and what to tell about that."""
+def find_weights(path, content):
+    """The entry of a kit's file that holds the weights; None if the file is nothing but weights."""
+    import torch
+
+    entry = next((name for name in WEIGHTS if isinstance(content.get(name), dict)), None)
+    if entry is None and any(not isinstance(value, torch.Tensor) for value in content.values()):
+        listing = ", ".join(map(quoted, list(content)[:10]))
+        optimizer = ", as an optimizer's state" if {"state", "param_groups"} <= content.keys() else ""
+        raise UserError(f"{path}: holds {listing}{optimizer}; a model's weights would be under {' or '.join(WEIGHTS)}")
+    return entry
+
+
+def read_tensors(path, weights):
+    """{published name: tensor}, the classifier's name settled, and what to tell about the names."""
     from minbert.heads import BertSentClassifier
     from minbert.weights.read import named_tensors
 
-    stored = named_tensors(path, content.get("model", content))
+    stored = named_tensors(path, weights)
+    bare, said = unwrap(stored)
     published = BertSentClassifier.names.published  # the files that `minbert train --filepath` writes have our names
-    tensors = {published(name): tensor for name, tensor in stored.items()}
+    tensors = {published(name): stored[name_there] for name, name_there in bare}
     if len(tensors) < len(stored):
         raise UserError(f"{path}: holds the same weights twice")
-    return tensors, name_classifier(path, tensors)
+    return tensors, said + name_classifier(path, tensors)
+
+
+def unwrap(names):
+    """[(name without what wraps the model, name), ...], and what to tell about that.
+
+    DataParallel and torch.compile put a word of theirs before the names, and a program that keeps its model in an
+    attribute puts that attribute's name before all of them: model.bert.embeddings..., model.classifier.weight.
+    """
+    bare = [WRAPPER.sub("", name) for name in names]
+    before = next((match[1] for name in bare if (match := re.match(r"((?:\w+\.)*?)bert\.", name))), "")
+    common = before if all(name.startswith(before) for name in bare) else ""
+    words = list(dict.fromkeys(word for name in names for word in WRAPPER.findall(name)))
+    words = [f"{word}." for word in words] + [common] * bool(common)
+    said = [f"names of the weights: without {' and '.join(map(quoted, words))}"] if words else []
+    return [(name.removeprefix(common), there) for name, there in zip(bare, names)], said
 
 
 def fields(object):
     """The settings in a dict or in a namespace's stand-in: {name: value}; {} if there are none."""
     values = object.state if isinstance(object, StandIn) else object
-    return {name: value for name, value in values.items() if isinstance(name, str)} if isinstance(values, dict) else {}
+    values = values if isinstance(values, dict) else {}
+    values = {name: value for name, value in values.items() if isinstance(name, str)}
+    return {name: value.value() if isinstance(value, StandIn) else value for name, value in values.items()}
 
 
 def name_classifier(path, tensors):
@@ -175,7 +223,7 @@ def read_config(path, tensors, stated, job):
     found, _, _ = BertSentClassifier.names.translate(tensors)
     lacking = [name for name, _ in SIZES.values() if name not in found or found[name].ndim != 2]
     if lacking:
-        names = ", ".join(BertSentClassifier.names.published(name) for name in lacking)
+        names = ", ".join(dict.fromkeys(map(BertSentClassifier.names.published, lacking)))
         raise UserError(f"{path}: is no BERT with a classifier, it lacks {names}")
     sizes = {size: found[name].shape[at] for size, (name, at) in SIZES.items()}
     sizes["num_hidden_layers"] = len({match[0] for name in found if (match := re.match(r"encoder\.layers\.\d+", name))})
@@ -211,16 +259,16 @@ def read_tokenizer(name):
         return BertTokenizer(**tokenizer_files.read(path.parent, path.name))
 
 
-def describe(content):
-    """What else was in the file, a line each."""
-    if "model" not in content:
+def describe(content, entry):
+    """What else was in the file, a line each. entry: the one that holds the weights"""
+    if entry is None:
         return []
-    lines = []
+    lines = [] if entry == "model" else [f"{entry}: taken for the weights"]
     for name, value in content.items():
         if name in ("args", "model_config"):
             settings = (f"{plain(key).strip(QUOTES)}={plain(setting)}" for key, setting in fields(value).items())
             lines.append(f"{name}: {', '.join(settings)}")
-        elif name != "model":
+        elif name != entry:
             why = LEFT_OUT.get(name, "unknown entry")
             lines.append(f"{plain(name).strip(QUOTES)}: left out, {why}")
     return lines
@@ -228,6 +276,8 @@ def describe(content):
 
 def plain(value):
     """A setting for people to read."""
+    if isinstance(value, StandIn):
+        return "an object"
     return quoted(value) if isinstance(value, (str, int, float, type(None))) else f"a {type(value).__name__}"
 
 

@@ -29,6 +29,7 @@ from types import SimpleNamespace
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.jsonfile import quoted
 
 DEFAULT_MODEL = "tiny"
 DEFAULT_PROMPT = "{} This movie review is"
@@ -170,11 +171,26 @@ def run(job):
         fast.swap_in(model), fast.swap_in(job.tokenizer)
     answer, show = QUESTIONS[job.question]
     found = answer(job, model, job.tokenizer)
+    warn_of_unknown(job)
     if job.json:
         print(json.dumps({"model": job.model} | found, indent=2, ensure_ascii=False))
     else:
         print(model.loaded)
         show(found)
+
+
+def warn_of_unknown(job):
+    """Say which words of the texts the vocabulary cannot spell: an answer about [UNK] is about no word."""
+    from minbert.runs import report
+
+    tokenizer, texts = job.tokenizer, [*job.texts, *(job.fill or "").split("[MASK]")]
+    if job.question == "next_word":
+        texts += " ".join(job.prompt).split("{}")
+    words = dict.fromkeys(word for text in texts for word in tokenizer.words(text))
+    unknown = [quoted(word) for word in words if "[UNK]" in tokenizer.wordpiece(word)]
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        report.warn(f"{job.model} cannot spell {', '.join(unknown[:5])}{more}: it reads [UNK] there")
 
 
 def read_texts(args):
@@ -334,7 +350,7 @@ def show_compare(found):
         cells.append([one, p, two, q, None if None in (p, q) else p - q])
     p, q = found["scores"]
     table(["first", "log P", "second", "log P", "difference"], [*cells, ["in all", p, "", q, p - q]])
-    print(f"likelier: {found['texts'][found['preferred']]}")
+    print("equally likely" if p == q else f"likelier: {found['texts'][found['preferred']]}")
     whole = found["whole_words"]
     if whole["scores"] != found["scores"]:
         print("with a word's later pieces masked too: {:.1f} and {:.1f}".format(*whole["scores"]), end="")

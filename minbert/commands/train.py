@@ -20,6 +20,7 @@ minutes. Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130
 import argparse
 import time
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from minbert.commands.common import natural, number
 from minbert.config import BOUNDS, OPTION_ALIASES, Config
 from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
+from minbert.jsonfile import quoted
 from minbert.shell import advice, quote
 
 SHIPPED = shipped.folder("data")
@@ -37,7 +39,9 @@ PARTS = ("train", "dev", "test")
 RATES = {"pretrain": 1e-3, "flexible": 5e-5}  # learning rates: of a new linear layer alone, or of all of BERT
 # Narrower models get twice the default rate: checkpoints/tiny does better on SST-2's dev set with 1e-4 than with 3e-4.
 NARROW = 384
-# Flags that do not change the result: they may be given, or given again, with --resume.
+# Flags that do not change the result: they may be given, or given again, with --resume. So may those that say where
+# something is that the run began with: what is in it is compared.
+PLACES = (*PARTS, "model")
 OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "save_minutes")
 
 
@@ -127,7 +131,7 @@ def flags(parser):
         "--resume",
         metavar="FOLDER",
         help="resume the run that was stopped in FOLDER, with the flags it began with; of these, repeat those of this "
-        "group (output) that you want",
+        "group (output) that you want, and --train, --dev, --test or --model if the file or folder has moved",
     )
 
 
@@ -183,12 +187,15 @@ def check(args):
         plots.pyplot()  # better to fail now than after the training
     files = {part: getattr(args, part) for part in PARTS if getattr(args, part)}
     outputs = [path for path in (args.dev_out, args.test_out, args.filepath) if path]
-    for path in files.values():
-        common.readable(path)
+    for part, path in files.items():
+        with moved(args, part):
+            common.readable(path)
     report.check_outputs(Path(args.out or "runs/new"), files.values(), outputs)
     if args.filepath and not replaceable(Path(args.filepath)):
         raise UserError(f"{args.filepath} exists and is not a checkpoint: name another file with --filepath")
-    device, directory = selftest.pick_device(args.device), hub.find(args.model)
+    device = selftest.pick_device(args.device)
+    with moved(args, "model"):
+        directory = hub.find(args.model)
     parallel.take_device(device)
     config = Config.from_json(directory / "config.json")
     check_model(args, directory, config)
@@ -213,6 +220,15 @@ def check(args):
         "how_to_resume": advice("train", "--resume", report.short(folder)),
     }
     return Job(**given | decided)
+
+
+@contextmanager
+def moved(args, name):
+    """A context in which something is looked for; with --resume, an error tells how to say where it is now."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error}; if it has moved, add --{name}" if args.resume else error) from None
 
 
 def complete(args):
@@ -241,7 +257,7 @@ def resume(args):
 
     folder, defaults = Path(args.resume), common.parse("train", __doc__, flags, [])
     given = [name for name, value in vars(args).items() if value != getattr(defaults, name)]
-    if foreign := [f"--{name}" for name in given if name not in OUTPUT or name == "out"]:
+    if foreign := [f"--{name}" for name in given if name not in (*OUTPUT, *PLACES) or name == "out"]:
         raise UserError(f"--resume goes on as the run began: leave out {', '.join(foreign)}")
     if not folder.is_dir():
         raise UserError(f"--resume: there is no folder {folder}")
@@ -257,7 +273,10 @@ def resume(args):
     words, stored = [], state.load_facts(folder / state.STATE)
     with state.state_errors(folder / state.STATE):
         for name, value in stored["arguments"].items():
-            if name not in vars(args) or name in OUTPUT:  # a stranger's state may not say where to write
+            if name not in vars(args):
+                unknown = f"the run began with {quoted(name)}, a flag that this minbert does not know"
+                raise UserError(f"{folder / state.STATE}: {unknown}: go on with the minbert that began it")
+            if name in OUTPUT:  # a stranger's state may not say where to write
                 raise KeyError(name)
             if isinstance(value, list):
                 words += [f"--{name}", *value]

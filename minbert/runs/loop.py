@@ -157,7 +157,9 @@ class Loop:
                 step, *moments = MOMENTS[type(optimizer)]
                 values = {step: torch.zeros(())} | dict.fromkeys(moments, weight)
                 expected |= with_prefix(f"optimizer/{name}", values)
-        expected |= with_prefix(f"random/{rank}", random_states(self.device))
+        random = without_prefix(f"random/{rank}", tensors)
+        if random or rank == 0:  # where there were fewer processes, this one draws as a new one does
+            expected |= with_prefix(f"random/{rank}", random_states(self.device))
         found = {name for name in tensors if name in expected or not name.startswith("random/")}
         fits = found == expected.keys() and all(tensors[name].shape == expected[name].shape for name in found)
         kinds = [{name: type(value) for name, value in each.items()} for each in (progress, self.progress)]
@@ -168,7 +170,7 @@ class Loop:
             moments = without_prefix(f"optimizer/{name}", tensors)
             optimizer.state[weight] = {key: moment(value, weight.device) for key, value in moments.items()}
         self.progress = progress
-        set_random_states(without_prefix(f"random/{rank}", tensors))
+        set_random_states(random)
 
 
 def moment(value, device):

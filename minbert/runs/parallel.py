@@ -14,9 +14,10 @@ them and, since Python objects are sent as pickles, run code in them.
 import io
 import math
 import os
+import re
 import sys
 import time
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from itertools import islice
 
 import torch
@@ -24,8 +25,20 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from minbert.errors import UserError
+from minbert.jsonfile import quoted
 
 FIRST_WORD = 10  # seconds that rank 0 has to report a mistake that all processes make
+LOST = (
+    "another process has ended without a message: was it killed, or is the memory full? "
+    "If the run has saved its state, go on with --resume FOLDER"
+)
+PLACE = {  # what torchrun sets for each process
+    "WORLD_SIZE": r"[1-9]\d*",
+    "RANK": r"\d+",
+    "LOCAL_RANK": r"\d*",
+    "MASTER_ADDR": ".+",
+    "MASTER_PORT": r"\d+",
+}
 
 
 def size():
@@ -43,11 +56,38 @@ def writer():
     return rank() == 0
 
 
+def place():
+    """(rank, number of processes) as the environment variables say; (0, 1) without them. Raises UserError if wrong."""
+    said = {name: os.environ.get(name, "") for name in PLACE}
+    if said["WORLD_SIZE"] in ("", "1"):
+        return 0, 1
+    wrong = [name for name, form in PLACE.items() if not re.fullmatch(form, said[name])]
+    if not wrong and int(said["RANK"]) >= int(said["WORLD_SIZE"]):
+        wrong = ["RANK"]
+    if wrong:
+        several = f"WORLD_SIZE is {quoted(said['WORLD_SIZE'])}, as if this were one of several processes"
+        remedy = "start them with torchrun, or unset WORLD_SIZE to train in one process"
+        raise UserError(f"{several}, but this is missing or wrong: {', '.join(wrong)}; {remedy}")
+    return int(said["RANK"]), int(said["WORLD_SIZE"])
+
+
 def start():
-    """Join the processes that torchrun has started, as its environment variables say. Returns what all can read."""
-    store, rank, size = next(distributed.rendezvous("env://"))
+    """Join the processes that torchrun has started, as its environment variables say. Returns what all can read.
+
+    Raises UserError if they do not come together.
+    """
+    rank, size = place()
+    meeting = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    if rank == 0 and "TORCHELASTIC_RUN_ID" not in os.environ:  # a batch system may set WORLD_SIZE for others
+        what = f"WORLD_SIZE is {size}: waiting at {meeting} for the other processes"
+        print(f"{what}; to train in one process, unset WORLD_SIZE", file=sys.stderr, flush=True)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        store, rank, size = next(distributed.rendezvous("env://"))
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    except RuntimeError as error:
+        reason = quoted(str(error).partition("\n")[0], 200)
+        raise UserError(f"the {size} processes do not find each other at {meeting} ({reason})") from None
     return store
 
 
@@ -59,36 +99,55 @@ def together(program):
     Most mistakes are made by all processes, but not at the same time, and torchrun stops all of them when the first has
     ended. So the others wait until rank 0 has reported its own, and report theirs if it has none.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return program()
-    store, reports = start(), io.StringIO()
+    try:
+        if place() == (0, 1):
+            return program()
+        store, reports = start(), io.StringIO()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+    def reported():
+        with suppress(RuntimeError):  # the process that keeps the store is gone
+            return store.check(["reported"])
+        return False
+
     with ExitStack() as silence:
         if not writer():
             silence.enter_context(redirect_stdout(silence.enter_context(open(os.devnull, "w"))))
             silence.enter_context(redirect_stderr(reports))
         try:
             status = program()
-        except RuntimeError:  # another process is gone, perhaps, and has said why
-            if not store.check(["reported"]):
+        except RuntimeError as error:
+            if not is_lost(error):
                 raise
             status = 2
+            if not reported():
+                print(f"error: {LOST}", file=sys.stderr)
     if status and not writer():
         deadline = time.monotonic() + FIRST_WORD
-        while not store.check(["reported"]) and time.monotonic() < deadline:
+        while not reported() and time.monotonic() < deadline:
             time.sleep(0.05)
-        if not store.check(["reported"]):
+        if not reported():
             print(reports.getvalue(), end="", file=sys.stderr, flush=True)
     if status or writer():
-        store.set("reported", "")
-    distributed.destroy_process_group()
+        with suppress(RuntimeError):
+            store.set("reported", "")
+    with suppress(RuntimeError):
+        distributed.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # at once: a thread of gloo that outlives Python would abort (pytorch/pytorch issue 190489)
 
 
+def is_lost(error):
+    """Whether a RuntimeError says that another process is gone: torch's own class, or gloo's words."""
+    return isinstance(error, distributed.DistError) or re.search("Connection (closed|reset) by peer", str(error))
+
+
 def take_device(device):
     """Make the GPU with this process's number its own. Raises UserError if the machine has too few."""
-    number = int(os.environ.get("LOCAL_RANK", 0)) if size() > 1 else 0
+    number = int(os.environ.get("LOCAL_RANK") or 0) if size() > 1 else 0
     there = {"cpu": math.inf, "cuda": torch.cuda.device_count()}.get(device.type, 1)
     if number >= there:
         verb = "is" if there == 1 else "are"

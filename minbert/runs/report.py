@@ -55,6 +55,14 @@ def short(path):
     return os.path.join(".", path) if path.startswith("-") else path  # no flag
 
 
+def places(text):
+    """How many places a text takes in a terminal: 2 for a wide character, 0 for a mark and a character without form."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me", "Cf") for char in text)
+
+
 def table(header, rows, width=100):
     """Print cells in columns, numbers to the right; too wide a table in blocks that repeat the first column."""
     columns = []
@@ -64,12 +72,13 @@ def table(header, rows, width=100):
             name,
             *("" if cell is None else cell if isinstance(cell, str) else f"{cell:#.3g}".rstrip(".") for cell in cells),
         ]
-        wide = max(map(len, cells))
-        columns.append([cell.rjust(wide) if numbers else cell.ljust(wide) for cell in cells])
+        wide = max(map(places, cells))
+        gaps = [" " * (wide - places(cell)) for cell in cells]
+        columns.append([gap + cell if numbers else cell + gap for gap, cell in zip(gaps, cells)])
     first, *rest = columns
     while rest:
         block = [first, rest.pop(0)]
-        while rest and sum(len(column[0]) + 2 for column in [*block, rest[0]]) <= width:
+        while rest and sum(places(column[0]) + 2 for column in [*block, rest[0]]) <= width:
             block.append(rest.pop(0))
         print(*("  " + "  ".join(line).rstrip() for line in zip(*block)), sep="\n", end="\n\n" if rest else "\n")
 

@@ -128,12 +128,13 @@ def compare_facts(path, now):
             ("versions", ""),
             ("machine", ""),
         ):
-            changed = [name for name in now[kind] if now[kind][name] != began[kind].get(name)]
+            names = now[kind] if kind == "versions" else dict.fromkeys((*now[kind], *began[kind]))
+            changed = [name for name in names if now[kind].get(name) != began[kind].get(name)]
             if place and changed:
                 names = " and ".join(place.format(name) for name in changed)
                 raise UserError(f"--resume: {names} changed since the run began: put it back, or begin again")
             for name in changed:
-                values = f"{quoted(began[kind].get(name))} when the run began, {quoted(now[kind][name])} now"
+                values = f"{quoted(began[kind].get(name))} when the run began, {quoted(now[kind].get(name))} now"
                 report.warn(f"{name}: {values}; the result will be as good, but not the same to the last bit")
 
 

@@ -121,13 +121,20 @@ def test_a_script_is_another_name_of_its_command(pair):
     assert f"minbert {command}" not in done.stdout
 
 
-def test_only_train_joins_the_processes_of_torchrun(monkeypatch):
-    """Each of the others is a program by itself, however many torchrun starts."""
+def test_only_train_works_in_several_processes(monkeypatch, capsys):
+    """Each of the others would write the same file several times. Without torchrun, WORLD_SIZE is a batch system's."""
     joined = []
-    monkeypatch.setattr("minbert.runs.parallel.together", lambda program: joined.append(program) or 7)
-    monkeypatch.setattr(common, "run", lambda main, words: words[0])
+    monkeypatch.setattr("minbert.runs.parallel.together", lambda program: joined.append(program) or program())
+    monkeypatch.setattr("minbert.commands.train.main", lambda arguments: print("trained"))
+    monkeypatch.setattr("minbert.commands.predict.main", lambda arguments: print("predicted"))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert [program.main([command]) for command in ("train", "predict")] == [7, "predict"]
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    assert program.main(["train"]) == "train"
-    assert len(joined) == 1
+    assert [program.main([command]) for command in ("train", "predict")] == [0, 0]
+    assert len(joined) == 1 and capsys.readouterr().out == "trained\npredicted\n"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert [program.main([command]) for command in ("train", "predict")] == [0, 2]
+    assert len(joined) == 3  # so that the mistake is reported once
+    assert capsys.readouterr().err.startswith("error: minbert predict runs in one process: start it without torchrun")
+    for alone in ("1", ""):
+        monkeypatch.setenv("WORLD_SIZE", alone)
+        assert [program.main([command]) for command in ("train", "predict")] == [0, 0]
+    assert len(joined) == 3

@@ -7,6 +7,7 @@ import pickle
 import random
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -166,6 +167,47 @@ def test_bare_weights(source, capsys):
     )
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "_orig_mod.module.", "model.", "model.module."])
+def test_a_wrapped_model(source, capsys, wrapper):
+    """As DataParallel, torch.compile and programs that keep their model in an attribute name the weights."""
+    saved = content(source)
+    saved["model"] = {wrapper + name: tensor for name, tensor in saved["model"].items()}
+    torch.save(saved, "kit.pt")
+    assert torch.equal(logits(make_folder()), logits(source))
+    words = {f"'{word}.'" for word in wrapper.split(".")[:-1]}
+    (line,) = re.findall(r"\n  names of the weights: without (.*)\n", capsys.readouterr().out)
+    assert set(line.split(" and ")) == words
+
+
+def test_a_wrapped_part_of_a_model(source):
+    saved = content(source)
+    names = {name: name.replace("bert.", "bert._orig_mod.", 1) for name in saved["model"]}
+    saved["model"] = {names[name]: tensor for name, tensor in saved["model"].items()}
+    torch.save(saved, "kit.pt")
+    assert torch.equal(logits(make_folder()), logits(source))
+
+
+@pytest.mark.parametrize("entry", ["state_dict", "model_state_dict", "model_state", "net"])
+def test_weights_under_another_name(source, capsys, entry):
+    """As Lightning and many a tutorial save them."""
+    torch.save({"epoch": 3, entry: content(source)["model"], "loss": 0.3}, "kit.pt")
+    assert torch.equal(logits(make_folder()), logits(source))
+    out = capsys.readouterr().out
+    assert f"\n  {entry}: taken for the weights\n  epoch: left out, unknown entry\n  loss: left out, unknown" in out
+
+
+def test_settings_of_numpy_and_paths(source, capsys):
+    """Numbers are read from their bytes; what is no number is an object that nobody looks into."""
+    saved = content(source, num_attention_heads=np.int64(4))
+    saved["model_config"].hidden_dropout_prob = np.float32(0.5)
+    saved["args"] = argparse.Namespace(
+        lr=np.float64(1e-5), quick=np.True_, table=np.arange(3), out=Path("runs"), big=np.array(7, ">i4")[()]
+    )
+    torch.save(saved, "kit.pt")
+    assert make_folder().config == source.config.change(num_attention_heads=4, classifier_dropout=0.5)
+    assert "\n  args: lr=1e-05, quick=True, table=an object, out=an object, big=7" in capsys.readouterr().out
+
+
 # What is not opened
 
 
@@ -213,6 +255,22 @@ def test_what_does_not_fit(source, capsys, monkeypatch, tmp_path, how, message):
         "on top of bert.* ", ""
     )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "saved, message",
+    [
+        (
+            {"state": {}, "param_groups": []},
+            "holds 'state', 'param_groups', as an optimizer's state; a model's",
+        ),
+        ({"base_lrs": [0.1], "last_epoch": 3}, "holds 'base_lrs', 'last_epoch'; a model's weights would be under"),
+        ([torch.ones(1)], "holds a list, not a checkpoint"),
+    ],
+)
+def test_another_file_of_the_same_run(source, capsys, monkeypatch, saved, message):
+    torch.save(saved, "kit.pt")
+    assert f"error: kit.pt: {message}" in refused(capsys, monkeypatch, "kit.pt", "out", "--vocab", "vocab.txt")
 
 
 @pytest.mark.parametrize("how", ["half an encoder", "NaN"])

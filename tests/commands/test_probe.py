@@ -212,10 +212,10 @@ def test_top_lists_the_most_probable_tokens_of_each_readout(found, said, model):
 
 
 def test_a_file_has_a_text_on_each_line(found, place):
-    Path("texts.txt").write_bytes("﻿a film\r\n\r\n  good é plot \n".encode())
-    assert [row["text"] for row in found("--file", "texts.txt", "--mask_sep")["rows"][::2]] == ["a film", "good é plot"]
+    Path("texts.txt").write_bytes("﻿a film\r\n\r\n  göod plot \n".encode())
+    assert [row["text"] for row in found("--file", "texts.txt", "--mask_sep")["rows"][::2]] == ["a film", "göod plot"]
     both = found("--sentence", "bad", "--file", "texts.txt", "--mask_sep")["rows"][::2]
-    assert [row["text"] for row in both] == ["bad", "a film", "good é plot"]
+    assert [row["text"] for row in both] == ["bad", "a film", "göod plot"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--file", "-"]])
@@ -268,6 +268,22 @@ def test_compare(found, said, model):
     assert f"likelier: {texts[expected['preferred']]}\n" in out
     assert "later pieces masked too: {:.1f} and {:.1f}".format(*whole["scores"]) in out
     assert "pieces" not in said("--compare", "a good film", "a bad film")
+
+
+def test_words_that_the_vocabulary_cannot_spell_are_named(run):
+    """The model reads [UNK] in their place, and answers about nothing."""
+    unknown = ["电影", "好", "הסרט", "Фильм", "👩\u200d👦", "उर्दू"]
+    for arguments in (["--fill", " ".join([*unknown, "[MASK]"])], ["--sentence", " ".join(unknown)]):
+        ran = run("--json", *arguments)
+        said = "tiny cannot spell '电', '影', '好', 'הסרט', 'фильм' and 2 more: it reads [UNK] there"
+        assert (ran.status, ran.err) == (0, f"warning: {said}\n")
+    assert (
+        run("--prompt", "{} 好", "--sentence", "good").err == "warning: tiny cannot spell '好': it reads [UNK] there\n"
+    )
+
+
+def test_the_same_sentence_twice_is_equally_likely(said):
+    assert "\nequally likely\n" in said("--compare", "the film was good", "The film was good")
 
 
 def test_show_attention(found, said, model):

@@ -243,6 +243,50 @@ def test_two_processes_go_on_bit_for_bit_each_with_its_own_dropout(both, tiny, l
     assert both(go_on, tiny, lessons, tmp_path / "state.safetensors") == [(4, True)] * 2
 
 
+WHERE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.fault("command line: several processes, one that dies or has less to do")
+@pytest.mark.parametrize(
+    "said, wrong",
+    [
+        ({"RANK": "", "MASTER_ADDR": "", "MASTER_PORT": ""}, "RANK, MASTER_ADDR, MASTER_PORT"),  # a batch system's
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE"),
+        ({"RANK": "2"}, "RANK"),
+        ({"LOCAL_RANK": "gpu0"}, "LOCAL_RANK"),
+        ({"MASTER_PORT": "http"}, "MASTER_PORT"),
+    ],
+)
+def test_what_says_that_there_are_several_processes_is_checked(monkeypatch, capsys, said, wrong):
+    for name, value in (WHERE | said).items():
+        monkeypatch.setenv(name, value)
+    assert parallel.together(lambda: pytest.fail("begun")) == 2
+    err = capsys.readouterr().err
+    assert f"but this is missing or wrong: {wrong}; start them with torchrun, or unset WORLD_SIZE" in err
+
+
+def test_a_process_without_company_is_alone(monkeypatch):
+    for size in ("1", ""):
+        monkeypatch.setenv("WORLD_SIZE", size)
+        assert parallel.together(lambda: 7) == 7
+
+
+def test_processes_that_do_not_find_each_other_say_so(monkeypatch, capsys):
+    for name, value in (WHERE | {"RANK": "0"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+
+    def rendezvous(url):
+        raise torch.distributed.DistNetworkError("The client socket has timed out")
+
+    monkeypatch.setattr(torch.distributed, "rendezvous", rendezvous)
+    assert parallel.together(lambda: pytest.fail("begun")) == 2
+    waiting, error = capsys.readouterr().err.splitlines()
+    assert waiting.startswith("WORLD_SIZE is 2: waiting at localhost:29500 for the other processes")
+    assert error.startswith("error: the 2 processes do not find each other at localhost:29500 ('The client socket")
+
+
 def test_what_one_process_is_asked_all_hear(both):
     assert both(parallel.highest, 0) == [0, 0]
     assert both(ask) == [15, 15]
@@ -314,14 +358,16 @@ def test_one_of_two_processes_writes_and_speaks(place):
 
 
 MISTAKES = """
-import sys, time, torch
+import os, sys, time, torch
 from minbert import UserError
 from minbert.commands import common
 from minbert.runs import parallel
 
 def main(arguments):
     print("begin")
-    if parallel.rank() == 0 and arguments == ["one"]:
+    if parallel.rank() == 1 and arguments == ["killed"]:
+        os.kill(os.getpid(), 9)
+    if parallel.rank() == 0 and arguments != ["all"]:
         parallel.mean(torch.ones(1))  # which never comes
     if parallel.rank() == 0:
         time.sleep(1)
@@ -342,3 +388,12 @@ def test_a_mistake_is_reported_once_and_ends_all(place, who, rank):
     assert re.findall("error: wrong in (.)", ran.stderr) == [rank]
     assert "exitcode  : 2 " in ran.stderr
     assert "parallel.py" not in ran.stderr  # as in a traceback
+
+
+@pytest.mark.fault("command line: several processes, one that dies or has less to do")
+def test_a_process_that_is_killed_is_missed_in_one_line(place):
+    Path("mistakes.py").write_text(MISTAKES)
+    ran = torchrun("mistakes.py", "killed")
+    assert ran.returncode != 0
+    assert f"\nerror: {parallel.LOST}\n" in f"\n{ran.stderr}"
+    assert "parallel.py" not in ran.stderr

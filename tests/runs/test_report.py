@@ -87,3 +87,15 @@ def test_train_classifier_has_the_flag(tiny_folder, tmp_path, capsys, flags):
     found = cells_of((tmp_path / "out" / "dev_predictions.csv").read_bytes().decode())
     assert [row[0] for row in found[1:]] == [("'=1+1" if flags else "=1+1"), "good"]
     assert (tmp_path / "out" / "dev_out.txt").read_text().splitlines()[0].endswith("||| =1+1")
+
+
+def test_columns_stand_below_each_other_in_every_script(capsys):
+    """A terminal gives a Chinese character, a Korean syllable and an emoji two places, and an accent none."""
+    report.table(
+        ["token", "sequence"],
+        [["电影", "a"], ["영화", "b"], ["e\u0301te\u0301", "c"], ["👍", "d"], ["film\u200b", "e"]],
+    )
+    lines = capsys.readouterr().out.splitlines()
+    widths = {"电": 2, "影": 2, "영": 2, "화": 2, "👍": 2, "\u0301": 0, "\u200b": 0}
+    ends = {sum(widths.get(char, 1) for char in line[: line.rindex(line.split()[-1])]) for line in lines}
+    assert ends == {9}

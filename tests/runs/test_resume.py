@@ -111,6 +111,22 @@ def test_killed_after_any_step_it_goes_on_bit_for_bit(begin, tmp_path, steps):
     same(whole, (losses + more, epochs, weights))
 
 
+def test_a_process_that_was_not_there_before_draws_its_own_dropout(begin, tmp_path, monkeypatch):
+    """A run of one process goes on with two: the state holds no random numbers for the second."""
+    killed(begin(), tmp_path / "state", 2)
+    tensors, facts = state.load_state(tmp_path / "state")
+    run = begin()
+    monkeypatch.setattr(loop.parallel, "rank", lambda: 1)
+    torch.manual_seed(6)
+    before = torch.get_rng_state()
+    run.restore(tensors, facts["progress"])
+    assert torch.equal(torch.get_rng_state(), before) and run.progress["steps"] == 2
+    monkeypatch.undo()
+    del tensors["random/0/cpu"]
+    with pytest.raises(UserError, match="does not fit this run"):
+        begin().restore(tensors, facts["progress"])
+
+
 @pytest.mark.fault("saving: a resumed training that ends differently")
 def test_killed_again_and_again(begin, tmp_path):
     whole, losses = train(begin()), killed(begin(), tmp_path / "state", 2)
@@ -320,8 +336,48 @@ def test_what_the_result_depends_on_may_not_have_changed(stopped):
 
 @pytest.mark.fault("saving: a run resumed with other data, flags, model or threads")
 def test_flags_go_with_the_run_that_they_began(stopped):
-    err = stopped("--resume", "out", "--lr", "0.1", "--train", "dev.txt")
-    assert "--resume goes on as the run began: leave out --train, --lr" in err
+    err = stopped("--resume", "out", "--lr", "0.1", "--limit", "3")
+    assert "--resume goes on as the run began: leave out --limit, --lr" in err
+
+
+@pytest.mark.fault("saving: a run resumed on another machine or with another version")
+def test_what_the_run_began_with_may_have_moved(run, stopped):
+    for there in ("train.txt", "dev.txt", "tiny"):
+        Path(there).rename(f"moved-{there}")
+    assert "; if it has moved, add --train" in stopped("--resume", "out")
+    moved = ["--train", "moved-train.txt", "--dev", "moved-dev.txt"]
+    assert "; if it has moved, add --model" in stopped("--resume", "out", *moved)
+    shutil.copy("moved-train.txt", "moved-dev.txt")
+    Path("other.txt").write_text(Path("moved-train.txt").read_text() + "1 ||| good\n")
+    moved += ["--model", "moved-tiny"]
+    assert "the file of --train changed" in stopped("--resume", "out", *moved, "--train", "other.txt")
+    assert run("--resume", "out", *moved)[0] == 0
+
+
+@pytest.mark.fault("saving: a run resumed on another machine or with another version")
+def test_the_settings_of_the_tokenizer_may_not_have_changed(stopped):
+    Path("tiny/tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert "the model's tokenizer_config.json changed since the run began" in stopped("--resume", "out")
+
+
+def edit_facts(path, **kinds):
+    tensors, facts = state.load_state(path)
+    state.save_state(path, tensors, {kind: facts[kind] | kinds.get(kind, {}) for kind in facts})
+
+
+@pytest.mark.fault("saving: a run resumed on another machine or with another version")
+def test_another_version_is_said_and_a_flag_of_another_version_is_refused(run, stopped):
+    path = Path("out/state.safetensors")
+    whole = path.read_bytes()
+    edit_facts(path, model={"pytorch_model.bin": "0"})  # a file that is gone
+    assert "the model's pytorch_model.bin changed since the run began" in stopped("--resume", "out")
+    path.write_bytes(whole)
+    edit_facts(path, arguments={"momentum": 0.9})
+    assert "the run began with 'momentum', a flag that this minbert does not know" in stopped("--resume", "out")
+    path.write_bytes(whole)
+    edit_facts(path, versions={"torch": "1.0"})
+    status, _, err = run("--resume", "out")
+    assert status == 0 and err.startswith("warning: torch: '1.0' when the run began, ")
 
 
 @pytest.mark.fault("saving: two runs in one folder")
