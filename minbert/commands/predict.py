@@ -40,6 +40,7 @@ from minbert.commands import common
 from minbert.config import Config
 from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
+from minbert.shell import advice
 
 LISTED = 20  # bad rows
 
@@ -122,8 +123,8 @@ def check(args):
 def check_classifier(name, directory):
     """Raise UserError if the model called name has a classifier, but not one that finds the class of a text."""
     if unfit := unfit_classifier(directory / "config.json"):
-        advice = common.advice("train", "--model", name)
-        raise UserError(f"{name}: its classifier {unfit}: no label can be predicted; train one for texts: {advice}")
+        remedy = f"train one for texts: {advice('train', '--model', name)}"
+        raise UserError(f"{name}: its classifier {unfit}: no label can be predicted; {remedy}")
 
 
 def check_output(path, inputs):

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from minbert import BertSentClassifier, BertTokenizer, UserError, tokenizer
+from minbert import BertSentClassifier, BertTokenizer, UserError, tokenizer_files
 from minbert.commands import common as cli
 from minbert.files import examples, labels
 from minbert.weights import read
@@ -89,7 +89,7 @@ def test_a_row_that_is_lost_is_a_fault(tmp_path, monkeypatch):
 
 
 def test_another_exception_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenizer, "quoted", lambda text: 1 / 0)
+    monkeypatch.setattr(tokenizer_files, "quoted", lambda text: 1 / 0)
     outcomes = checkpoints.fuzz_vocab(SHARE, random.Random(0), tmp_path)
     assert any(outcome.startswith("fault") and "ZeroDivisionError" in outcome for outcome in outcomes)
 
@@ -185,6 +185,7 @@ def test_an_odd_token_is_a_token(tiny_folder, odd):
     assert tokenizer("the film " + odd)["input_ids"][:3] == [2, 5, 6]
 
 
+@pytest.mark.filterwarnings("ignore:.*minbert does not know this setting")
 def test_settings_as_deep_as_json_goes(tiny_folder):
     for depth in (500, 990, 1_000, 100_000):
         (tiny_folder / "tokenizer_config.json").write_text('{"x":' + "[" * depth + "]" * depth + "}")
