@@ -533,3 +533,12 @@ def test_saving_removes_what_other_files_said(tmp_path):
     BertTokenizer(VOCAB, lower_case=False).save_pretrained(folder)
     read = BertTokenizer.from_pretrained(folder)
     assert (read.lower_case, len(read), len(tokenizer)) == (False, NEXT, NEXT + 1)
+
+
+def test_the_published_cases(shared):
+    """Each was read in silence as something else, or not at all."""
+    read = BertTokenizer.from_pretrained
+    assert read(shared("cases/added-tokens/model"))("a covid")["input_ids"] == [2, 14, 16, 3]
+    with pytest.warns(UserWarning, match="has capital letters, so capitals count"):
+        assert read(shared("cases/cased-vocabulary-silent-settings/model")).tokenize("Paris") == ["Paris"]
+    assert len(read(shared("cases/tokenizer-json-only/model"))) > 5

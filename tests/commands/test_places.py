@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import contextlib
+import importlib
 import io
 import os
 import re
@@ -380,3 +382,23 @@ def test_no_path_is_printed_after_a_flag_without_quotes():
     unquoted = re.compile(r"--(?:model|resume|out|text|test|train|vocab|file)[ =]\{(?!LEARNING_RATES).*?\}")
     files = {path.name: unquoted.findall(path.read_text("utf-8")) for path in (ROOT / "minbert").rglob("*.py")}
     assert {name: found for name, found in files.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    "script, command", [("train_classifier", "train"), ("predict", "predict"), ("probe_lm", "probe")]
+)
+def test_a_script_of_the_clone_is_called_from_python(script, command, monkeypatch):
+    module = importlib.import_module(script)
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", "--help"])
+    with contextlib.redirect_stdout(out):
+        assert module.run() == module.main(["--help"]) == 0
+    assert out.getvalue().count("usage: ") == 2 and "--help" in out.getvalue()
+
+
+def test_the_published_notebook_case(shared):
+    script = shared("cases/notebook/run.py")
+    done = subprocess.run(
+        [sys.executable, script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,6 +1,9 @@
 """ONNX: the file computes what the model does, for any batch; and torch exports and compiles the models as they are."""
 
 import argparse
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from minbert.fast.int8 import quantize
 from minbert.heads import MaskedLMHead
 from minbert.runs import onnx
 from minbert.runs.onnx import INPUTS, OUTPUTS, Outputs, example, export_onnx
+from tests.conftest import ROOT
 
 POOLINGS = [("pooler", BertSentClassifier), ("cls", BertSentClassifier), ("mean", BertSentClassifier)]
 KINDS = [*POOLINGS, ("", BertModel), ("", BertForPreTraining)]
@@ -115,3 +119,12 @@ def test_what_cannot_be_exported_is_refused(tiny, session, tmp_path, monkeypatch
         with pytest.raises(UserError, match=f"not written: its numbers differ by {words}"):
             export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_published_case_of_the_old_exporter(shared, tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx to export")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    script = shared("cases/onnx-export/export.py")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "m.onnx").stat().st_size > 10_000_000
