@@ -7,6 +7,7 @@ the reference. An answer is {stage: array}, in the order in which the stages are
 
 import contextlib
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -66,7 +67,8 @@ def call(part: int | str, name: str, code, arguments: dict) -> dict[str, np.ndar
     found = {}
     torch.manual_seed(0)
     try:
-        with steady_dropout():
+        with steady_dropout(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             arguments = {key: tensor(value) for key, value in arguments.items()}
             for stage, value in probe.ask(code, **arguments):
                 found[stage] = array(value)
@@ -170,3 +172,30 @@ def real(x, attention_mask):
     if list(x.shape[:2]) != list(attention_mask.shape):
         return x
     return x.masked_fill(~attention_mask.bool().view(*attention_mask.shape, *[1] * (x.ndim - 2)), 0.0)
+
+
+@contextlib.contextmanager
+def replaced(module, **functions) -> Iterator[None]:
+    """A context in which a module finds other functions under these names: the work of another part."""
+    saved = {name: getattr(module, name) for name in functions if hasattr(module, name)}
+    for name in saved:
+        setattr(module, name, functions[name])
+    try:
+        yield
+    finally:
+        for name, function in saved.items():
+            setattr(module, name, function)
+
+
+def refusal(function, *arguments) -> str:
+    """What a call raises, by name; "no exception" if it answers."""
+    try:
+        function(*arguments)
+    except Exception as error:
+        return type(error).__name__
+    return "no exception"
+
+
+def names(values) -> list[str]:
+    """A list of names as one array of strings that is never empty."""
+    return [", ".join(sorted(values)) or "none"]
