@@ -37,6 +37,13 @@ class Part:
 
 PARTS = (
     Part(
+        1,
+        "words, pieces, ids",
+        {"tokenizer.py": ("set_apart", "BertTokenizer.wordpiece"), "encoding.py": ("join", "shorten")},
+        points=15,
+    ),
+    Part(2, "embeddings", {"embeddings.py": ("Embeddings.forward", "sinusoids")}, points=10),
+    Part(
         3,
         "masks and attention",
         {
@@ -47,11 +54,48 @@ PARTS = (
         },
         points=15,
     ),
+    Part(4, "the encoder layer", {"encoder.py": ("gelu", "FeedForward.forward", "EncoderLayer.forward")}, points=10),
+    Part(
+        5,
+        "the classifier, frozen and not",
+        {
+            "heads.py": ("BertSentClassifier.forward", "BertSentClassifier.pool", "BertSentClassifier.train"),
+            "bert.py": ("BertModel.pool",),
+        },
+        points=10,
+    ),
+    Part(6, "AdamW and the learning rate", {"optimizer.py": ("update", "parameter_groups", "linear")}, points=15),
+    Part(
+        7,
+        "one step of training, and the answer",
+        {
+            "training.py": ("batch_loss", "update", "class_weights"),
+            "optimizer.py": ("clip",),
+            "heads.py": ("BertSentClassifier.predict_proba",),
+        },
+        points=10,
+    ),
+    Part(
+        8,
+        "fill-mask",
+        {
+            "probing.py": ("top_tokens", "fill_position"),
+            "heads.py": ("MaskedLMHead.forward", "BertForMaskedLM.predict"),
+        },
+        points=10,
+    ),
+)
+WHOLE = Part(
+    "whole",
+    "all files together",
+    dict.fromkeys(dict.fromkeys(name for part in PARTS for name in part.files), ()),
+    points=5,
+    seconds=40,
 )
 
 
 def part(number: int | str) -> Part:
-    return next(part for part in PARTS if part.number == number)
+    return next(part for part in (*PARTS, WHOLE) if part.number == number)
 
 
 def expected(number: int | str, inputs: dict[str, dict]) -> dict:

@@ -1,4 +1,4 @@
-"""Part 1: words, pieces, ids. Answers are lists of strings: a word's pieces, or a row's numbers, with spaces between."""
+"""Part 1: words, pieces, ids. Answers are lists of strings: the pieces of a word, or the numbers of a row."""
 
 import numpy as np
 
@@ -19,37 +19,8 @@ TEXTS = [
     "",
 ]
 WORDS = [
-    "the",
-    "film",
-    "was",
-    "good",
-    "bad",
-    "it",
-    "un",
-    "wo",
-    "cafe",
-    "a",
-    ".",
-    ",",
-    "!",
-    "?",
-    "'",
-    "[",
-    "]",
-    "sep",
-    "mask",
-    "$",
-    "5",
-    "2",
-    ";",
-    "(",
-    ")",
-    "x",
-    "s",
-    "t",
-    "café",
-    "The",
-    "Film",
+    *("the", "film", "was", "good", "bad", "it", "un", "wo", "cafe", "a", "sep", "mask", "x", "s", "t"),
+    *("caf\u00e9", "The", "Film", ".", ",", "!", "?", "'", "[", "]", "$", "5", "2", ";", "(", ")"),
 ]
 VOCAB = [*SPECIAL, *WORDS, *("##aff", "##able", "##s", "##nder", "##ful", "##film", "##x", "##ol")]
 
@@ -68,10 +39,12 @@ def random_words(rng):
 
 
 def chosen_words(rng):
-    """Words that tell one way to cut from another, with their letters renamed."""
+    """Words that tell one way to cut from another."""
     return {
-        "vocabulary": ["[UNK]", "un", "una", "##a", "##f", "##ff", "##ffa", "##b", "##ble", "##affable", "ab", "##cd"]
-        + ["abc", "film", "##s", "x", "##y", "s" * 150],
+        "vocabulary": [
+            *("[UNK]", "un", "una", "##a", "##f", "##ff", "##ffa", "##b", "##ble", "##affable"),
+            *("ab", "##cd", "abc", "film", "##s", "x", "##y"),
+        ],
         "words": ["unaffable", "abcd", "unfilm", "able", "filmx", "films", "xyxy", "yx", "abs", "##s", "Film", "unx"],
     }
 

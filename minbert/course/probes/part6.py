@@ -73,9 +73,8 @@ def ask_alike(code, first, second, first_gradients, second_gradients, **options)
 def ask_defaults(code, first, second, first_gradients, second_gradients, **options):
     weights = [nn.Parameter(first), nn.Parameter(second)]
     optimizer = code.optimizer.AdamW(weights, lr=0.01, weight_decay=0.01)
-    for step in take_steps(optimizer, weights, (first_gradients, second_gradients)):
-        pass
-    yield f"first weight after step {step}", weights[0]
+    *_, last = take_steps(optimizer, weights, (first_gradients, second_gradients))
+    yield f"first weight after step {last}", weights[0]
 
 
 def ask_closure(code, first, second, first_gradients, second_gradients, **options):

@@ -139,6 +139,10 @@ def ask_class_weights(code, labels, classes):
     yield "class weights", code.training.class_weights(labels.tolist(), classes).float()
 
 
+def labelled(rng):
+    return {"labels": rng.permutation([0, 0, 0, 1, 3, 3, 0, 1]), "classes": 5}
+
+
 def ask_steps(code, examples):
     for batch_size, epochs, warmup in ((8, 3, 0.1), (7, 2, 5.0), (examples, 1, 0.0)):
         settings = code.training.Settings(epochs=epochs, batch_size=batch_size, lr=0.1, warmup=warmup)
@@ -188,11 +192,7 @@ PROBES = (
     Probe("clip, small gradients", clipping(0.1, 1.5), ask_clip),
     Probe("train_epoch", lambda rng: several(rng, rates=np.array([0.3, 0.1, 0.4, 0.2])), ask_epoch),
     Probe("set_rate", lambda rng: {}, ask_rate),
-    Probe(
-        "class_weights",
-        lambda rng: {"labels": rng.permutation([0, 0, 0, 1, 3, 3, 0, 1]), "classes": 5},
-        ask_class_weights,
-    ),
+    Probe("class_weights", labelled, ask_class_weights),
     Probe("steps of a run", lambda rng: {"examples": int(rng.integers(30, 40))}, ask_steps),
     Probe("predict", lambda rng: inputs(rng, text_sizes=np.array([3, 700, 1, 9, 500, 9, 2, 40])), ask_predict),
     Probe("in_order", shuffled, ask_in_order),

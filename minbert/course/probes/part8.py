@@ -8,28 +8,8 @@ from minbert.course.probes import Probe, fill, lengths, linears, names, normal, 
 
 B, T, D = 3, 6, 8
 WORDS = [
-    "film",
-    "was",
-    "good",
-    "bad",
-    "the",
-    "not",
-    "it",
-    "un",
-    "##aff",
-    "##able",
-    "wo",
-    "##nder",
-    "##ful",
-    "##s",
-    "a",
-    "plot",
-    ".",
-    "sep",
-    "movie",
-    "review",
-    "is",
-    "this",
+    *("film", "was", "good", "bad", "the", "not", "it", "un", "##aff", "##able", "wo", "##nder", "##ful", "##s"),
+    *("a", "plot", ".", "sep", "movie", "review", "is", "this"),
 ]
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 CUTS = {"unaffable": ["un", "##aff", "##able"], "wonderful": ["wo", "##nder", "##ful"], "films": ["film", "##s"]}
@@ -39,12 +19,13 @@ V = len(VOCAB) + 2  # a model can have spare rows
 class Words:
     """A tokenizer that cuts at spaces."""
 
-    vocab = {token: id for id, token in enumerate(VOCAB)}
-    tokens = dict(enumerate(VOCAB))
-    special = VOCAB[:5]
-    pad_token, unk_token, cls_token, sep_token, mask_token = special
+    pad_token, unk_token, cls_token, sep_token, mask_token = VOCAB[:5]
     pad_token_id, unk_token_id, cls_token_id, sep_token_id, mask_token_id = range(5)
     max_length = 512
+
+    def __init__(self):
+        self.vocab, self.tokens = {token: id for id, token in enumerate(VOCAB)}, dict(enumerate(VOCAB))
+        self.special = VOCAB[:5]
 
     def __len__(self):
         return len(VOCAB)
@@ -268,7 +249,7 @@ def logits(shift, **more):
 
     def draw(rng):
         values = normal(rng, V, scale=2.0) + shift
-        values[-2:] = values.max() + [0.5, 1.0]
+        values[-2:] = [values.max() + 0.5, values.max() + 1.0]
         return {"logits": values.astype(np.float32)} | more
 
     return draw

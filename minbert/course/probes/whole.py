@@ -5,25 +5,10 @@ import torch
 
 from minbert.course.probes import Probe, normal, real
 
-WORDS = [
-    "the",
-    "film",
-    "was",
-    "good",
-    "bad",
-    "dull",
-    "fine",
-    "a",
-    "plot",
-    "not",
-    "un",
-    "##aff",
-    "##able",
-    "##s",
-    ".",
-    ",",
+VOCAB = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "was", "good", "bad", "dull", "fine", "a"),
+    *("plot", "not", "un", "##aff", "##able", "##s", ".", ","),
 ]
-VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 SIZES = {"hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 17, "vocab_size": len(VOCAB)}
 SIZES |= {"num_hidden_layers": 2, "max_position_embeddings": 14, "layer_norm_eps": 0.001}
 TEXTS = ["The film was good.", "Unaffable plots, unaffable film!", "Dull", "not bad, not good, a fine plot"]
