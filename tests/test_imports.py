@@ -178,7 +178,8 @@ def test_only_commands_and_the_report_print():
 
 def test_only_the_hub_touches_the_network():
     network = re.compile(r"(socket|urllib\.request|http|ftplib|ssl|requests|httpx|huggingface_hub)(\.|$)")
-    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub"}
+    pairs = {"course.asking", "course.talk", "course.nursery"}  # between two processes; the last tries that no more can
+    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub"} | pairs
 
 
 def test_what_is_imported_is_installed():
