@@ -64,7 +64,7 @@ class Nursery:
         program = "import json, sys; a = json.loads(sys.argv[1]); sys.path[:0] = a[:1]; sys.path += a[1:]"
         start = f"from minbert.course.nursery import main; main({theirs.fileno()}, json.loads(sys.argv[2]))"
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-        self.log = tempfile.TemporaryFile()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [
                 self.python,
