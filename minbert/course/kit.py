@@ -16,11 +16,16 @@ COPIED = (
 )
 
 
-def sources() -> dict[str, str]:
-    """{path below minbert/: source}, with every part's functions blanked."""
+def originals() -> dict[str, str]:
+    """{path below minbert/: source}, as it is here."""
     paths = [path for pattern in COPIED for path in sorted(HERE.glob(pattern))]
-    found = {path.relative_to(HERE).as_posix(): path.read_text("utf-8") for path in paths}
-    for part in PARTS:
+    return {path.relative_to(HERE).as_posix(): path.read_text("utf-8") for path in paths}
+
+
+def sources(parts=PARTS) -> dict[str, str]:
+    """The same, with the functions of these parts blanked."""
+    found = originals()
+    for part in parts:
         for file, names in part.blank.items():
             found[file] = blank(found[file], names, part.number)
     return found
