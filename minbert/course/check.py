@@ -78,7 +78,12 @@ class Result:
     def to_dict(self) -> dict:
         """In Exercism's words."""
         status = {"ok": "pass", "wrong": "fail"}.get(self.status, "error")
-        return {"name": self.part.title, "task_id": self.part.number, "status": status, "message": "\n".join(self.lines())}
+        return {
+            "name": self.part.title,
+            "task_id": self.part.number,
+            "status": status,
+            "message": "\n".join(self.lines()),
+        }
 
 
 def chosen(kit: Path = KIT) -> tuple[list[Part], dict]:
@@ -91,7 +96,7 @@ def chosen(kit: Path = KIT) -> tuple[list[Part], dict]:
 
 
 def child() -> None:
-    """The process that runs a student's code: an order a line comes in, "done" goes out when its answers are in a file."""
+    """The process that runs a student's code: orders come in, a line each; "done" goes out when one is answered."""
     orders, out = sys.stdin, os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the student prints is for the terminal
     import torch
@@ -216,7 +221,7 @@ def answers(path: Path) -> dict:
 
 
 def still_running(path: Path) -> str:
-    """"; `attend` was still running at attention.py:31", from what faulthandler wrote"""
+    """ "; `attend` was still running at attention.py:31", from what faulthandler wrote"""
     lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     for line in lines:
         match = re.search(r'File ".*[/\\]minbert[/\\](\w+\.py)", line (\d+) in (\w+)', line)
@@ -311,7 +316,7 @@ def hint(part: Part, kit: Path = KIT) -> str:
     return f"{at + 1} of {len(hints)}: {' '.join(hints[at].split())}{more}"
 
 
-REPRO = '''"""Part {number}, `{probe}`: runs what fails, and nothing else. Set a breakpoint in minbert/, or print there."""
+REPRO = '''"""Part {number}, `{probe}`: runs what fails, and nothing else. Set a breakpoint in minbert/."""
 
 import sys
 
@@ -338,7 +343,7 @@ def reproduce(number: int | str, probe: str) -> None:
 def main(arguments=None) -> int:
     """The program. Returns 0 only if all parts that were asked for are right."""
     try:
-        parts, about = chosen()
+        parts, _ = chosen()
     except (OSError, ValueError, KeyError) as error:
         print(f"error: {KIT / 'handout.json'} cannot be read ({error}): unpack the handout again", file=sys.stderr)
         return 2
