@@ -65,7 +65,7 @@ def call(part: int | str, name: str, code, arguments: dict) -> dict[str, np.ndar
 
     probe = next(probe for probe in probes(part) if probe.name == name)
     found = {}
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     try:
         with steady_dropout(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,9 +153,9 @@ def norms(rng, size, *names):
     return found
 
 
-def lengths(*sizes, gap=None):
+def lengths(*sizes, gap=None, width=None):
     """An attention mask, int64 [B, T]: ones at the tokens, zeros behind. gap  (row, position), one more zero"""
-    mask = np.array([[int(at < size) for at in range(max(sizes))] for size in sizes], dtype=np.int64)
+    mask = np.array([[int(at < size) for at in range(width or max(sizes))] for size in sizes], dtype=np.int64)
     if gap:
         mask[gap] = 0
     return mask

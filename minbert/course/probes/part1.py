@@ -9,7 +9,7 @@ LETTERS = "abcde"
 TEXTS = [
     "The Film was GOOD, wasn't it?",
     "Un caf\u00e9 na\u00efve\u0301 \u00c5\u00f8 stra\u00dfe \u0130",
-    "don't; it's $5^2 (not 4.50) `a_b` <x>~|",
+    "don't; it's $5^2 (not 4.50) `a_b` <x>~| \u20ac5\u22607",
     "tab\there\nline\rback\u00a0wide\u3000end ",
     "\u4e2d\u6587 and \u3042\u30ab \u2014 \u201cquoted\u201d\u2026 \u00a1ol\u00e9!",
     "zero\u200bwidth \u0000nul \ufffdbad bell\u0007 soft\u00adhyphen",
@@ -50,8 +50,8 @@ def chosen_words(rng):
 
 
 def long_words(rng):
-    sizes = [20, 21, 50, 51, 64, 65, 99, 100, 101, 102, 127, 128, 129, 199, 200, 201, 202, 256, 257, 400]
-    return {"vocabulary": ["[UNK]", "a", "##b", "c" * 200], "words": ["a" + "b" * (size - 1) for size in sizes]}
+    sizes = [50, 51, 64, 65, 100, 101, 128, 129, 199, 200, 201, 256, 400]
+    return {"vocabulary": ["[UNK]", "a", "##b", "##" + "b" * 25, "c" * 200], "words": ["a" + "b" * (size - 1) for size in sizes]}
 
 
 def ask_wordpiece(code, vocabulary, words):
@@ -149,6 +149,8 @@ PROBES = (
     Probe("texts, padded", texts(LONG[:4], padding=True, return_tensors="pt"), ask_encode),
     Probe("texts, cut and padded", texts(LONG, padding="max_length", truncation=True, max_length=11), ask_encode),
     Probe("texts, no special tokens", texts(LONG[:3], add_special_tokens=False), ask_encode),
+    Probe("texts with [SEP] in them", lambda rng: {"texts": TEXTS}, ask_encode),
+    Probe("texts, [SEP] allowed", lambda rng: {"texts": TEXTS, "allow_special": True}, ask_encode),
     Probe("texts with places", texts(LONG[:3], return_offsets_mapping=True, padding=True), ask_encode),
     Probe("pairs", texts(LONG, SHORT), ask_encode),
     Probe("pairs, cut", texts(LONG, SHORT, truncation=True, max_length=13), ask_encode),

@@ -22,6 +22,12 @@ def pairs(rng, length=T, **more):
     return rows(rng, length, token_type_ids=segments) | more
 
 
+def small(rng):
+    """Numbers so small that eps decides."""
+    found = pairs(rng)
+    return found | {name: value * np.float32(0.003) for name, value in found.items() if "weight" in name and "norm" not in name}
+
+
 def placed(rng):
     return pairs(rng) | {"positions": rng.permuted(np.tile(np.arange(T), (B, 1)), axis=1)}
 
@@ -38,7 +44,9 @@ def ask(code, input_ids, token_type_ids=None, positions=None, training=False, **
 
 
 def ask_too_long(code, input_ids, **weights):
-    yield "a text of more tokens than there are positions", [refusal(build(code, weights), input_ids)]
+    module = build(code, weights)
+    yield "a text of more tokens than there are positions", [refusal(module, input_ids)]
+    yield "a text of as many tokens as there are positions", [refusal(module, input_ids[:, : T + 3])]
 
 
 def ask_sinusoids(code, length, size):
@@ -51,6 +59,7 @@ PROBES = (
     Probe("one token", lambda rng: pairs(rng, 1), ask),
     Probe("as long as the model has positions", lambda rng: pairs(rng, T + 3), ask),
     Probe("positions given", placed, ask),
+    Probe("small vectors", small, ask),
     Probe("training", lambda rng: pairs(rng, training=True), ask),
     Probe("too long", lambda rng: rows(rng, T + 4), ask_too_long),
     Probe("sinusoids", lambda rng: {"length": int(rng.integers(9, 14)), "size": 8}, ask_sinusoids),

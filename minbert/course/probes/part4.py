@@ -74,10 +74,12 @@ def ask_stack(code, mix, x, mask, training=False, **weights):
 
 
 def ask_gelu(code, x):
+    yield "gelu below 0", code.encoder.gelu(-x.abs())
     yield "gelu", code.encoder.gelu(x)
 
 
 def ask_gelu_tanh(code, x):
+    yield "gelu_tanh below 0", code.encoder.gelu_tanh(-x.abs())
     yield "gelu_tanh", code.encoder.gelu_tanh(x)
 
 

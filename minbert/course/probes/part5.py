@@ -46,7 +46,7 @@ class Encoder(nn.Module):
 
 def inputs(rng, **more):
     segments = np.array([[int(at >= row + 2) for at in range(T)] for row in range(B)])
-    found = {"input_ids": rng.integers(1, V, (B, T)), "attention_mask": lengths(T, T - 3, T - 1)}
+    found = {"input_ids": rng.integers(1, V, (B, T)), "attention_mask": lengths(T - 1, T - 4, T - 2, width=T)}
     found |= {"token_type_ids": segments, "table": normal(rng, V, D)}
     return found | linears(rng, pooler=(D, D), classifier=(C, D)) | more
 
@@ -65,7 +65,8 @@ def build(code, table, weights, **changes):
     for name, child in model.bert.named_children():
         child.requires_grad_(learns.get(name, True))
     model.classifier.load_state_dict({name: weights[f"classifier.{name}"] for name in ("weight", "bias")})
-    return model.eval()
+    model.eval()
+    return model
 
 
 def with_masks(ask):
@@ -115,14 +116,16 @@ def ask_pooling(code, input_ids, attention_mask, token_type_ids, table, **weight
 @with_masks
 def ask_logits(code, input_ids, attention_mask, token_type_ids, table, training=False, option="flexible", **weights):
     for pooling in ("pooler", "mean"):
-        model = build(code, table, weights, pooling=pooling, option=option).train(training)
+        model = build(code, table, weights, pooling=pooling, option=option)
+        model.train(training)
         yield f"logits, pooling {pooling}", model(input_ids, attention_mask, token_type_ids)
         yield f"features, pooling {pooling}", model.features(input_ids, attention_mask, token_type_ids)
 
 
 @with_masks
 def ask_defaults(code, input_ids, attention_mask, token_type_ids, table, **weights):
-    model = build(code, table, weights, classifier_dropout=None, hidden_dropout_prob=0.6).train()
+    model = build(code, table, weights, classifier_dropout=None, hidden_dropout_prob=0.6)
+    model.train()
     yield "logits", model(input_ids)
     fresh = code.heads.BertSentClassifier(code.config.Config(**SIZES, initializer_range=0.5))
     yield "modules in training mode at the start", names(modes(fresh))
@@ -142,17 +145,23 @@ def modes(model):
 
 def ask_modes(code, input_ids, attention_mask, token_type_ids, table, option, **weights):
     model = build(code, table, weights, option=option)
-    yield "modules in training mode after train()", names(modes(model.train()))
-    yield "modules in training mode after eval()", names(modes(model.eval()))
-    yield "modules in training mode after train() again", names(modes(model.train(True)))
-    yield "modules in training mode after train(False)", names(modes(model.train(False)))
-    yield "what train() returns", ["the model" if model.train() is model else "something else"]
+    answers = [model.train()]
+    yield "modules in training mode after train()", names(modes(model))
+    model.eval()
+    yield "modules in training mode after eval()", names(modes(model))
+    nn.Module.train(model)
+    answers.append(model.train(True))
+    yield "modules in training mode after train(True)", names(modes(model))
+    answers.append(model.train(False))
+    yield "modules in training mode after train(False)", names(modes(model))
+    yield "what train() returns", ["the model" if one is model else str(one) for one in answers]
 
 
 @with_masks
 def ask_step(code, input_ids, attention_mask, token_type_ids, table, option, **weights):
     """Two steps of gradient descent."""
-    model = build(code, table, weights, option=option).train()
+    model = build(code, table, weights, option=option)
+    model.train()
     fresh = code.heads.BertSentClassifier(code.config.Config(**SIZES, option=option))
     yield "weights that may learn", names(name for name, weight in fresh.named_parameters() if weight.requires_grad)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}

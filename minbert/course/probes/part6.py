@@ -16,6 +16,7 @@ def inputs(rng, **more):
     for name, shape in (("first", (3, 4)), ("second", (5,))):
         size = 10.0 ** rng.uniform(-3, 0.3, (1, *shape))
         found[f"{name}_gradients"] = (size * normal(rng, STEPS, *shape)).astype(np.float32)
+    found["second_gradients"][:, 1] = 0.0
     return found | SETTINGS | more
 
 
@@ -87,8 +88,10 @@ def ask_closure(code, first, second, first_gradients, second_gradients, **option
         loss.backward()
         return loss
 
-    yield "loss", optimizer.step(closure)
+    loss = optimizer.step(closure)
     yield "weight", weight
+    yield "what step returns", ["nothing" if loss is None else "a number"]
+    yield "loss", torch.tensor(0.0) if loss is None else loss
 
 
 def seldom(rng):
@@ -108,8 +111,8 @@ def ask_schedules(code, warmup, total):
 
 
 def ask_parameter_groups(code, weight_decay):
-    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2, bias=False))
-    model[1].requires_grad_(False)
+    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2), nn.Linear(2, 2))
+    model[4].requires_grad_(False)
     known = {id(weight): name for name, weight in model.named_parameters()}
     groups = code.optimizer.parameter_groups(model, weight_decay)
     for kind, decays in (("decay", True), ("do not decay", False)):

@@ -78,13 +78,23 @@ def ask_step(code, table, weight, balanced=False, max_grad_norm=0.0, momentum=0.
 def ask_update(code, table, weight, max_grad_norm, factor=1.0, **given):
     """The loss of one batch is handed to `update`; a gradient is left over from before."""
     model = Model(table, weight).eval()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    optimizer, passes = Counting(model.parameters(), lr=0.3), []
+    model.weight.register_hook(lambda gradient: passes.append(gradient))
     *ids, labels = batches(given)[0]
     model.weight.grad, model.table.grad = torch.ones_like(weight), torch.ones_like(table)
     code.training.update(model, factor * F.cross_entropy(model(*ids), labels), optimizer, max_grad_norm)
     yield "weight", model.weight
     yield "table", model.table
     yield "gradient of weight", torch.zeros_like(weight) if model.weight.grad is None else model.weight.grad
+    yield "steps and passes backward", torch.tensor([float(optimizer.steps), float(len(passes))])
+
+
+class Counting(torch.optim.SGD):
+    steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        return super().step(closure)
 
 
 def ask_refusals(code, table, weight, **given):
@@ -113,19 +123,22 @@ def clipping(scale, max_norm):
     return draw
 
 
-def ask_epoch(code, table, weight, rates, **given):
-    """The model comes in evaluation mode; there are more rates than batches."""
-    model, watched, rates = Model(table, weight).eval(), [], iter(rates.tolist())
+def ask_epoch(code, table, weight, rates, training=False, **given):
+    """There are more rates than batches."""
+    model, watched, rates = Model(table, weight).train(training), [], iter(rates.tolist())
     groups = [{"params": [model.table]}, {"params": [model.weight], "momentum": 0.5}]
     optimizer = torch.optim.SGD(groups, lr=9.0)
-    code.training.train_epoch(
-        model, batches(given), optimizer, rates, max_grad_norm=2.0, watch=lambda *told: watched.append(list(told))
-    )
+    options = {"max_grad_norm": 2.0, "watch": lambda *told: watched.append(list(told))}
+    code.training.train_epoch(model, batches(given), optimizer, rates, class_weight(True), **options)
     yield "losses and rates that are told", torch.tensor(watched)
     yield "rates that are left", torch.tensor(list(rates))
     yield "weight", model.weight
     yield "table", model.table
     yield "the model's mode", ["training" if model.training else "evaluation"]
+
+
+def epoch(rng):
+    return several(rng, rates=np.array([0.3, 0.1, 0.4, 0.2]))
 
 
 def ask_rate(code):
@@ -140,7 +153,7 @@ def ask_class_weights(code, labels, classes):
 
 
 def labelled(rng):
-    return {"labels": rng.permutation([0, 0, 0, 1, 3, 3, 0, 1]), "classes": 5}
+    return {"labels": rng.permutation([0] * 5 + [1] * 2 + [3] * 3), "classes": 5}
 
 
 def ask_steps(code, examples):
@@ -190,7 +203,8 @@ PROBES = (
     Probe("update, refusals", inputs, ask_refusals),
     Probe("clip, large gradients", clipping(5.0, 1.5), ask_clip),
     Probe("clip, small gradients", clipping(0.1, 1.5), ask_clip),
-    Probe("train_epoch", lambda rng: several(rng, rates=np.array([0.3, 0.1, 0.4, 0.2])), ask_epoch),
+    Probe("train_epoch", epoch, ask_epoch),
+    Probe("train_epoch, in training mode before", lambda rng: epoch(rng) | {"training": True}, ask_epoch),
     Probe("set_rate", lambda rng: {}, ask_rate),
     Probe("class_weights", labelled, ask_class_weights),
     Probe("steps of a run", lambda rng: {"examples": int(rng.integers(30, 40))}, ask_steps),
