@@ -62,10 +62,10 @@ class Judge:
         for part in parts:  # what the handout gets right as it is, earns nothing
             answer = self.ask(part, kit, whole)
             self.free[part.number] = {
-                (question.probe, stage.name)
-                for question, stages in zip(exam[part.number], compared(exam[part.number], answer))
-                for stage in stages
-                if stage.ok and question.set == "public"
+                (stage.probe, at)
+                for stages in compared(exam[part.number], answer)
+                for at, stage in enumerate(stages)
+                if stage.ok
             }
 
     def submission(self, files: dict[str, bytes], done: set = frozenset()):
@@ -132,10 +132,10 @@ class Judge:
             return 0.0
         right = {}
         for judged in stages:
-            for stage in judged:
-                if (stage.probe, stage.name) not in self.free[part.number]:
+            for at, stage in enumerate(judged):  # by number: a stage's name may hold a number of the inputs
+                if (stage.probe, at) not in self.free[part.number]:
                     shares = right.setdefault(stage.probe, {})
-                    shares[stage.name] = shares.get(stage.name, True) and stage.ok
+                    shares[at] = shares.get(at, True) and stage.ok
         shares = [sum(shares.values()) / len(shares) for shares in right.values()]
         return round(part.points * sum(shares) / len(shares), 2) if shares else 0.0
 

@@ -103,7 +103,7 @@ def become_pupil(order, descriptors, readable):
     os.closerange(CHANNEL + 1, 1 << 16)
     signal.set_wakeup_fd(-1)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        stream = open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
     sys.argv = [""]
     os.chdir(order["room"])

@@ -146,6 +146,8 @@ class Talk:
         now = time.monotonic()
         if now > deadline:
             raise Broken("timed out", "no answer in time")
+        if self.printed > TEXT:
+            raise Broken("too much", f"more than {TEXT >> 20} MB of text were printed")
         if now - self.looked < TICK:
             return
         self.looked = now
@@ -175,7 +177,7 @@ class Talk:
                 self.printed += len(content)
                 self.text += content[: max(0, KEPT - len(self.text))]
                 if self.printed > TEXT:
-                    raise Broken("too much", f"more than {TEXT >> 20} MB of text were printed")
+                    return
         except OSError:
             return
         if self.output in self.selector.get_map():
