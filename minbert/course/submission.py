@@ -47,10 +47,8 @@ class Submission:
 
 def find(folder: Path) -> list[Path]:
     """The submissions in a folder, by name: zips and folders."""
-    entries = [path for path in folder.iterdir() if path.name not in IGNORED and not path.name.startswith(".")]
-    return sorted(
-        path for path in entries if path.suffix.lower() == ".zip" or (path.is_dir() and not path.is_symlink())
-    )
+    entries = sorted(path for path in folder.iterdir() if path.name not in IGNORED and not path.name.startswith("."))
+    return [path for path in entries if path.suffix.lower() == ".zip" or (path.is_dir() and not path.is_symlink())]
 
 
 def read(path: Path, wanted: set[str]) -> Submission:
@@ -59,10 +57,8 @@ def read(path: Path, wanted: set[str]) -> Submission:
     try:
         if path.is_dir():
             take(found, walk(path), wanted)
-            content = "".join(
-                f"{name} {hashlib.sha256(found.files[name]).hexdigest()}\n" for name in sorted(found.files)
-            )
-            found.sha256 = hashlib.sha256(content.encode()).hexdigest()
+            hashes = [f"{name} {hashlib.sha256(found.files[name]).hexdigest()}\n" for name in sorted(found.files)]
+            found.sha256 = hashlib.sha256("".join(hashes).encode()).hexdigest()
         else:
             read_zip(found, path, wanted)
     except Refused as error:
@@ -148,10 +144,9 @@ def take(found: Submission, entries: Iterator[tuple], wanted: set[str]) -> None:
             found.about = read_about(content)
         else:
             others.append(path)
-    outer = {
-        path.parts[0] for paths in candidates.values() for path, _ in paths if path.parent.name not in ("", "minbert")
-    }
-    outer |= {path.parts[0] for paths in candidates.values() for path, _ in paths if len(path.parts) == 3}
+    around = [path.parent for paths in candidates.values() for path, _ in paths]
+    around = [folder.parent if folder.name == "minbert" else folder for folder in around]
+    outer = {folder.parts[0] for folder in around if folder.parts}
     if len(outer) > 1:
         raise Refused(f"the files are in several folders: {', '.join(sorted(outer))[:100]}")
     if outer:
