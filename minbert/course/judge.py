@@ -3,14 +3,19 @@
 Needs numpy only: expected values, inputs and verdicts are in this process and in no other.
 """
 
+import base64
+import io
 import shutil
 import time
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from minbert.course import frames
 from minbert.course.asking import Answer, Nursery
 from minbert.course.compare import Stage, compare
-from minbert.course.oracle import SETS, Question
+from minbert.course.naming import Name, name
+from minbert.course.oracle import LINE, SETS, Question, flatten, unflatten
 from minbert.course.parts import Part
 
 FOUL = ("out of order", "not an array", "too much")  # what no honest work does: the part gets no points
@@ -25,6 +30,7 @@ class Row:
     first    the first stage that differs: its set, title and problem
     wrong    the titles of all stages that differ
     text     what the student's code printed
+    trace    what it answered to the questions that it got wrong, as `pack_trace` makes it: for names
     """
 
     part: int | str
@@ -42,6 +48,7 @@ class Row:
     memory: int = 0
     printed: int = 0
     text: str = ""
+    trace: str = ""
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -68,11 +75,19 @@ class Judge:
                 if stage.ok
             }
 
-    def submission(self, files: dict[str, bytes], done: set = frozenset()):
-        """{"attention.py": its bytes, ...} -> a Row for each part, one after the other, but for those that are done."""
+    def submission(self, files: dict[str, bytes], done=(), faults: dict[str, str] | None = None):
+        """{"attention.py": its bytes, ...} -> a Row for each part, one after the other, but for those that are done.
+
+        faults  {file: why it was not taken}: parts with such a file are not judged
+        """
         began = time.monotonic()
         for part in self.parts:
-            if part.number not in done:
+            if part.number in done:
+                continue
+            why = next((faults[name] for name in part.files if name in (faults or {})), "")
+            if why:
+                yield Row(part.number, part.title, 0.0, part.points, "refused", why)
+            else:
                 yield self.part(part, files, self.whole - (time.monotonic() - began))
 
     def part(self, part: Part, files: dict[str, bytes], seconds: float) -> Row:
@@ -123,6 +138,8 @@ class Judge:
             row.first = {"set": question.set, "stage": stage.title, "problem": stage.problem}
             if not answer.ended and all("NotImplementedError" in stage.problem for _, stage in wrong):
                 row.status = "not written yet"
+            elif not answer.ended and isinstance(part.number, int):  # the whole has no known mistakes
+                row.trace = pack_trace(questions, stages, answer)
         return row
 
     def points(self, part: Part, stages: list[list[Stage]], answer: Answer) -> float:
@@ -147,3 +164,25 @@ def compared(questions: list[Question], answer: Answer) -> list[list[Stage]]:
         compare({question.probe: output}, {question.probe: question.right})
         for question, output in zip(questions, outputs)
     ]
+
+
+def pack_trace(questions: list[Question], stages: list[list[Stage]], answer: Answer) -> str:
+    """All that was answered to each question with a wrong stage, as text."""
+    wrong = {
+        question.set + LINE + question.probe: output
+        for question, judged, output in zip(questions, stages, answer.outputs)
+        if not all(stage.ok for stage in judged)
+    }
+    return base64.b64encode(zlib.compress(frames.pack_record(0, flatten(wrong)))).decode()
+
+
+def unpack_trace(trace: str) -> dict[str, dict]:
+    """{set and probe: {stage: array}}"""
+    content = zlib.decompress(base64.b64decode(trace))
+    return unflatten(frames.read_record(io.BytesIO(content).read)[1], 2)
+
+
+def name_row(trace: str, questions: list[Question], wrong: dict) -> Name:
+    """The known mistake behind a row's trace: naming.name over public and hidden probes together."""
+    expected = {question.set + LINE + question.probe: question.right for question in questions}
+    return name(expected | unpack_trace(trace), expected, wrong)

@@ -162,7 +162,16 @@ def give_up_root(paths):
         return None
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)  # version 3; no effective, permitted, inheritable
     call("capset", header, nothing)
-    return f"root without its rights, since nobody may not read {closed[0]}"
+    above = next((folder for folder in reversed(Path(closed[0]).parents) if not enterable(folder)), closed[0])
+    return f"root without its rights (the user nobody cannot enter {above})"
+
+
+def enterable(folder):
+    """True if every user may look up names in it."""
+    try:
+        return bool(folder.stat().st_mode & 0o001)
+    except OSError:
+        return False
 
 
 def limit(seconds):
