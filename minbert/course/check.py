@@ -320,7 +320,7 @@ REPRO = '''"""Part {number}, `{probe}`: runs what fails, and nothing else. Set a
 
 import sys
 
-sys.path[:0] = [{folder!r}, {kit!r}]  # your files first
+sys.path.insert(0, {kit!r})
 from minbert.course.check import reproduce
 
 reproduce({number!r}, {probe!r})
@@ -388,6 +388,6 @@ def repro(result: Result) -> None:
         print("nothing to reproduce: no stage differs")
         return
     path = KIT.parent / f"repro_part{result.part.number}.py"
-    values = {"number": result.part.number, "probe": result.first.probe, "folder": str(KIT.parent), "kit": str(KIT)}
+    values = {"number": result.part.number, "probe": result.first.probe, "kit": str(KIT)}
     path.write_text(REPRO.format(**values), "utf-8")
     print(f"wrote {path.name}: python {path.name}")

@@ -205,9 +205,8 @@ def test_what_a_student_should_know_before_handing_in(folder):
     solve(folder, change=lambda source: "import einops\n" + source)
     (folder / "minbert" / "encoder.py").write_text("# mine\n")
     (folder / "minbert" / "more.py").write_text("")
-    with (folder / "kit" / "public.bin").open("ab") as file:
-        file.write(b"")
-    (folder / "kit" / "minbert" / "course" / "compare.py").open("a").write("# mine\n")
+    compare = folder / "kit" / "minbert" / "course" / "compare.py"
+    compare.write_text(compare.read_text("utf-8") + "# mine\n", "utf-8")
     _, out, _ = run(folder, "submit.py")
     assert "note       minbert/embeddings.py imports einops, which the grader does not have\n" in out
     assert "note       minbert/encoder.py was changed, but belongs to no part" in out
