@@ -20,20 +20,25 @@ def norm(x, module, eps=None, dim=-1, plain=False, unbiased=False, outside=False
 def embed(
     add=("token", "position", "segment"),
     segments=lambda segments, ids: torch.zeros_like(ids) if segments is None else segments,
-    places=lambda ids, given: torch.arange(ids.size(1)) if given is None else given,
+    places=None,
     token=lambda x: x,
     finish=norm,
     order=("norm", "dropout"),
     dropout=lambda self, x: self.dropout(x),
     early=lambda self, x: x,
 ):
-    """A wrong `Embeddings.forward`. early  acts on the token vectors"""
+    """A wrong `Embeddings.forward`.
+
+    early   acts on the token vectors
+    places  gives each token's position; None: as it should be
+    """
 
     def forward(self, input_ids, token_type_ids=None, positions=None):
         kinds = segments(token_type_ids, input_ids)
         x = early(self, token(self.token(input_ids)))
         if "position" in add:
-            x = x + self.position(places(input_ids, positions))
+            right = self.positions(input_ids) if positions is None else positions
+            x = x + self.position(places(input_ids, positions) if places else right)
         if "segment" in add and kinds is not None:
             x = x + self.segment(kinds)
         for step in order:
@@ -86,7 +91,9 @@ FORWARD = (
     forward("the segments are forgotten", SUM, add=("token", "position")),
     forward("the segments are all 0", SUM, segments=lambda kinds, ids: torch.zeros_like(ids)),
     forward("the segments are exchanged", KIND, segments=lambda k, ids: torch.ones_like(ids) if k is None else 1 - k),
-    forward("no segments given means the second", KIND, segments=lambda k, ids: torch.ones_like(ids) if k is None else k),
+    forward(
+        "no segments given means the second", KIND, segments=lambda k, ids: torch.ones_like(ids) if k is None else k
+    ),
     forward("no segments given means that none are added", KIND, segments=lambda kinds, ids: kinds),
     forward("the positions are forgotten", SUM, add=("token", "segment")),
     forward("the positions start at 1", PLACE, places=later, fair=True),
@@ -97,7 +104,9 @@ FORWARD = (
     forward("the tokens are forgotten", SUM, token=lambda x: 0 * x),
     forward("the token vectors are multiplied by sqrt(D)", SUM, token=lambda x: x * math.sqrt(x.size(-1)), fair=True),
     forward("the norm is forgotten", NORM, order=("dropout",)),
-    forward("only the token vectors are normalised", NORM, early=lambda self, x: norm(x, self.norm), order=("dropout",)),
+    forward(
+        "only the token vectors are normalised", NORM, early=lambda self, x: norm(x, self.norm), order=("dropout",)
+    ),
     with_norm("the norm's eps is torch's 1e-5, not the config's", "Print norm.eps.", eps=1e-5),
     with_norm("the norm's eps is 1e-12, not the config's", "Print norm.eps.", eps=1e-12),
     with_norm("the norm runs over the tokens, not over a token's numbers", NORM, dim=1),
@@ -107,7 +116,9 @@ FORWARD = (
     forward("dropout is on in evaluation", DROP, True, dropout=always),
     forward("there is no dropout", DROP, True, order=("norm",)),
     forward("dropout comes before the norm", DROP, True, order=("dropout", "norm"), fair=True),
-    forward("dropout falls on the token vectors only", DROP, True, early=lambda self, x: self.dropout(x), order=("norm",)),
+    forward(
+        "dropout falls on the token vectors only", DROP, True, early=lambda self, x: self.dropout(x), order=("norm",)
+    ),
     forward("dropout comes twice", DROP, True, order=("norm", "dropout", "dropout")),
 )
 
@@ -158,7 +169,11 @@ LENGTH = (
     Mistake(
         "a text as long as the model has positions is refused",
         "Is the limit itself allowed?",
-        {"embeddings.Embeddings.positions": Around(lambda right: lambda self, ids: right(self, F.pad(ids, (0, 1)))[:-1])},
+        {
+            "embeddings.Embeddings.positions": Around(
+                lambda right: lambda self, ids: right(self, F.pad(ids, (0, 1)))[:-1]
+            )
+        },
     ),
 )
 MISTAKES = FORWARD + SINUSOIDS + LENGTH
