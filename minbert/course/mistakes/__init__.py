@@ -16,7 +16,18 @@ from minbert.course.parts import part as part_of
 from minbert.course.probes import Code, run
 
 # The files that parts are in, in the order in which they import each other.
-FILES = ("encoding", "tokenizer", "embeddings", "attention", "encoder", "bert", "heads", "optimizer", "training", "probing")
+FILES = (
+    "encoding",
+    "tokenizer",
+    "embeddings",
+    "attention",
+    "encoder",
+    "bert",
+    "heads",
+    "optimizer",
+    "training",
+    "probing",
+)
 
 
 @dataclass(frozen=True)

@@ -58,19 +58,27 @@ def with_backtracking(self, word, fewest=False):
 
 def rest_unknown(self, word):
     pieces = cut(self, word, unknown=lambda pieces, letter: None)
-    return pieces if sum(len(piece) - 2 * bool(at) for at, piece in enumerate(pieces)) == len(word) else [*pieces, "[UNK]"]
+    return (
+        pieces if sum(len(piece) - 2 * bool(at) for at, piece in enumerate(pieces)) == len(word) else [*pieces, "[UNK]"]
+    )
 
 
 def wordpiece(name, hint, function=None, **how):
-    return Mistake(name, hint, {"tokenizer.BertTokenizer.wordpiece": function or (lambda self, word: cut(self, word, **how))})
+    return Mistake(
+        name, hint, {"tokenizer.BertTokenizer.wordpiece": function or (lambda self, word: cut(self, word, **how))}
+    )
 
 
 WORDPIECE = (
     wordpiece("the shortest piece is taken, not the longest", "Which end do you try first?", shortest=True),
-    wordpiece("later pieces are looked up without ##", "How does the vocabulary write the inside of a word?", prefix=""),
+    wordpiece(
+        "later pieces are looked up without ##", "How does the vocabulary write the inside of a word?", prefix=""
+    ),
     wordpiece("the first piece may begin with ##", "May a piece with ## begin a word?", either=True),
     wordpiece(
-        "only the rest of the word becomes [UNK], not the whole word", "What becomes of the pieces before?", rest_unknown
+        "only the rest of the word becomes [UNK], not the whole word",
+        "What becomes of the pieces before?",
+        rest_unknown,
     ),
     wordpiece(
         "the pieces before a place that does not fit are the answer, without [UNK]",
@@ -82,10 +90,16 @@ WORDPIECE = (
         "What is a word of which a part is unknown?",
         unknown=lambda pieces, letter: ["[UNK]"],
     ),
-    wordpiece("letters that do not fit are left out", "What is a word of which a part is unknown?", unknown=lambda p, c: []),
-    wordpiece("the pieces are cut from the end of the word", "At which end of the word do you begin?", cut_from_the_end),
     wordpiece(
-        "a piece is given back when the rest does not fit", "Greedy means: a choice is never taken back.", with_backtracking
+        "letters that do not fit are left out", "What is a word of which a part is unknown?", unknown=lambda p, c: []
+    ),
+    wordpiece(
+        "the pieces are cut from the end of the word", "At which end of the word do you begin?", cut_from_the_end
+    ),
+    wordpiece(
+        "a piece is given back when the rest does not fit",
+        "Greedy means: a choice is never taken back.",
+        with_backtracking,
     ),
     wordpiece(
         "the fewest pieces are taken, not the longest first",
@@ -93,7 +107,9 @@ WORDPIECE = (
         lambda self, word: with_backtracking(self, word, fewest=True),
     ),
     wordpiece(
-        "the last character is ignored", "Print the pieces of a word of two letters.", lambda self, word: cut(self, word[:-1])
+        "the last character is ignored",
+        "Print the pieces of a word of two letters.",
+        lambda self, word: cut(self, word[:-1]),
     ),
     wordpiece("the whole rest of a word is never tried as one piece", "Where does the search begin?", stop=1),
     wordpiece("pieces of one letter are never tried", "Where does the search end?", least=2),
@@ -182,8 +198,12 @@ WORDS = (
         lambda char: f" {char} " if unicodedata.category(char)[0] in "PS" else char,
     ),
     text("punctuation is dropped", APART, "set_apart", lambda char: " " if set_apart(char) != char else char),
-    text("the apostrophe stays with its word", APART, "set_apart", lambda char: "'" if char == "'" else set_apart(char)),
-    text("the hyphen stays with its word", APART, "set_apart", lambda char: "-" if char in "-\u2014" else set_apart(char)),
+    text(
+        "the apostrophe stays with its word", APART, "set_apart", lambda char: "'" if char == "'" else set_apart(char)
+    ),
+    text(
+        "the hyphen stays with its word", APART, "set_apart", lambda char: "-" if char in "-\u2014" else set_apart(char)
+    ),
     text("CJK characters stay together", APART, "clean_char", clean_with(lambda char: char if is_cjk(char) else None)),
     text(
         "control characters become spaces",
@@ -204,7 +224,10 @@ WORDS = (
         clean_with(lambda char: "" if char in "\t\n\r" else None),
     ),
     text(
-        "an uncased tokenizer keeps accents", "What comes after NFD?", "BertTokenizer.words_with_offsets", words_with(None, False)
+        "an uncased tokenizer keeps accents",
+        "What comes after NFD?",
+        "BertTokenizer.words_with_offsets",
+        words_with(None, False),
     ),
     text(
         "an uncased tokenizer keeps capital letters",
@@ -234,7 +257,9 @@ WORDS = (
         "letters with accents are dropped as a whole",
         "What is left of \u00e9?",
         "strip_accents",
-        lambda chars: [one for one in chars if unicodedata.normalize("NFD", one[0]) == one[0] and not unicodedata.combining(one[0])],
+        lambda chars: [
+            one for one in chars if unicodedata.normalize("NFD", one[0]) == one[0] and not unicodedata.combining(one[0])
+        ],
     ),
 )
 
@@ -361,14 +386,28 @@ FRAME, LONG, SEGMENT = "Write the tokens of a pair on paper.", "Which tokens go,
 PAD = "What is under the padding?"
 ENCODING = (
     encode("[CLS] is missing", FRAME, JOIN, joined(lambda b, t, e: t + e, lambda b, t, m, p, e: t + m + p + e)),
-    encode("the last [SEP] is missing", FRAME, JOIN, joined(lambda b, t, e: b + t, lambda b, t, m, p, e: b + t + m + p)),
-    encode("there is no [SEP] between a text and its pair", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + p + e)),
-    encode("the pair begins with a [CLS] of its own", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + m + b + p + e)),
-    encode("two [SEP] stand between a text and its pair", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + m + m + p + e)),
+    encode(
+        "the last [SEP] is missing", FRAME, JOIN, joined(lambda b, t, e: b + t, lambda b, t, m, p, e: b + t + m + p)
+    ),
+    encode(
+        "there is no [SEP] between a text and its pair", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + p + e)
+    ),
+    encode(
+        "the pair begins with a [CLS] of its own", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + m + b + p + e)
+    ),
+    encode(
+        "two [SEP] stand between a text and its pair",
+        FRAME,
+        JOIN,
+        joined(one, lambda b, t, m, p, e: b + t + m + m + p + e),
+    ),
     encode("the pair comes first", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + p + m + t + e)),
     encode("the pair is left out", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + e)),
     encode(
-        "[CLS] and [SEP] are exchanged", FRAME, JOIN, joined(lambda b, t, e: e + t + b, lambda b, t, m, p, e: e + t + b + p + b)
+        "[CLS] and [SEP] are exchanged",
+        FRAME,
+        JOIN,
+        joined(lambda b, t, e: e + t + b, lambda b, t, m, p, e: e + t + b + p + b),
     ),
     encode("of a pair, only the second text is cut", LONG, SHORTEN, shortened(lambda row: row[-1])),
     encode("of a pair, only the first text is cut", LONG, SHORTEN, shortened(lambda row: row[0])),
@@ -376,7 +415,7 @@ ENCODING = (
         "of a pair, the shorter text is cut first",
         LONG,
         SHORTEN,
-        shortened(lambda row: (row[0] if len(row[-1]) >= len(row[0]) else row[-1])),
+        shortened(lambda row: row[0] if len(row[-1]) >= len(row[0]) else row[-1]),
     ),
     encode(
         "of two texts of equal length, the first is cut",
@@ -405,30 +444,84 @@ ENCODING = (
         SHORTEN,
         shortened(longer, room=lambda row, room: room - 2 + len(row)),
     ),
-    encode("one token too few is kept", "How many tokens come out?", SHORTEN, shortened(longer, room=lambda row, room: room - 1)),
-    encode("one token too many is kept", "How many tokens come out?", SHORTEN, shortened(longer, room=lambda row, room: room + 1)),
+    encode(
+        "one token too few is kept",
+        "How many tokens come out?",
+        SHORTEN,
+        shortened(longer, room=lambda row, room: room - 1),
+    ),
+    encode(
+        "one token too many is kept",
+        "How many tokens come out?",
+        SHORTEN,
+        shortened(longer, room=lambda row, room: room + 1),
+    ),
     encode("texts are never cut", "Is truncation heard?", SHORTEN, lambda row, room: False),
     encode("the end is cut off with its [SEP]", LONG, CALL, around(sep_cut_off, truncation=False)),
     encode("the segments are all 0", SEGMENT, CALL, each_row(lambda row, mask, ids: [0] * len(row))),
-    encode("the segments are exchanged", SEGMENT, CALL, each_row(lambda row, mask, ids: [1 - one if shown else 0 for one, shown in zip(row, mask)] if 1 in row else row)),
+    encode(
+        "the segments are exchanged",
+        SEGMENT,
+        CALL,
+        each_row(
+            lambda row, mask, ids: [1 - one if shown else 0 for one, shown in zip(row, mask)] if 1 in row else row
+        ),
+    ),
     encode("the [SEP] between counts as the pair's", SEGMENT, CALL, each_row(middle_second)),
     encode("the last [SEP] counts as the first text's", SEGMENT, CALL, each_row(last_first)),
-    encode("padding has segment 1", SEGMENT, CALL, each_row(lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)])),
+    encode(
+        "padding has segment 1",
+        SEGMENT,
+        CALL,
+        each_row(lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)]),
+    ),
     encode("the segments of a pair are 1 from the first text on", SEGMENT, CALL, each_row(text_first)),
-    encode("the attention mask is 1 at padding", PAD, CALL, each_row(lambda row, mask, ids: [1] * len(row), "attention_mask")),
-    encode("the attention mask is upside down", PAD, CALL, each_row(lambda row, mask, ids: [1 - one for one in mask], "attention_mask")),
-    encode("the attention mask hides [CLS] and [SEP]", PAD, CALL, each_row(lambda row, mask, ids: [int(one and id not in (2, 3)) for one, id in zip(mask, ids)], "attention_mask")),
+    encode(
+        "the attention mask is 1 at padding",
+        PAD,
+        CALL,
+        each_row(lambda row, mask, ids: [1] * len(row), "attention_mask"),
+    ),
+    encode(
+        "the attention mask is upside down",
+        PAD,
+        CALL,
+        each_row(lambda row, mask, ids: [1 - one for one in mask], "attention_mask"),
+    ),
+    encode(
+        "the attention mask hides [CLS] and [SEP]",
+        PAD,
+        CALL,
+        each_row(
+            lambda row, mask, ids: [int(one and id not in (2, 3)) for one, id in zip(mask, ids)], "attention_mask"
+        ),
+    ),
     encode("padding comes first", "On which side does BERT pad?", CALL, around(left)),
-    encode("padding is done with the id of [UNK]", PAD, CALL, each_row(lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids")),
+    encode(
+        "padding is done with the id of [UNK]",
+        PAD,
+        CALL,
+        each_row(lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids"),
+    ),
     Mistake(
         "a [SEP] in a text becomes the control token",
         "Is the text trusted?",
-        {"encoding.Tokenizer.__call__": Around(lambda right: lambda self, *texts, **options: right(self, *texts, **(options | {"allow_special": True})))},
+        {
+            "encoding.Tokenizer.__call__": Around(
+                lambda right: lambda self, *texts, **options: right(self, *texts, **(options | {"allow_special": True}))
+            )
+        },
     ),
     Mistake(
         "control tokens in a text are never kept",
         "What does allow_special ask for?",
-        {"encoding.Tokenizer.__call__": Around(lambda right: lambda self, *texts, **options: right(self, *texts, **(options | {"allow_special": False})))},
+        {
+            "encoding.Tokenizer.__call__": Around(
+                lambda right: (
+                    lambda self, *texts, **options: right(self, *texts, **(options | {"allow_special": False}))
+                )
+            )
+        },
     ),
 )
 MISTAKES = WORDPIECE + WORDS + ENCODING

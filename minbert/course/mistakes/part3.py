@@ -107,12 +107,22 @@ def zero_both(p, mask):
     return p.masked_fill(~(mask & rows(mask, p)), 0.0)
 
 
-MASK, DROP = "Set one mask entry to False: what must change?", "Which numbers does dropout fall on, and which are returned?"
-AXIS, MIX, ALONE = "Along which axis do the numbers sum to 1?", "Whose values are mixed?", "What does a token get that may look at nothing?"
+MASK, DROP = (
+    "Set one mask entry to False: what must change?",
+    "Which numbers does dropout fall on, and which are returned?",
+)
+AXIS, MIX, ALONE = (
+    "Along which axis do the numbers sum to 1?",
+    "Whose values are mixed?",
+    "What does a token get that may look at nothing?",
+)
 ATTEND = (
     attend("the mask is ignored", MASK, hide=lambda scores, mask: scores, finish=keep),
     attend(
-        "the mask hides rows, not columns", MASK, hide=hide_rows, finish=lambda p, mask: p.masked_fill(~rows(mask, p), 0.0)
+        "the mask hides rows, not columns",
+        MASK,
+        hide=hide_rows,
+        finish=lambda p, mask: p.masked_fill(~rows(mask, p), 0.0),
     ),
     attend("the mask hides rows and columns", MASK, hide=hide_both, finish=zero_both),
     attend(
@@ -127,7 +137,12 @@ ATTEND = (
     attend("the mask sets scores to 0 before the softmax, and probabilities to 0 after it", MASK, hide=fill(0.0)),
     attend("hidden scores get only 100 taken off", MASK, hide=lambda scores, mask: scores - 100.0 * ~mask, finish=keep),
     attend("hidden scores get only 10 taken off", MASK, hide=lambda scores, mask: scores - 10.0 * ~mask, finish=keep),
-    attend("the mask is added to the scores as 0 and 1", MASK, hide=lambda scores, mask: scores + mask.to(scores.dtype), finish=keep),
+    attend(
+        "the mask is added to the scores as 0 and 1",
+        MASK,
+        hide=lambda scores, mask: scores + mask.to(scores.dtype),
+        finish=keep,
+    ),
     attend("a token that may look at nothing looks everywhere", ALONE, finish=keep),
     attend("a token that may look at nothing gets NaN", ALONE, hide=fill(-math.inf), finish=keep),
     attend("the softmax runs over the queries", AXIS, share=lambda scores: scores.softmax(-2)),
@@ -137,10 +152,18 @@ ATTEND = (
     attend("the softmax is forgotten", AXIS, hide=lambda scores, mask: scores, share=lambda scores: scores),
     attend("the softmax is taken twice", AXIS, share=lambda scores: scores.softmax(-1).softmax(-1)),
     attend("the values are returned as they are", MIX, mix=lambda p, query, key, value: value),
-    attend("the probabilities are turned before they mix", MIX, mix=lambda p, query, key, value: p.transpose(-2, -1) @ value),
+    attend(
+        "the probabilities are turned before they mix",
+        MIX,
+        mix=lambda p, query, key, value: p.transpose(-2, -1) @ value,
+    ),
     attend("the keys are mixed, not the values", MIX, mix=lambda p, query, key, value: p @ key),
     attend("the queries are mixed, not the values", MIX, mix=lambda p, query, key, value: p @ query),
-    attend("the scores are not scaled by sqrt(K) in attend", "Does attend call attention_scores?", scores=lambda q, k: q @ k.transpose(-2, -1)),
+    attend(
+        "the scores are not scaled by sqrt(K) in attend",
+        "Does attend call attention_scores?",
+        scores=lambda q, k: q @ k.transpose(-2, -1),
+    ),
     attend(
         "the scores are scaled twice",
         "Who divides by sqrt(K), and how often?",
@@ -165,18 +188,72 @@ ATTEND = (
 # Masks, heads, the module
 
 MASKS = (
-    mistake("padding_mask is upside down", MASK, "padding_mask", lambda mask: ~mask.bool()[:, None, None, :], fair=True),
-    mistake("padding_mask hides queries: its shape is [B, 1, T, 1]", "Which axis is the key's?", "padding_mask", lambda mask: mask.bool()[:, None, :, None]),
-    mistake("padding_mask holds numbers, not True and False", "What does ~ do to a number?", "padding_mask", lambda mask: mask[:, None, None, :]),
-    mistake("padding_mask has no axis for the heads", "Write down the shape of the scores.", "padding_mask", lambda mask: mask.bool()[:, None, :]),
-    mistake("padding_mask is all True", MASK, "padding_mask", lambda mask: torch.ones_like(mask).bool()[:, None, None, :]),
-    mistake("padding_mask hides rows and columns: its shape is [B, 1, T, T]", "Which axis is the key's?", "padding_mask", lambda mask: (mask[:, :, None] * mask[:, None, :]).bool()[:, None]),
-    mistake("padding_mask holds -10000 for padding", "What does ~ do to a number?", "padding_mask", lambda mask: (1.0 - mask.float())[:, None, None, :] * -10000.0),
-    mistake("causal_mask is upside down", "May token 0 look at token 1?", "causal_mask", lambda length, device=None: ~causal_mask(length)),
-    mistake("causal_mask looks at later tokens, not at earlier ones", "May token 0 look at token 1?", "causal_mask", lambda length, device=None: causal_mask(length).T),
-    mistake("causal_mask hides the token itself", "May a token look at itself?", "causal_mask", lambda length, device=None: causal_mask(length).tril(-1)),
-    mistake("causal_mask shows the next token", "May token 0 look at token 1?", "causal_mask", lambda length, device=None: torch.ones(length, length, dtype=torch.bool).tril(1)),
-    mistake("causal_mask holds numbers, not True and False", "What does ~ do to a number?", "causal_mask", lambda length, device=None: causal_mask(length).float()),
+    mistake(
+        "padding_mask is upside down", MASK, "padding_mask", lambda mask: ~mask.bool()[:, None, None, :], fair=True
+    ),
+    mistake(
+        "padding_mask hides queries: its shape is [B, 1, T, 1]",
+        "Which axis is the key's?",
+        "padding_mask",
+        lambda mask: mask.bool()[:, None, :, None],
+    ),
+    mistake(
+        "padding_mask holds numbers, not True and False",
+        "What does ~ do to a number?",
+        "padding_mask",
+        lambda mask: mask[:, None, None, :],
+    ),
+    mistake(
+        "padding_mask has no axis for the heads",
+        "Write down the shape of the scores.",
+        "padding_mask",
+        lambda mask: mask.bool()[:, None, :],
+    ),
+    mistake(
+        "padding_mask is all True", MASK, "padding_mask", lambda mask: torch.ones_like(mask).bool()[:, None, None, :]
+    ),
+    mistake(
+        "padding_mask hides rows and columns: its shape is [B, 1, T, T]",
+        "Which axis is the key's?",
+        "padding_mask",
+        lambda mask: (mask[:, :, None] * mask[:, None, :]).bool()[:, None],
+    ),
+    mistake(
+        "padding_mask holds -10000 for padding",
+        "What does ~ do to a number?",
+        "padding_mask",
+        lambda mask: (1.0 - mask.float())[:, None, None, :] * -10000.0,
+    ),
+    mistake(
+        "causal_mask is upside down",
+        "May token 0 look at token 1?",
+        "causal_mask",
+        lambda length, device=None: ~causal_mask(length),
+    ),
+    mistake(
+        "causal_mask looks at later tokens, not at earlier ones",
+        "May token 0 look at token 1?",
+        "causal_mask",
+        lambda length, device=None: causal_mask(length).T,
+    ),
+    mistake(
+        "causal_mask hides the token itself",
+        "May a token look at itself?",
+        "causal_mask",
+        lambda length, device=None: causal_mask(length).tril(-1),
+    ),
+    mistake(
+        "causal_mask shows the next token",
+        "May token 0 look at token 1?",
+        "causal_mask",
+        lambda length, device=None: torch.ones(length, length, dtype=torch.bool).tril(1),
+    ),
+    mistake(
+        "causal_mask holds numbers, not True and False",
+        "What does ~ do to a number?",
+        "causal_mask",
+        lambda length, device=None: causal_mask(length).float(),
+    ),
 )
 
 
@@ -219,14 +296,36 @@ def no_bias(self, x):
     return self.merge(x) @ self.output.weight.T
 
 
-HEADS, LAYER = "Number the entries of a small tensor and print what comes out.", "Follow one token's vector through forward."
+HEADS, LAYER = (
+    "Number the entries of a small tensor and print what comes out.",
+    "Follow one token's vector through forward.",
+)
 MODULE = (
-    mistake("the heads are merged without the transpose", HEADS, "MultiHeadAttention.merge", lambda self, x: x.reshape(x.size(0), x.size(2), -1)),
-    mistake("the heads are interleaved", HEADS, "MultiHeadAttention.merge", lambda self, x: x.permute(0, 2, 3, 1).flatten(2)),
+    mistake(
+        "the heads are merged without the transpose",
+        HEADS,
+        "MultiHeadAttention.merge",
+        lambda self, x: x.reshape(x.size(0), x.size(2), -1),
+    ),
+    mistake(
+        "the heads are interleaved", HEADS, "MultiHeadAttention.merge", lambda self, x: x.permute(0, 2, 3, 1).flatten(2)
+    ),
     mistake("the heads are merged by their mean", HEADS, "MultiHeadAttention.merge", lambda self, x: x.mean(1)),
-    mistake("the heads are split without the transpose", HEADS, "MultiHeadAttention.split", lambda self, x: x.reshape(x.size(0), self.heads, x.size(1), -1)),
-    mistake("the heads are split in steps of H", HEADS, "MultiHeadAttention.split", lambda self, x: x.unflatten(-1, (-1, self.heads)).permute(0, 3, 1, 2)),
-    mistake("split gives [B, T, H, K]", HEADS, "MultiHeadAttention.split", lambda self, x: x.unflatten(-1, (self.heads, -1))),
+    mistake(
+        "the heads are split without the transpose",
+        HEADS,
+        "MultiHeadAttention.split",
+        lambda self, x: x.reshape(x.size(0), self.heads, x.size(1), -1),
+    ),
+    mistake(
+        "the heads are split in steps of H",
+        HEADS,
+        "MultiHeadAttention.split",
+        lambda self, x: x.unflatten(-1, (-1, self.heads)).permute(0, 3, 1, 2),
+    ),
+    mistake(
+        "split gives [B, T, H, K]", HEADS, "MultiHeadAttention.split", lambda self, x: x.unflatten(-1, (self.heads, -1))
+    ),
     mistake("query and key share one layer", LAYER, "MultiHeadAttention.__init__", share("query", "key")),
     mistake("query and value share one layer", LAYER, "MultiHeadAttention.__init__", share("query", "value")),
     mistake("key and value share one layer", LAYER, "MultiHeadAttention.__init__", share("key", "value")),
@@ -238,7 +337,11 @@ MODULE = (
     layer("the layers of query and key are exchanged", LAYER, through=("key", "query", "value")),
     layer("the output layer is forgotten", LAYER, finish=lambda self, x: self.merge(x)),
     layer("the output layer's bias is left out", LAYER, finish=no_bias),
-    layer("the input is added already in the attention", "Who adds the residual?", finish=lambda self, x: self.output(self.merge(x)) + self.merge(x)),
+    layer(
+        "the input is added already in the attention",
+        "Who adds the residual?",
+        finish=lambda self, x: self.output(self.merge(x)) + self.merge(x),
+    ),
     layer("the module does not hand on the mask", LAYER, use=torch.ones_like),
     layer("the module hands on the mask upside down", LAYER, use=torch.logical_not),
     layer("query, key and value go through ReLU", LAYER, activation=torch.relu),
@@ -246,6 +349,12 @@ MODULE = (
     layer("the output and the probabilities are exchanged", LAYER, returned=lambda out, p: (p, out)),
     layer("the module does not hand on dropout", DROP, True, dropout=lambda self: lambda x: x),
     layer("dropout is on in evaluation", DROP, True, dropout=lambda self: lambda x: F.dropout(x, self.dropout.p)),
-    layer("dropout falls on the output", DROP, True, dropout=lambda self: lambda x: x, finish=lambda self, x: self.dropout(self.output(self.merge(x)))),
+    layer(
+        "dropout falls on the output",
+        DROP,
+        True,
+        dropout=lambda self: lambda x: x,
+        finish=lambda self, x: self.dropout(self.output(self.merge(x))),
+    ),
 )
 MISTAKES = SCORES + ATTEND + MASKS + MODULE

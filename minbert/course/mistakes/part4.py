@@ -63,12 +63,26 @@ def forward(name, function, within=False):
 FEED_FORWARD = (
     forward("the feed-forward network has no activation", lambda self, x: self.contract(self.expand(x))),
     forward("the activation comes last", lambda self, x: self.activation(self.contract(self.expand(x)))),
-    forward("the activation comes after both layers", lambda self, x: self.activation(self.contract(self.activation(self.expand(x))))),
+    forward(
+        "the activation comes after both layers",
+        lambda self, x: self.activation(self.contract(self.activation(self.expand(x)))),
+    ),
     forward("the activation comes first", lambda self, x: self.contract(self.expand(self.activation(x)))),
-    forward("the feed-forward network has its residual inside", lambda self, x: x + self.contract(self.activation(self.expand(x)))),
-    forward("the second layer's bias is left out", lambda self, x: self.activation(self.expand(x)) @ self.contract.weight.T),
-    forward("the first layer's bias is left out", lambda self, x: self.contract(self.activation(x @ self.expand.weight.T))),
-    forward("there is dropout inside the feed-forward network", lambda self, x: self.contract(F.dropout(self.activation(self.expand(x)), 0.4, self.training)), True),
+    forward(
+        "the feed-forward network has its residual inside",
+        lambda self, x: x + self.contract(self.activation(self.expand(x))),
+    ),
+    forward(
+        "the second layer's bias is left out", lambda self, x: self.activation(self.expand(x)) @ self.contract.weight.T
+    ),
+    forward(
+        "the first layer's bias is left out", lambda self, x: self.contract(self.activation(x @ self.expand.weight.T))
+    ),
+    forward(
+        "there is dropout inside the feed-forward network",
+        lambda self, x: self.contract(F.dropout(self.activation(self.expand(x)), 0.4, self.training)),
+        True,
+    ),
 )
 
 
@@ -141,7 +155,11 @@ def always(self, x):
     return F.dropout(x, self.dropout.p)
 
 
-ADD, NORM, DROP = "Which two things are added?", "After what is normalised, and with which norm?", "On what does dropout fall?"
+ADD, NORM, DROP = (
+    "Which two things are added?",
+    "After what is normalised, and with which norm?",
+    "On what does dropout fall?",
+)
 EPS = "the norms' eps is torch's 1e-5 or BERT's 1e-12, not the config's"
 LAYER = (
     encode("the residual connections are forgotten", ADD, residual=(False, False)),
@@ -159,7 +177,12 @@ LAYER = (
     encode("the second norm is forgotten", NORM, norms=("attention_norm", None)),
     encode(EPS, "Print the norms' eps.", eps=1e-12),
     encode("the feed-forward network comes before attention", "Look around, then think.", first="feed-forward"),
-    mistake("the feed-forward network reads the layer's input", "Look around, then think.", "EncoderLayer.forward", side_by_side),
+    mistake(
+        "the feed-forward network reads the layer's input",
+        "Look around, then think.",
+        "EncoderLayer.forward",
+        side_by_side,
+    ),
     encode("the layer returns what comes after attention", "What is the layer's output?", middle=True),
     encode("the layer does not hand on the mask", "What does attention get?", use=torch.ones_like),
     encode("there is no dropout", DROP, True, drops=(0, 0)),
@@ -173,8 +196,6 @@ LAYER = (
     encode("dropout comes twice each time", DROP, True, drops=(2, 2)),
     encode("dropout comes after the second norm only", DROP, True, place="norm", drops=(0, 1)),
 )
-
-
 
 
 def stack(layers=lambda layers: layers, before=False, chained=True, use=lambda mask: mask):

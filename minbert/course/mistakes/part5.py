@@ -15,7 +15,9 @@ def mistake(name, hint, place, function, within=False, fair=False):
 
 
 def pool(name, function, fair=False):
-    return mistake(name, "One token's vector, one layer, one tanh: which token?", "bert.BertModel.pool", function, fair=fair)
+    return mistake(
+        name, "One token's vector, one layer, one tanh: which token?", "bert.BertModel.pool", function, fair=fair
+    )
 
 
 POOLER = (
@@ -150,7 +152,9 @@ READING = (
         MEAN,
         mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1).max().expand(len(weight))),
     ),
-    pooling("the tokens are summed, not averaged", MEAN, mean=lambda o, m: mean(last(o), m, count=lambda w: w[:, 0] * 0 + 1)),
+    pooling(
+        "the tokens are summed, not averaged", MEAN, mean=lambda o, m: mean(last(o), m, count=lambda w: w[:, 0] * 0 + 1)
+    ),
     pooling("the mean is of padding, not of tokens", MEAN, mean=lambda o, m: mean(last(o), m if m is None else 1 - m)),
     pooling("the mean leaves out [CLS]", MEAN, True, mean=lambda o, m: mean(last(o), m, without_first)),
     pooling("the mean leaves out the last token", MEAN, mean=lambda o, m: mean(last(o), m, without_last)),
@@ -210,8 +214,12 @@ LOGITS_OF = (
     classify("the linear layer's bias is left out", LOGITS, linear=lambda self, x: x @ self.classifier.weight.T),
     classify("the linear layer reads a tanh of its input", LOGITS, before=lambda self, x: self.dropout(x).tanh()),
     classify("the linear layer reads a ReLU of its input", LOGITS, before=lambda self, x: self.dropout(x).relu()),
-    classify("the classifier does not hand on the segments", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, mask, None)),
-    classify("the classifier does not hand on the mask", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, None, segments)),
+    classify(
+        "the classifier does not hand on the segments", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, mask, None)
+    ),
+    classify(
+        "the classifier does not hand on the mask", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, None, segments)
+    ),
     classify("mask and segments are exchanged", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, segments, mask)),
     features(
         "the mean does not get the mask",
@@ -224,12 +232,19 @@ LOGITS_OF = (
         lambda self, ids, mask=None, segments=None: self.pool(self.bert(ids, None, segments), mask),
     ),
     classify("there is no dropout before the linear layer", DROP, True, before=lambda self, x: x),
-    classify("dropout falls on the logits", DROP, True, before=lambda self, x: x, after=lambda self, x: self.dropout(x)),
+    classify(
+        "dropout falls on the logits", DROP, True, before=lambda self, x: x, after=lambda self, x: self.dropout(x)
+    ),
     classify("dropout falls on the logits as well", DROP, True, after=lambda self, x: self.dropout(x)),
     classify("dropout is on in evaluation", DROP, True, before=always),
     classify("dropout comes twice", DROP, True, before=lambda self, x: self.dropout(self.dropout(x))),
     classify("dropout is that of the encoder, not classifier_dropout", DROP, True, before=encoder_dropout),
-    classify("the linear layer learns, but nothing before it: its input is detached", "Which way does a gradient go?", True, before=lambda self, x: self.dropout(x).detach()),
+    classify(
+        "the linear layer learns, but nothing before it: its input is detached",
+        "Which way does a gradient go?",
+        True,
+        before=lambda self, x: self.dropout(x).detach(),
+    ),
     features(
         "the features come after dropout",
         DROP,
@@ -315,15 +330,31 @@ FREEZING = (
     froze("the whole model is frozen in flexible too", lambda self: self.requires_grad_(False)),
     froze("the pooler is not frozen with the encoder", lambda self: self.bert.pooler.requires_grad_(True)),
     froze("the embeddings are not frozen with the encoder", lambda self: self.bert.embeddings.requires_grad_(True)),
-    froze("only the embeddings are frozen", lambda self: (self.bert.encoder.requires_grad_(True), self.bert.pooler.requires_grad_(True))),
-    froze("only the pooler is frozen", lambda self: (self.bert.encoder.requires_grad_(True), self.bert.embeddings.requires_grad_(True))),
-    froze("the layers are not frozen with the rest of the encoder", lambda self: self.bert.encoder.requires_grad_(True)),
+    froze(
+        "only the embeddings are frozen",
+        lambda self: (self.bert.encoder.requires_grad_(True), self.bert.pooler.requires_grad_(True)),
+    ),
+    froze(
+        "only the pooler is frozen",
+        lambda self: (self.bert.encoder.requires_grad_(True), self.bert.embeddings.requires_grad_(True)),
+    ),
+    froze(
+        "the layers are not frozen with the rest of the encoder", lambda self: self.bert.encoder.requires_grad_(True)
+    ),
     froze("the embeddings are frozen in flexible too", lambda self: self.bert.embeddings.requires_grad_(False)),
     froze("the pooler is frozen in flexible too", lambda self: self.bert.pooler.requires_grad_(False)),
     froze("the bias of the linear layer is frozen", lambda self: self.classifier.bias.requires_grad_(False)),
     froze("a new model starts in training mode", lambda self: nn.Module.train(self), "In which mode is a new model?"),
-    froze("without classifier_dropout there is no dropout", dropout_of(lambda self: 0.0), "What does classifier_dropout None mean?"),
-    froze("without classifier_dropout it is 0.1, not the encoder's", dropout_of(lambda self: 0.1), "What does classifier_dropout None mean?"),
+    froze(
+        "without classifier_dropout there is no dropout",
+        dropout_of(lambda self: 0.0),
+        "What does classifier_dropout None mean?",
+    ),
+    froze(
+        "without classifier_dropout it is 0.1, not the encoder's",
+        dropout_of(lambda self: 0.1),
+        "What does classifier_dropout None mean?",
+    ),
     mode("the frozen encoder is in training mode", lambda self, mode=True: set_mode(self, mode, mode)),
     mode("the encoder is always in evaluation mode", lambda self, mode=True: set_mode(self, mode, False)),
     mode("with a frozen encoder, train() leaves everything in evaluation mode", head_off),
@@ -333,7 +364,10 @@ FREEZING = (
     mode("train(False) is training mode", lambda self, mode=True: set_mode(self, True, not frozen(self))),
     mode("train() does nothing", lambda self, mode=True: self),
     mode("train() returns nothing", returns_nothing),
-    mode("flexible's encoder is in evaluation mode, and pretrain's in training mode", lambda self, mode=True: set_mode(self, mode, mode and frozen(self))),
+    mode(
+        "flexible's encoder is in evaluation mode, and pretrain's in training mode",
+        lambda self, mode=True: set_mode(self, mode, mode and frozen(self)),
+    ),
 )
 START = (
     mistake(
@@ -342,6 +376,11 @@ START = (
         "bert.initialize",
         Around(lambda right: lambda module, std: right(module, 0.02)),
     ),
-    mistake("weights start as torch's layers do", "Print the spread of new weights.", "bert.initialize", lambda module, std: None),
+    mistake(
+        "weights start as torch's layers do",
+        "Print the spread of new weights.",
+        "bert.initialize",
+        lambda module, std: None,
+    ),
 )
 MISTAKES = POOLER + BERT + READING + LOGITS_OF + FREEZING + START

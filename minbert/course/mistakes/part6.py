@@ -121,19 +121,31 @@ def momentum(m, root, eps):
     return m
 
 
-DECAY, BIAS, MOMENTS = "Write the weight's change without a gradient.", "Which t is it in the first step?", "Write m and v down after two steps."
+DECAY, BIAS, MOMENTS = (
+    "Write the weight's change without a gradient.",
+    "Which t is it in the first step?",
+    "Write m and v down after two steps.",
+)
 STATE, EPS, SETTINGS = "Whose m is this?", "Where does eps stand?", "Where does each setting come from in this step?"
 STEP = (
     step("the weight does not decay", DECAY, decay="never"),
     step("decay is part of the gradient (L2), not apart from it", DECAY, True, l2=True),
     step("decay is part of the mean of gradients, not of the square", DECAY, decay="gradient"),
     step("decay is not multiplied by the learning rate", DECAY, rate=lambda group: group["weight_decay"]),
-    step("decay is multiplied by the learning rate twice", DECAY, rate=lambda group: group["lr"] ** 2 * group["weight_decay"]),
+    step(
+        "decay is multiplied by the learning rate twice",
+        DECAY,
+        rate=lambda group: group["lr"] ** 2 * group["weight_decay"],
+    ),
     step("decay makes weights larger", DECAY, rate=lambda group: -group["lr"] * group["weight_decay"]),
     step("decay comes after the step, on the weight that moved", DECAY, True, decay="after"),
     step("decay is taken of the weight's old value, with the step", DECAY, decay="update"),
     step("a weight without gradient decays", "What happens to a weight without a gradient?", no_gradient="decay"),
-    step("a weight without gradient moves by its old mean", "What happens to a weight without a gradient?", no_gradient="zero"),
+    step(
+        "a weight without gradient moves by its old mean",
+        "What happens to a weight without a gradient?",
+        no_gradient="zero",
+    ),
     step("steps without a gradient are counted", "What happens to a weight without a gradient?", no_gradient="count"),
     step("the bias is not corrected", BIAS, first=False, second=False),
     step("only the first moment's bias is corrected", BIAS, second=False),
@@ -149,17 +161,41 @@ STEP = (
     step("v keeps no mean: it is the last gradient's square", MOMENTS, square=lambda old, grad, beta, m: grad**2),
     step("m lacks the factor 1 - beta1", MOMENTS, mean=uncorrected_mean),
     step("v lacks the factor 1 - beta2", MOMENTS, square=lambda old, grad, beta, m: beta * old + grad**2),
-    step("m weighs old and new the other way round", MOMENTS, mean=lambda old, grad, beta: (1 - beta) * old + beta * grad),
-    step("v weighs old and new the other way round", MOMENTS, square=lambda old, grad, beta, m: (1 - beta) * old + beta * grad**2),
-    step("v is the mean of the square of m, not of the gradient", MOMENTS, square=lambda old, grad, beta, m: beta * old + (1 - beta) * m**2),
-    step("v is the mean of the gradient's size, not of its square", MOMENTS, square=lambda old, grad, beta, m: beta * old + (1 - beta) * grad.abs()),
+    step(
+        "m weighs old and new the other way round", MOMENTS, mean=lambda old, grad, beta: (1 - beta) * old + beta * grad
+    ),
+    step(
+        "v weighs old and new the other way round",
+        MOMENTS,
+        square=lambda old, grad, beta, m: (1 - beta) * old + beta * grad**2,
+    ),
+    step(
+        "v is the mean of the square of m, not of the gradient",
+        MOMENTS,
+        square=lambda old, grad, beta, m: beta * old + (1 - beta) * m**2,
+    ),
+    step(
+        "v is the mean of the gradient's size, not of its square",
+        MOMENTS,
+        square=lambda old, grad, beta, m: beta * old + (1 - beta) * grad.abs(),
+    ),
     step("v is the sum of all squares (AdaGrad)", MOMENTS, square=lambda old, grad, beta, m: old + grad**2),
-    step("v never falls (AMSGrad)", MOMENTS, square=lambda old, grad, beta, m: torch.maximum(old, beta * old + (1 - beta) * grad**2)),
+    step(
+        "v never falls (AMSGrad)",
+        MOMENTS,
+        square=lambda old, grad, beta, m: torch.maximum(old, beta * old + (1 - beta) * grad**2),
+    ),
     step("m and v start at 1, not 0", MOMENTS, start=torch.ones_like),
     step("the step goes uphill", "Which way is down?", sign=-1.0),
     step("the step does not divide by sqrt(v): momentum only", "What divides m?", move=momentum),
-    step("the step divides by v, not by its square root", "What divides m?", move=lambda m, root, eps: m / (root**2 + eps)),
-    step("the step is multiplied by sqrt(v), not divided", "What divides m?", move=lambda m, root, eps: m * (root + eps)),
+    step(
+        "the step divides by v, not by its square root",
+        "What divides m?",
+        move=lambda m, root, eps: m / (root**2 + eps),
+    ),
+    step(
+        "the step is multiplied by sqrt(v), not divided", "What divides m?", move=lambda m, root, eps: m * (root + eps)
+    ),
     step("eps is inside the square root", EPS, inside=True),
     step("eps is forgotten", EPS, move=lambda m, root, eps: m / root),
     step("eps is always 1e-8", EPS, move=lambda m, root, eps: m / (root + 1e-8)),
@@ -182,8 +218,10 @@ STEP = (
         SETTINGS,
         {
             "optimizer.AdamW.step": Around(
-                lambda right: lambda self, closure=None: right(
-                    type("One", (), {"param_groups": self.param_groups[:1], "state": self.state})(), closure
+                lambda right: (
+                    lambda self, closure=None: right(
+                        type("One", (), {"param_groups": self.param_groups[:1], "state": self.state})(), closure
+                    )
                 )
             )
         },
@@ -225,23 +263,52 @@ def up(step, warmup, then):
 RATE = "Write down the share at step 0, at the end of the warm-up, and at the end."
 SCHEDULES = (
     schedule("the linear schedule has no warm-up", RATE, lambda s, w, t: max(0.0, (t - s) / t)),
-    schedule("the linear schedule starts to fall without a warm-up's climb", RATE, lambda s, w, t: 1.0 if s < w else straight(s, w, t)),
-    schedule("the warm-up is one step ahead", RATE, lambda s, w, t: min(1.0, (s + 1) / w) if s < w else straight(s, w, t)),
+    schedule(
+        "the linear schedule starts to fall without a warm-up's climb",
+        RATE,
+        lambda s, w, t: 1.0 if s < w else straight(s, w, t),
+    ),
+    schedule(
+        "the warm-up is one step ahead", RATE, lambda s, w, t: min(1.0, (s + 1) / w) if s < w else straight(s, w, t)
+    ),
     schedule("the schedule is one step late", RATE, lambda s, w, t: linear(max(0, s - 1), w, t)),
     schedule("the schedule is one step ahead", RATE, lambda s, w, t: linear(s + 1, w, t)),
-    schedule("the rate falls over all steps, not over those after the warm-up", RATE, lambda s, w, t: up(s, w, max(0.0, (t - s) / t))),
+    schedule(
+        "the rate falls over all steps, not over those after the warm-up",
+        RATE,
+        lambda s, w, t: up(s, w, max(0.0, (t - s) / t)),
+    ),
     schedule("the rate goes below 0 after the end", RATE, lambda s, w, t: up(s, w, (t - s) / (t - w))),
     schedule("the linear schedule does not fall", RATE, lambda s, w, t: up(s, w, 1.0)),
-    schedule("the schedule falls as a cosine", RATE, lambda s, w, t: up(s, w, 0.5 * (1 + math.cos(math.pi * min(1.0, (s - w) / (t - w)))))),
-    schedule("the rate ends one step before the end", RATE, lambda s, w, t: up(s, w, max(0.0, (t - 1 - s) / (t - 1 - w)))),
-    schedule("the rate ends one step after the end", RATE, lambda s, w, t: up(s, w, max(0.0, (t + 1 - s) / (t + 1 - w)))),
+    schedule(
+        "the schedule falls as a cosine",
+        RATE,
+        lambda s, w, t: up(s, w, 0.5 * (1 + math.cos(math.pi * min(1.0, (s - w) / (t - w))))),
+    ),
+    schedule(
+        "the rate ends one step before the end", RATE, lambda s, w, t: up(s, w, max(0.0, (t - 1 - s) / (t - 1 - w)))
+    ),
+    schedule(
+        "the rate ends one step after the end", RATE, lambda s, w, t: up(s, w, max(0.0, (t + 1 - s) / (t + 1 - w)))
+    ),
     schedule("the rate falls in half the time", RATE, lambda s, w, t: up(s, w, max(0.0, 1 - 2 * (s - w) / (t - w)))),
     schedule("the rate falls with the square", RATE, lambda s, w, t: up(s, w, straight(s, w, t) ** 2)),
-    schedule("the rate falls from the first step as well as climbing", RATE, lambda s, w, t: min(1.0, s / w if w else 1.0) * max(0.0, (t - s) / t)),
+    schedule(
+        "the rate falls from the first step as well as climbing",
+        RATE,
+        lambda s, w, t: min(1.0, s / w if w else 1.0) * max(0.0, (t - s) / t),
+    ),
     schedule("the constant schedule has no warm-up", RATE, lambda s, w, t: 1.0, "constant"),
     schedule("the constant schedule falls", RATE, linear, "constant"),
-    schedule("the constant schedule ends at the end", RATE, lambda s, w, t: constant(s, w, t) if s < t else 0.0, "constant"),
-    schedule("the constant schedule's warm-up is one step ahead", RATE, lambda s, w, t: min(1.0, (s + 1) / w) if s < w else 1.0, "constant"),
+    schedule(
+        "the constant schedule ends at the end", RATE, lambda s, w, t: constant(s, w, t) if s < t else 0.0, "constant"
+    ),
+    schedule(
+        "the constant schedule's warm-up is one step ahead",
+        RATE,
+        lambda s, w, t: min(1.0, (s + 1) / w) if s < w else 1.0,
+        "constant",
+    ),
 )
 
 

@@ -49,17 +49,29 @@ WEIGHTS = "With weights of classes, by what is the sum divided?"
 LOSSES = (
     loss("the loss is summed, not averaged", lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum"), fair=True),
     loss("the loss is divided by the classes as well", lambda x, y, w: right_loss(x, y, w) / x.size(1)),
-    loss("the loss is divided by the number of classes, not of texts", lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum") / x.size(1)),
+    loss(
+        "the loss is divided by the number of classes, not of texts",
+        lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum") / x.size(1),
+    ),
     loss("the softmax is taken twice", lambda x, y, w: right_loss(x.softmax(-1), y, w)),
     loss("the loss is the probability, not its negative logarithm", lambda x, y, w: F.nll_loss(x.softmax(-1), y, w)),
     loss("the softmax is forgotten: the loss is minus the logit", lambda x, y, w: F.nll_loss(x, y, w)),
     loss("the sign of the loss is wrong", lambda x, y, w: -right_loss(x, y, w)),
     loss("the softmax runs over the batch", lambda x, y, w: F.nll_loss(x.log_softmax(0), y, w)),
     loss("the logarithm is to the base 2", lambda x, y, w: right_loss(x, y, w) / math.log(2)),
-    loss("the loss is the squared difference of probabilities", lambda x, y, w: (x.softmax(-1) - one_hot(x, y)).square().sum(-1).mean()),
-    loss("the loss is the mean squared difference of probabilities", lambda x, y, w: F.mse_loss(x.softmax(-1), one_hot(x, y))),
+    loss(
+        "the loss is the squared difference of probabilities",
+        lambda x, y, w: (x.softmax(-1) - one_hot(x, y)).square().sum(-1).mean(),
+    ),
+    loss(
+        "the loss is the mean squared difference of probabilities",
+        lambda x, y, w: F.mse_loss(x.softmax(-1), one_hot(x, y)),
+    ),
     loss("the loss is the mean squared difference of logits", lambda x, y, w: F.mse_loss(x, one_hot(x, y))),
-    loss("the loss is that of C yes-or-no questions (sigmoids)", lambda x, y, w: F.binary_cross_entropy_with_logits(x, one_hot(x, y))),
+    loss(
+        "the loss is that of C yes-or-no questions (sigmoids)",
+        lambda x, y, w: F.binary_cross_entropy_with_logits(x, one_hot(x, y)),
+    ),
     loss("the labels are smoothed by 0.1", lambda x, y, w: F.cross_entropy(x, y, w, label_smoothing=0.1)),
     loss("the labels are shifted by one class", lambda x, y, w: right_loss(x, (y + 1) % x.size(1), w)),
     loss("the labels are in another order than the texts", lambda x, y, w: right_loss(x, y.flip(0), w)),
@@ -69,12 +81,21 @@ LOSSES = (
     loss("only the worst text counts", lambda x, y, w: each(x, y, w).max()),
     loss("class 0 does not count, as if it were padding", lambda x, y, w: F.cross_entropy(x, y, w, ignore_index=0)),
     loss("the weights of classes are ignored", lambda x, y, w: right_loss(x, y, None), WEIGHTS),
-    loss("with weights of classes, the sum is divided by the texts, not by their weights", lambda x, y, w: each(x, y, w).mean(), WEIGHTS, True),
+    loss(
+        "with weights of classes, the sum is divided by the texts, not by their weights",
+        lambda x, y, w: each(x, y, w).mean(),
+        WEIGHTS,
+        True,
+    ),
     loss("with weights of classes, the loss is summed", uncounted(lambda x, y, w: each(x, y, w).sum()), WEIGHTS),
     loss("the weights of classes multiply the logits", uncounted(lambda x, y, w: right_loss(x * w, y, None)), WEIGHTS),
     loss("the weights of classes divide", uncounted(lambda x, y, w: right_loss(x, y, 1 / w)), WEIGHTS),
     loss("the weights of classes are squared", uncounted(lambda x, y, w: right_loss(x, y, w * w)), WEIGHTS),
-    loss("the weights are taken of the predicted class", uncounted(lambda x, y, w: (each(x, y) * w[x.argmax(-1)]).sum() / w[x.argmax(-1)].sum()), WEIGHTS),
+    loss(
+        "the weights are taken of the predicted class",
+        uncounted(lambda x, y, w: (each(x, y) * w[x.argmax(-1)]).sum() / w[x.argmax(-1)].sum()),
+        WEIGHTS,
+    ),
 )
 
 
@@ -85,7 +106,12 @@ def balance(name, of):
         counts = torch.bincount(torch.tensor(labels), minlength=classes).float()
         return of(counts, len(labels))
 
-    return mistake(name, "Which class weighs more, a rare or a frequent one? And the mean?", "training.class_weights", class_weights)
+    return mistake(
+        name,
+        "Which class weighs more, a rare or a frequent one? And the mean?",
+        "training.class_weights",
+        class_weights,
+    )
 
 
 def present(counts, values, absent=0.0):
@@ -97,10 +123,20 @@ BALANCE = (
     balance("the weights are counts", lambda n, size: n),
     balance("the weights are not divided by the number of classes", lambda n, size: present(n, size / n.clamp(min=1))),
     balance("the weights are one over the counts", lambda n, size: present(n, 1 / n.clamp(min=1))),
-    balance("the weights sum to 1", lambda n, size: present(n, 1 / n.clamp(min=1)) / present(n, 1 / n.clamp(min=1)).sum()),
-    balance("the weights sum to C", lambda n, size: len(n) * present(n, 1 / n.clamp(min=1)) / present(n, 1 / n.clamp(min=1)).sum()),
-    balance("the classes that occur are counted, not all", lambda n, size: present(n, size / ((n > 0).sum() * n.clamp(min=1)))),
-    balance("a class that does not occur weighs as if it occurred once", lambda n, size: size / (len(n) * n.clamp(min=1))),
+    balance(
+        "the weights sum to 1", lambda n, size: present(n, 1 / n.clamp(min=1)) / present(n, 1 / n.clamp(min=1)).sum()
+    ),
+    balance(
+        "the weights sum to C",
+        lambda n, size: len(n) * present(n, 1 / n.clamp(min=1)) / present(n, 1 / n.clamp(min=1)).sum(),
+    ),
+    balance(
+        "the classes that occur are counted, not all",
+        lambda n, size: present(n, size / ((n > 0).sum() * n.clamp(min=1))),
+    ),
+    balance(
+        "a class that does not occur weighs as if it occurred once", lambda n, size: size / (len(n) * n.clamp(min=1))
+    ),
     balance("a class that does not occur weighs infinitely much", lambda n, size: size / (len(n) * n)),
     balance("a class that does not occur weighs 1", lambda n, size: present(n, size / (len(n) * n.clamp(min=1)), 1.0)),
     balance("the largest count is divided, not the mean count", lambda n, size: present(n, n.max() / n.clamp(min=1))),
@@ -166,7 +202,9 @@ def norm_after(parameters, most):
 
 
 def clipping(name, function, fair=False):
-    return mistake(name, "Two weights, gradients of norm 3 and 4: what comes out at most 1?", "optimizer.clip", function, fair=fair)
+    return mistake(
+        name, "Two weights, gradients of norm 3 and 4: what comes out at most 1?", "optimizer.clip", function, fair=fair
+    )
 
 
 CLIPS = (
@@ -218,8 +256,6 @@ def update(name, order="zero backward clip check step", hint="In which order: cl
     return mistake(name, hint, "training.update", steps(order, **how))
 
 
-
-
 UPDATES = (
     update("the gradient is not clipped", "zero backward check step"),
     update("the gradient is clipped after the step", "zero backward check step clip"),
@@ -232,11 +268,23 @@ UPDATES = (
     update("the step is taken twice", "zero backward clip check step step"),
     update("backward is forgotten", "zero clip check step"),
     update("backward runs twice: gradients are doubled", "zero backward backward clip check step"),
-    update("the gradient is clipped twice as hard", hint="What does max_grad_norm say?", most=lambda most: most and most / 2),
+    update(
+        "the gradient is clipped twice as hard",
+        hint="What does max_grad_norm say?",
+        most=lambda most: most and most / 2,
+    ),
     update("the gradient is always clipped to 1", hint="What does max_grad_norm say?", most=lambda most: 1.0),
-    update("without max_grad_norm, the gradient is clipped to 1", hint="What does max_grad_norm None mean?", most=lambda most: most or 1.0),
+    update(
+        "without max_grad_norm, the gradient is clipped to 1",
+        hint="What does max_grad_norm None mean?",
+        most=lambda most: most or 1.0,
+    ),
     update("a loss that is not finite is not refused", "zero backward clip step", hint="What if the loss is NaN?"),
-    update("a loss that is not finite is refused after the step", "zero backward clip step check", hint="What if the loss is NaN?"),
+    update(
+        "a loss that is not finite is refused after the step",
+        "zero backward clip step check",
+        hint="What if the loss is NaN?",
+    ),
 )
 
 
@@ -304,7 +352,11 @@ def step(name, hint, function):
 RETURN = "What does train_step return: of which weights, of how many texts?"
 TRAIN_STEP = (
     step("train_step returns the loss after the step", RETURN, returning(loss_again)),
-    step("train_step returns the sum over the batch", RETURN, returning(lambda loss, model, batch, w: loss * len(batch[-1]))),
+    step(
+        "train_step returns the sum over the batch",
+        RETURN,
+        returning(lambda loss, model, batch, w: loss * len(batch[-1])),
+    ),
     step("train_step returns nothing that counts: 0", RETURN, returning(lambda loss, model, batch, w: 0.0)),
     step("train_step does not hand on the weights of classes", "Follow each argument.", handed(weight=None)),
     step("train_step does not hand on max_grad_norm", "Follow each argument.", handed(max_grad_norm=1.0)),
@@ -328,7 +380,9 @@ def epoch(
 ):
     """A wrong `train_epoch`. told  what is told of a batch: a function of (losses so far, rate)"""
 
-    def train_epoch(model, stream, optimizer, rates, weight=None, max_grad_norm=1.0, precision="fp32", watch=lambda loss, rate: None):
+    def train_epoch(
+        model, stream, optimizer, rates, weight=None, max_grad_norm=1.0, precision="fp32", watch=lambda loss, rate: None
+    ):
         if mode is not None:
             model.train(mode)
         losses, seen = [], []
@@ -378,9 +432,24 @@ TRAIN_EPOCH = (
     run("an epoch does not hand on the weights of classes", hand=lambda weight, most: (None, most)),
 )
 RATES = (
-    mistake("set_rate reaches the first group only", "How many groups are there?", "training.set_rate", lambda optimizer, rate: optimizer.param_groups[0].update(lr=rate)),
-    mistake("set_rate multiplies", "Is it a rate or a factor?", "training.set_rate", lambda optimizer, rate: [group.update(lr=group["lr"] * rate) for group in optimizer.param_groups]),
-    mistake("set_rate reaches the last group only", "How many groups are there?", "training.set_rate", lambda optimizer, rate: optimizer.param_groups[-1].update(lr=rate)),
+    mistake(
+        "set_rate reaches the first group only",
+        "How many groups are there?",
+        "training.set_rate",
+        lambda optimizer, rate: optimizer.param_groups[0].update(lr=rate),
+    ),
+    mistake(
+        "set_rate multiplies",
+        "Is it a rate or a factor?",
+        "training.set_rate",
+        lambda optimizer, rate: [group.update(lr=group["lr"] * rate) for group in optimizer.param_groups],
+    ),
+    mistake(
+        "set_rate reaches the last group only",
+        "How many groups are there?",
+        "training.set_rate",
+        lambda optimizer, rate: optimizer.param_groups[-1].update(lr=rate),
+    ),
 )
 
 
@@ -401,9 +470,28 @@ def three(settings, epoch):
 COUNTS = (
     counted("the last, smaller batch is not counted", lambda self, n: three(self, n // self.batch_size)),
     counted("a step is counted too many", lambda self, n: three(self, n // self.batch_size + 1)),
-    counted("the warm-up is a share of an epoch, not of the run", lambda self, n: (*three(self, math.ceil(n / self.batch_size))[:2], warmup(self, math.ceil(n / self.batch_size)))),
-    counted("the run has one epoch's steps", lambda self, n: (math.ceil(n / self.batch_size), math.ceil(n / self.batch_size), warmup(self, math.ceil(n / self.batch_size)))),
-    counted("a warm-up of steps is taken for a share", lambda self, n: (*three(self, math.ceil(n / self.batch_size))[:2], math.ceil(math.ceil(n / self.batch_size) * self.epochs * self.warmup))),
+    counted(
+        "the warm-up is a share of an epoch, not of the run",
+        lambda self, n: (
+            *three(self, math.ceil(n / self.batch_size))[:2],
+            warmup(self, math.ceil(n / self.batch_size)),
+        ),
+    ),
+    counted(
+        "the run has one epoch's steps",
+        lambda self, n: (
+            math.ceil(n / self.batch_size),
+            math.ceil(n / self.batch_size),
+            warmup(self, math.ceil(n / self.batch_size)),
+        ),
+    ),
+    counted(
+        "a warm-up of steps is taken for a share",
+        lambda self, n: (
+            *three(self, math.ceil(n / self.batch_size))[:2],
+            math.ceil(math.ceil(n / self.batch_size) * self.epochs * self.warmup),
+        ),
+    ),
 )
 
 # Predictions
@@ -433,14 +521,37 @@ def reading(mode=False, grads=False, finish=lambda x: x, mask=True):
 
 PREDICT = (
     ordered(("the answers stay in the order of reading", lambda order, found: torch.cat(found))),
-    ordered(("the answers are sorted by the order, not by its inverse", lambda order, found: torch.cat(found)[torch.tensor(order)])),
+    ordered(
+        (
+            "the answers are sorted by the order, not by its inverse",
+            lambda order, found: torch.cat(found)[torch.tensor(order)],
+        )
+    ),
     ordered(("the answers come in reverse order", lambda order, found: in_order(order, found).flip(0))),
     ordered(("only the answers of the first batch come out", lambda order, found: found[0])),
     mistake("predictions are made with dropout", "In which mode is the model?", "training.read", reading(mode=True)),
     mistake("a prediction keeps gradients", "Who needs a gradient here?", "training.read", reading(grads=True)),
-    mistake("a prediction's model does not get the mask and the segments", "With what is the model called?", "training.read", reading(mask=False), within=False),
-    mistake("predictions are probabilities, not logits", "What does predict return?", "training.predict", Around(lambda right: lambda *given, **options: right(*given, **options).softmax(-1)), within=False),
-    mistake("features are logits", "What does features return?", "training.features", Around(lambda right: lambda model, data, *rest, **options: right(Features(model), data, *rest, **options)), within=False),
+    mistake(
+        "a prediction's model does not get the mask and the segments",
+        "With what is the model called?",
+        "training.read",
+        reading(mask=False),
+        within=False,
+    ),
+    mistake(
+        "predictions are probabilities, not logits",
+        "What does predict return?",
+        "training.predict",
+        Around(lambda right: lambda *given, **options: right(*given, **options).softmax(-1)),
+        within=False,
+    ),
+    mistake(
+        "features are logits",
+        "What does features return?",
+        "training.features",
+        Around(lambda right: lambda model, data, *rest, **options: right(Features(model), data, *rest, **options)),
+        within=False,
+    ),
 )
 
 
@@ -455,7 +566,9 @@ class Features(nn.Module):
         return self.model(*inputs)
 
 
-def answer(name, hint, of=lambda logits: logits.softmax(-1), mode=False, after="was", grads=False, inputs=3, within=False):
+def answer(
+    name, hint, of=lambda logits: logits.softmax(-1), mode=False, after="was", grads=False, inputs=3, within=False
+):
     """A wrong `predict_proba`. after  the mode afterwards: "was", "train", "eval" """
 
     def predict_proba(self, *given):

@@ -24,7 +24,7 @@ class Probe:
     """A question to a student's code.
 
     name  unique in its part
-    draw  a numpy generator -> {argument: array, number or list of strings}
+    draw  a numpy generator -> {argument: array, number or list of strings}, at least one
     ask   a generator function: ask(code, **arguments) yields (stage, what came out). `code.attention` is the module
           attention of the package under test. Arrays arrive as tensors
     """
@@ -172,6 +172,11 @@ def real(x, attention_mask):
     if list(x.shape[:2]) != list(attention_mask.shape):
         return x
     return x.masked_fill(~attention_mask.bool().view(*attention_mask.shape, *[1] * (x.ndim - 2)), 0.0)
+
+
+def gradient(weight):
+    """A weight's gradient; 0 if it has none."""
+    return 0 * weight.detach() if weight.grad is None else weight.grad
 
 
 @contextlib.contextmanager

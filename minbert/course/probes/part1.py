@@ -51,7 +51,8 @@ def chosen_words(rng):
 
 def long_words(rng):
     sizes = [50, 51, 64, 65, 100, 101, 128, 129, 199, 200, 201, 256, 400]
-    return {"vocabulary": ["[UNK]", "a", "##b", "##" + "b" * 25, "c" * 200], "words": ["a" + "b" * (size - 1) for size in sizes]}
+    vocabulary = ["[UNK]", "a", "##b", "##" + "b" * 25, "c" * 200]
+    return {"vocabulary": vocabulary, "words": ["a" + "b" * (size - 1) for size in sizes]}
 
 
 def ask_wordpiece(code, vocabulary, words):

@@ -25,7 +25,8 @@ def pairs(rng, length=T, **more):
 def small(rng):
     """Numbers so small that eps decides."""
     found = pairs(rng)
-    return found | {name: value * np.float32(0.003) for name, value in found.items() if "weight" in name and "norm" not in name}
+    tables = [f"{name}.weight" for name in ("token", "position", "segment")]
+    return found | {name: found[name] * np.float32(0.003) for name in tables}
 
 
 def placed(rng):

@@ -157,13 +157,21 @@ def ask_modes(code, input_ids, attention_mask, token_type_ids, table, option, **
     yield "what train() returns", ["the model" if one is model else str(one) for one in answers]
 
 
+def learning(model):
+    """Names of the modules that may learn, "some of" where not all of their weights may."""
+    for name, module in [*model.bert.named_children(), ("classifier", model.classifier)]:
+        learns = [weight.requires_grad for weight in module.parameters()]
+        if any(learns):
+            yield name if all(learns) else f"some of {name}"
+
+
 @with_masks
 def ask_step(code, input_ids, attention_mask, token_type_ids, table, option, **weights):
     """Two steps of gradient descent."""
     model = build(code, table, weights, option=option)
     model.train()
     fresh = code.heads.BertSentClassifier(code.config.Config(**SIZES, option=option))
-    yield "weights that may learn", names(name for name, weight in fresh.named_parameters() if weight.requires_grad)
+    yield "weights that may learn", names(learning(fresh))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     for step in (1, 2):
         logits = model(input_ids, attention_mask, token_type_ids)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minbert.course.probes import Probe, lengths, names, normal, refusal
+from minbert.course.probes import Probe, gradient, lengths, names, normal, refusal
 
 B, T, D, C, V = 5, 4, 6, 3, 11
 
@@ -60,7 +60,7 @@ def ask_loss(code, table, weight, balanced=False, **given):
     loss = code.training.batch_loss(model, batches(given)[0], class_weight(balanced))
     yield "loss", loss
     loss.backward()
-    yield "gradient", model.weight.grad
+    yield "gradient", gradient(model.weight)
 
 
 def ask_step(code, table, weight, balanced=False, max_grad_norm=0.0, momentum=0.0, training=False, **given):
@@ -72,7 +72,7 @@ def ask_step(code, table, weight, balanced=False, max_grad_norm=0.0, momentum=0.
         yield f"loss of step {number}", float(code.training.train_step(model, batch, optimizer, **options))
         yield f"weight after step {number}", model.weight
         yield f"table after step {number}", model.table
-    yield "gradient at the end", torch.zeros_like(weight) if model.weight.grad is None else model.weight.grad
+    yield "gradient at the end", gradient(model.weight)
 
 
 def ask_update(code, table, weight, max_grad_norm, factor=1.0, **given):
@@ -85,7 +85,7 @@ def ask_update(code, table, weight, max_grad_norm, factor=1.0, **given):
     code.training.update(model, factor * F.cross_entropy(model(*ids), labels), optimizer, max_grad_norm)
     yield "weight", model.weight
     yield "table", model.table
-    yield "gradient of weight", torch.zeros_like(weight) if model.weight.grad is None else model.weight.grad
+    yield "gradient of weight", gradient(model.weight)
     yield "steps and passes backward", torch.tensor([float(optimizer.steps), float(len(passes))])
 
 
@@ -108,8 +108,8 @@ def ask_refusals(code, table, weight, **given):
 
 def ask_clip(code, first, second, third, max_norm):
     weights = [nn.Parameter(torch.zeros_like(x)) for x in (first, second, third)] + [nn.Parameter(torch.zeros(2))]
-    for weight, gradient in zip(weights, (first, second, third)):
-        weight.grad = gradient
+    for weight, given in zip(weights, (first, second, third)):
+        weight.grad = given
     yield "norm", code.optimizer.clip(weights, max_norm)
     for number, weight in enumerate(weights[:3], start=1):
         yield f"gradient {number}", weight.grad
@@ -141,10 +141,10 @@ def epoch(rng):
     return several(rng, rates=np.array([0.3, 0.1, 0.4, 0.2]))
 
 
-def ask_rate(code):
+def ask_rate(code, rate):
     weights = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
     optimizer = torch.optim.SGD([{"params": weights[:1]}, {"params": weights[1:], "lr": 0.5}], lr=0.1)
-    code.training.set_rate(optimizer, 0.7)
+    code.training.set_rate(optimizer, rate)
     yield "rates", torch.tensor([group["lr"] for group in optimizer.param_groups])
 
 
@@ -205,7 +205,7 @@ PROBES = (
     Probe("clip, small gradients", clipping(0.1, 1.5), ask_clip),
     Probe("train_epoch", epoch, ask_epoch),
     Probe("train_epoch, in training mode before", lambda rng: epoch(rng) | {"training": True}, ask_epoch),
-    Probe("set_rate", lambda rng: {}, ask_rate),
+    Probe("set_rate", lambda rng: {"rate": 0.7}, ask_rate),
     Probe("class_weights", labelled, ask_class_weights),
     Probe("steps of a run", lambda rng: {"examples": int(rng.integers(30, 40))}, ask_steps),
     Probe("predict", lambda rng: inputs(rng, text_sizes=np.array([3, 700, 1, 9, 500, 9, 2, 40])), ask_predict),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from minbert.course.probes import Probe, fill, lengths, linears, names, normal, norms
+from minbert.course.probes import Probe, fill, gradient, lengths, linears, names, normal, norms
 
 B, T, D = 3, 6, 8
 WORDS = [
@@ -137,8 +137,8 @@ def ask_head(code, table, input_ids, labels, mask, segments, tied=True, **weight
     logits = head(x, tokens)
     yield "logits", logits
     logits.square().mean().backward()
-    yield "gradient of its input", x.grad
-    yield "gradient of the embeddings", torch.zeros_like(table) if tokens.grad is None else tokens.grad
+    yield "gradient of its input", gradient(x)
+    yield "gradient of the embeddings", gradient(tokens)
 
 
 def ask_predict(code, table, input_ids, labels, mask, segments, **weights):
@@ -148,8 +148,8 @@ def ask_predict(code, table, input_ids, labels, mask, segments, **weights):
     yield "logits, labels", logits
     yield "loss", loss
     loss.backward()
-    yield "gradient of the bias", model.predictions.bias.grad
-    yield "gradient of the embeddings", model.bert.embeddings.token.weight.grad
+    yield "gradient of the bias", gradient(model.predictions.bias)
+    yield "gradient of the embeddings", gradient(model.bert.embeddings.token.weight)
     yield "loss, nothing labelled", model.predict(x, torch.full_like(labels, -100))[1]
 
 
@@ -169,8 +169,9 @@ def ask_pretraining(code, table, input_ids, labels, mask, segments, **weights):
     yield "logits", logits
     yield "next-sentence logits", order
     yield "loss", loss
-    yield "loss, order alone", model(input_ids, mask, segments, None, follows)[2]
     yield "loss, words alone", model(input_ids, mask, segments, labels)[2]
+    loss = model(input_ids, mask, segments, None, follows)[2]
+    yield "loss, order alone", torch.zeros(()) if loss is None else loss
 
 
 def ask_top(code, logits, top):
@@ -185,9 +186,13 @@ def ask_fill(code, table, texts, top=5, targets=None):
     model = Model(table).train()
     for text in texts:
         found = code.probing.fill_mask(model, Words(), text, top, targets)
-        for number, rows in enumerate(found if isinstance(found[0], list) else [found], start=1):
+        found = found if isinstance(found[0], list) else [found]
+        yield f"[MASK]s that are filled, {text!r}", torch.tensor(float(len(found)))
+        for number, rows in enumerate(found, start=1):
             where = f"{text!r}, [MASK] {number}"
-            yield f"scores, {where}", torch.tensor([row["score"] for row in rows])
+            scores = torch.tensor([row["score"] for row in rows])
+            yield f"scores, {where}", scores
+            yield f"their logarithms, {where}", scores.log()
             yield f"ids, {where}", [str(row["id"]) for row in rows]
             yield f"texts, {where}", [row["sequence"] for row in rows]
     yield "the model's mode afterwards", names(["training" if model.training else "evaluation"])
@@ -206,9 +211,9 @@ def ask_answers(code, table):
     yield "the model's mode afterwards", names(["training" if model.training else "evaluation"])
 
 
-def ask_readouts(code):
+def ask_readouts(code, text):
     for name, readout in code.probing.READOUTS.items():
-        asked = [readout.question(Words(), [5, 6], *rest) for rest in (([], 1), ([], 3), ([12, 13], 1))]
+        asked = [readout.question(Words(), text.tolist(), *rest) for rest in (([], 1), ([], 3), ([12, 13], 1))]
         yield name, [f"{list(one.ids)} read at {one.at}, hidden {one.hidden}, causal {one.causal}" for one in asked]
 
 
@@ -270,7 +275,7 @@ PROBES = (
     Probe("fill_mask", lambda rng: model(rng, texts=ONE), ask_fill),
     Probe("fill_mask, targets", lambda rng: model(rng, texts=ONE, targets=TARGETS), ask_fill),
     Probe("answers", model, ask_answers),
-    Probe("readouts", lambda rng: {}, ask_readouts),
+    Probe("readouts", lambda rng: {"text": rng.integers(5, 12, 2)}, ask_readouts),
     Probe("next_word", lambda rng: model(rng, words=["good", "wonderful", "bad"]), ask_next_word),
     Probe("pseudo_log_likelihood", lambda rng: model(rng, texts=["unaffable film", "the plot"]), ask_likelihood),
     Probe("compare", lambda rng: model(rng, texts=["the film was good", "the film was not bad"]), ask_compare),
