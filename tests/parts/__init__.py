@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from minbert.course.compare import TOLERANCE, compare
+from minbert.course.compare import compare
 from minbert.course.facts import facts
 from minbert.course.naming import name
 from minbert.course.probes import run
 from minbert.course.public import Public, load
+from tests.golden import TOLERANCE, check
 
 RECORD = Path(__file__).parent.parent / "golden" / "course.xz"
 
@@ -59,10 +60,6 @@ def hint(part: int) -> str:
 
 
 def agree(part: int, stage: str, ours, golden, real=None, tolerance: float = TOLERANCE) -> None:
-    """Assert that a tensor equals the reference library's. real: True where it counts; None: everywhere."""
+    """As tests.golden.check; the message says what is known of the part."""
     __tracebackhide__ = True
-    assert ours.shape == golden.shape, f"{stage}: the shape is {list(ours.shape)}, should be {list(golden.shape)}"
-    apart = (ours - golden).abs().detach()
-    largest = (apart if real is None else apart.masked_fill(~real.expand_as(apart), 0.0)).max()
-    if not largest <= tolerance:  # NaN is not, either
-        raise AssertionError(f"{stage}: the largest difference is {largest:.2e}, allowed is {tolerance:.0e}{hint(part)}")
+    check(stage, ours, golden, real, tolerance, lambda: hint(part))
