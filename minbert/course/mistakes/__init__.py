@@ -60,10 +60,11 @@ def mistakes(part: int) -> tuple[Mistake, ...]:
     return import_module(f"{__name__}.part{part}").MISTAKES
 
 
-def mutant(wrong: dict[str, Callable], files: tuple[str, ...] = FILES):
+def mutant(wrong: dict[str, Callable], files: tuple[str, ...] = FILES, sources: dict[str, str] | None = None):
     """The reference with wrong functions in their places: an object for `probes.run`. The reference stays as it is.
 
-    files  those that are wanted as copies; others are the reference's own
+    files    those that are wanted as copies; others are the reference's own
+    sources  {file: another source of it}, for mistakes that are written as a student would
     """
     saved = {f"minbert.{name}": sys.modules.get(f"minbert.{name}") for name in FILES}
     copies = {}
@@ -71,7 +72,10 @@ def mutant(wrong: dict[str, Callable], files: tuple[str, ...] = FILES):
         for name in files:
             spec = find_spec(f"minbert.{name}")
             copies[name] = sys.modules[f"minbert.{name}"] = module_from_spec(spec)
-            spec.loader.exec_module(copies[name])
+            if sources and name in sources:
+                exec(compile(sources[name], spec.origin, "exec"), vars(copies[name]))
+            else:
+                spec.loader.exec_module(copies[name])
             for place, function in wrong.items():
                 if place.startswith(f"{name}."):
                     put(copies[name], place.partition(".")[2], function)
