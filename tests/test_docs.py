@@ -13,6 +13,7 @@ import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
 from minbert import BertForMaskedLM, Config
+from minbert.course.parts import PARTS
 from minbert.pretraining import corpus
 from minbert.weights import hub
 from tests.conftest import ROOT
@@ -116,6 +117,7 @@ def labels_tried():
 
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
+    *(("docs/teaching.md", f"| {{}} | {part.title} |", lambda part=part: part.number) for part in PARTS),
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
     ("README.md", "has under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
@@ -487,7 +489,7 @@ FILE = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|cff|cfg|toml|svg)|(?:minbert|
 def test_every_file_that_is_named_exists(page):
     """Relative to the repository, to minbert/, or to the folder that a table is about."""
     for name in FILE.findall(read(page)):
-        places = [ROOT, ROOT / "minbert", ROOT / "minbert" / "fast"]
+        places = [ROOT, ROOT / "minbert", ROOT / "minbert" / "fast", ROOT / "minbert" / "course"]
         assert any((place / name).exists() for place in places), name
 
 

@@ -130,7 +130,7 @@ def self_check(out: Path, parts: tuple[Part, ...], tell: Callable[[str], None] =
     tell  called with a line about each thing that was tested
     """
     problems, sources = [], kit.originals()
-    pupil, known = Child(out / "kit"), load(out / "kit" / "public.bin")
+    pupil, known = Child(out / "kit", patience=5), load(out / "kit" / "public.bin")
 
     def verdict(part, files):
         with tempfile.TemporaryDirectory(prefix="handout-") as folder:
