@@ -53,12 +53,18 @@ def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, d
     if not different:
         return Name("right")
     fitting = [mistake for mistake, parts in wrong.items() if parts.keys() <= different.keys() and fits(outputs, parts)]
-    whole = [mistake for mistake in fitting if places(wrong[mistake]) == places(different)]
+    whole = unique(mistake for mistake in fitting if places(wrong[mistake]) == places(different))
     if whole:
-        return Name(("known", "one of", "one of")[len(whole) - 1], tuple(whole)) if len(whole) < 4 else Name("not known")
+        return Name(("known", "one of", "one of")[len(whole) - 1], whole) if len(whole) < 4 else Name("not known")
     pairs = itertools.islice(itertools.combinations(fitting, 2), MOST_PAIRS)
     both = [pair for pair in pairs if completes(*(places(wrong[mistake]) for mistake in pair), places(different))]
-    return Name("two", both[0]) if len(both) == 1 else Name("not known")
+    named = {unique(pair) for pair in both}
+    return Name("two", named.pop()) if len(named) == 1 else Name("not known")
+
+
+def unique(keys) -> tuple[str, ...]:
+    """Names without what tells disguises of one mistake: "NAME | 2" -> "NAME" """
+    return tuple(dict.fromkeys(key.partition(" | ")[0] for key in keys))
 
 
 def fits(outputs, parts) -> bool:

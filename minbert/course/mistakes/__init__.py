@@ -5,6 +5,7 @@ travels is what they compute on the probes (`signatures`).
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -38,14 +39,12 @@ class Mistake:
     hint    one sentence that helps to find it and does not give it away
     wrong   {"attention.attend": the wrong function}; wrapped in Around, a function of the right one
     within  True if it shows in training only, or over several steps
-    fair    True if it is well-defined enough to be next term's rule
     """
 
     name: str
     hint: str
     wrong: dict[str, Callable]
     within: bool = False
-    fair: bool = False
 
 
 class Around:
@@ -56,8 +55,16 @@ class Around:
 
 
 def mistakes(part: int) -> tuple[Mistake, ...]:
-    """The known mistakes of a part."""
-    return import_module(f"{__name__}.part{part}").MISTAKES
+    """The known mistakes of a part. Its file has KNOWN:
+
+    {(place, hint, True if it shows in training only): {name: a wrong function, or a list of them: its disguises}}
+    """
+    found = []
+    for (place, hint, *within), wrong in import_module(f"{__name__}.part{part}").KNOWN.items():
+        for name, functions in wrong.items():
+            for function in functions if isinstance(functions, list) else [functions]:
+                found.append(Mistake(name, hint, {place: function}, bool(within)))
+    return tuple(found)
 
 
 def mutant(wrong: dict[str, Callable], files: tuple[str, ...] = FILES, sources: dict[str, str] | None = None):
@@ -108,11 +115,16 @@ def files_of(part: int) -> tuple[str, ...]:
 
 
 def signatures(part: int, inputs: dict[str, dict], expected: dict[str, dict]) -> dict[str, dict]:
-    """{mistake: what it computes otherwise than the reference on these inputs}, as `naming.name` takes it."""
-    return {
-        mistake.name: wrong_parts(run(part, inputs, mutant(mistake.wrong, files_of(part))), expected)
-        for mistake in mistakes(part)
-    }
+    """{mistake: what it computes otherwise than the reference on these inputs}, as `naming.name` takes it.
+
+    The second disguise of a mistake is called "NAME | 2", and so on.
+    """
+    found, seen = {}, Counter()
+    for mistake in mistakes(part):
+        seen[mistake.name] += 1
+        key = mistake.name if seen[mistake.name] == 1 else f"{mistake.name} | {seen[mistake.name]}"
+        found[key] = wrong_parts(run(part, inputs, mutant(mistake.wrong, files_of(part))), expected)
+    return found
 
 
 __all__ = ["Around", "Mistake", "mistakes", "mutant", "signatures"]

@@ -4,7 +4,7 @@ import unicodedata
 
 import torch
 
-from minbert.course.mistakes import Around, Mistake
+from minbert.course.mistakes import Around
 from minbert.tokenizer import CJK, clean, lower, replace, set_apart, split, strip_accents
 
 # WordPiece
@@ -34,6 +34,10 @@ def cut(self, word, prefix="##", shortest=False, either=False, unknown=None, lim
     return pieces
 
 
+def cutter(**how):
+    return lambda self, word: cut(self, word, **how)
+
+
 def cut_from_the_end(self, word):
     pieces, end = [], len(word)
     while end and len(word) <= 200:
@@ -57,82 +61,46 @@ def with_backtracking(self, word, fewest=False):
 
 
 def rest_unknown(self, word):
+    if len(word) > 200:
+        return ["[UNK]"]
     pieces = cut(self, word, unknown=lambda pieces, letter: None)
     return (
         pieces if sum(len(piece) - 2 * bool(at) for at, piece in enumerate(pieces)) == len(word) else [*pieces, "[UNK]"]
     )
 
 
-def wordpiece(name, hint, function=None, **how):
-    return Mistake(
-        name, hint, {"tokenizer.BertTokenizer.wordpiece": function or (lambda self, word: cut(self, word, **how))}
-    )
-
-
-WORDPIECE = (
-    wordpiece("the shortest piece is taken, not the longest", "Which end do you try first?", shortest=True),
-    wordpiece(
-        "later pieces are looked up without ##", "How does the vocabulary write the inside of a word?", prefix=""
-    ),
-    wordpiece("the first piece may begin with ##", "May a piece with ## begin a word?", either=True),
-    wordpiece(
-        "only the rest of the word becomes [UNK], not the whole word",
-        "What becomes of the pieces before?",
-        rest_unknown,
-    ),
-    wordpiece(
-        "the pieces before a place that does not fit are the answer, without [UNK]",
-        "What is a word of which a part is unknown?",
-        unknown=lambda pieces, letter: None,
-    ),
-    wordpiece(
-        "each letter that does not fit is an [UNK] of its own",
-        "What is a word of which a part is unknown?",
-        unknown=lambda pieces, letter: ["[UNK]"],
-    ),
-    wordpiece(
-        "letters that do not fit are left out", "What is a word of which a part is unknown?", unknown=lambda p, c: []
-    ),
-    wordpiece(
-        "the pieces are cut from the end of the word", "At which end of the word do you begin?", cut_from_the_end
-    ),
-    wordpiece(
-        "a piece is given back when the rest does not fit",
-        "Greedy means: a choice is never taken back.",
-        with_backtracking,
-    ),
-    wordpiece(
-        "the fewest pieces are taken, not the longest first",
-        "Which piece does the greedy rule take first?",
-        lambda self, word: with_backtracking(self, word, fewest=True),
-    ),
-    wordpiece(
-        "the last character is ignored",
-        "Print the pieces of a word of two letters.",
-        lambda self, word: cut(self, word[:-1]),
-    ),
-    wordpiece("the whole rest of a word is never tried as one piece", "Where does the search begin?", stop=1),
-    wordpiece("pieces of one letter are never tried", "Where does the search end?", least=2),
-    wordpiece("the limit is 100 characters, not 200", "How long may a word be?", limit=100),
-    wordpiece("a word of 200 characters is already too long", "Is 200 itself allowed?", limit=199),
-    wordpiece("no word is too long", "What is a word of more than 200 characters?", limit=10**6),
-    wordpiece(
-        "an unknown word has no pieces",
-        "What stands for a word that cannot be cut?",
-        lambda self, word: [] if cut(self, word) == ["[UNK]"] else cut(self, word),
-    ),
-    wordpiece(
-        "an unknown word stays as it is",
-        "What stands for a word that cannot be cut?",
-        lambda self, word: [word] if cut(self, word) == ["[UNK]"] else cut(self, word),
-    ),
-    wordpiece(
-        "later pieces are returned without ##",
-        "How can decode tell pieces of one word from two words?",
-        lambda self, word: [piece.removeprefix("##") if at else piece for at, piece in enumerate(cut(self, word))],
-    ),
-    wordpiece("the word is lower-cased once more", "Who lower-cases?", lambda self, word: cut(self, word.lower())),
-)
+WORDPIECE = {
+    ("tokenizer.BertTokenizer.wordpiece", "What is a word of which a part is unknown?"): {
+        "the shortest piece is taken, not the longest": cutter(shortest=True),
+        "later pieces are looked up without ##": cutter(prefix=""),
+        "the first piece may begin with ##": cutter(either=True),
+        "only the rest of the word becomes [UNK], not the whole word": rest_unknown,
+        "the pieces before a place that does not fit are the answer, without [UNK]": cutter(
+            unknown=lambda pieces, letter: None
+        ),
+        "each letter that does not fit is an [UNK] of its own": cutter(unknown=lambda pieces, letter: ["[UNK]"]),
+        "letters that do not fit are left out": cutter(unknown=lambda p, c: []),
+        "the pieces are cut from the end of the word": cut_from_the_end,
+        "a piece is given back when the rest does not fit": with_backtracking,
+        "the fewest pieces are taken, not the longest first": lambda self, word: with_backtracking(
+            self, word, fewest=True
+        ),
+        "the last character is ignored": lambda self, word: cut(self, word[:-1]),
+        "the whole rest of a word is never tried as one piece": cutter(stop=1),
+        "pieces of one letter are never tried": cutter(least=2),
+        "the limit is 100 characters, not 200": cutter(limit=100),
+        "a word of 200 characters is already too long": cutter(limit=199),
+        "no word is too long": cutter(limit=10**6),
+        "an unknown word has no pieces": lambda self, word: [] if cut(self, word) == ["[UNK]"] else cut(self, word),
+        "an unknown word stays as it is": lambda self, word: (
+            [word] if cut(self, word) == ["[UNK]"] else cut(self, word)
+        ),
+        "later pieces are returned without ##": lambda self, word: [
+            piece.removeprefix("##") if at else piece for at, piece in enumerate(cut(self, word))
+        ],
+        "the word is lower-cased once more": lambda self, word: cut(self, word.lower()),
+    },
+}
 
 # Words
 
@@ -172,102 +140,48 @@ def words_with(lower_case=None, accents=None, strip_first=False):
     return words_with_offsets
 
 
-def text(name, hint, place, function, **more):
-    return Mistake(name, hint, {f"tokenizer.{place}": function}, **more)
-
-
 APART = "Which characters are words of their own?"
-WORDS = (
-    text("punctuation stays with its word", APART, "set_apart", lambda char: char),
-    text(
-        "only ASCII punctuation is set apart",
-        "Print the words of \u201cquoted\u201d.",
-        "set_apart",
-        lambda char: f" {char} " if "!" <= char <= "~" and not char.isalnum() else char,
-    ),
-    text(
-        "ASCII symbols such as $ and ^ stay with their word",
-        APART,
-        "set_apart",
-        lambda char: f" {char} " if unicodedata.category(char)[0] == "P" else char,
-    ),
-    text(
-        "all symbols are set apart, not only ASCII ones",
-        APART,
-        "set_apart",
-        lambda char: f" {char} " if unicodedata.category(char)[0] in "PS" else char,
-    ),
-    text("punctuation is dropped", APART, "set_apart", lambda char: " " if set_apart(char) != char else char),
-    text(
-        "the apostrophe stays with its word", APART, "set_apart", lambda char: "'" if char == "'" else set_apart(char)
-    ),
-    text(
-        "the hyphen stays with its word", APART, "set_apart", lambda char: "-" if char in "-\u2014" else set_apart(char)
-    ),
-    text("CJK characters stay together", APART, "clean_char", clean_with(lambda char: char if is_cjk(char) else None)),
-    text(
-        "control characters become spaces",
-        "What becomes of a soft hyphen?",
-        "clean_char",
-        clean_with(lambda char: " " if right_clean(char) == "" else None),
-    ),
-    text(
-        "control characters stay",
-        "What becomes of a soft hyphen?",
-        "clean_char",
-        clean_with(lambda char: char if right_clean(char) == "" else None),
-    ),
-    text(
-        "tabs and line ends are dropped, not made spaces",
-        "Is a tab a control character or white space?",
-        "clean_char",
-        clean_with(lambda char: "" if char in "\t\n\r" else None),
-    ),
-    text(
-        "an uncased tokenizer keeps accents",
-        "What comes after NFD?",
-        "BertTokenizer.words_with_offsets",
-        words_with(None, False),
-    ),
-    text(
-        "an uncased tokenizer keeps capital letters",
-        "Which setting asks for lower case?",
-        "BertTokenizer.words_with_offsets",
-        words_with(False),
-    ),
-    text(
-        "a cased tokenizer lower-cases",
-        "Which setting asks for lower case?",
-        "BertTokenizer.words_with_offsets",
-        words_with(True),
-    ),
-    text(
-        "a cased tokenizer strips accents",
-        "Which setting asks for accents to go?",
-        "BertTokenizer.words_with_offsets",
-        words_with(None, True),
-    ),
-    text(
-        "accents are not taken off their letters (NFC, not NFD)",
-        "In which form is an accent a character of its own?",
-        "strip_accents",
-        lambda chars: replace(chars, lambda char: "" if unicodedata.category(char) == "Mn" else char),
-    ),
-    text(
-        "letters with accents are dropped as a whole",
-        "What is left of \u00e9?",
-        "strip_accents",
-        lambda chars: [
-            one for one in chars if unicodedata.normalize("NFD", one[0]) == one[0] and not unicodedata.combining(one[0])
+WORDS = {
+    ("tokenizer.set_apart", APART): {
+        "punctuation stays with its word": lambda char: char,
+        "only ASCII punctuation is set apart": lambda char: (
+            f" {char} " if "!" <= char <= "~" and (not char.isalnum()) else char
+        ),
+        "ASCII symbols such as $ and ^ stay with their word": lambda char: (
+            f" {char} " if unicodedata.category(char)[0] == "P" else char
+        ),
+        "all symbols are set apart, not only ASCII ones": lambda char: (
+            f" {char} " if unicodedata.category(char)[0] in "PS" else char
+        ),
+        "punctuation is dropped": lambda char: " " if set_apart(char) != char else char,
+        "the apostrophe stays with its word": lambda char: "'" if char == "'" else set_apart(char),
+        "the hyphen stays with its word": lambda char: "-" if char in "-—" else set_apart(char),
+    },
+    ("tokenizer.clean_char", "What becomes of a soft hyphen?"): {
+        "CJK characters stay together": clean_with(lambda char: char if is_cjk(char) else None),
+        "control characters become spaces": clean_with(lambda char: " " if right_clean(char) == "" else None),
+        "control characters stay": clean_with(lambda char: char if right_clean(char) == "" else None),
+        "tabs and line ends are dropped, not made spaces": clean_with(lambda char: "" if char in "\t\n\r" else None),
+    },
+    ("tokenizer.BertTokenizer.words_with_offsets", "Which setting asks for lower case?"): {
+        "an uncased tokenizer keeps accents": words_with(None, False),
+        "an uncased tokenizer keeps capital letters": words_with(False),
+        "a cased tokenizer lower-cases": words_with(True),
+        "a cased tokenizer strips accents": words_with(None, True),
+    },
+    ("tokenizer.strip_accents", "In which form is an accent a character of its own?"): {
+        "accents are not taken off their letters (NFC, not NFD)": lambda chars: replace(
+            chars, lambda char: "" if unicodedata.category(char) == "Mn" else char
+        ),
+        "letters with accents are dropped as a whole": lambda chars: [
+            one
+            for one in chars
+            if unicodedata.normalize("NFD", one[0]) == one[0] and (not unicodedata.combining(one[0]))
         ],
-    ),
-)
+    },
+}
 
 # Special tokens, pairs, cutting, padding
-
-
-def encode(name, hint, place, function):
-    return Mistake(name, hint, {f"encoding.{place}": function})
 
 
 def joined(alone, together):
@@ -297,6 +211,19 @@ def shortened(pick, at=-1, room=lambda row, room: room):
         excess = sum(map(len, row)) - room(row, space)
         for _ in range(excess):
             (pick(row) or next(part for part in reversed(row) if part)).pop(at)
+        return excess > 0
+
+    return shorten
+
+
+def only(at, stop=False):
+    """Only one text of a pair is cut: until it is empty, or until pop fails."""
+
+    def shorten(row, room):
+        excess = sum(map(len, row)) - room
+        for _ in range(excess):
+            if row[at] or not stop:
+                row[at].pop()
         return excess > 0
 
     return shorten
@@ -384,144 +311,73 @@ def text_first(segments, mask, ids):
 JOIN, SHORTEN, CALL = "join", "shorten", "Tokenizer.__call__"
 FRAME, LONG, SEGMENT = "Write the tokens of a pair on paper.", "Which tokens go, and how many?", "Whose token is this?"
 PAD = "What is under the padding?"
-ENCODING = (
-    encode("[CLS] is missing", FRAME, JOIN, joined(lambda b, t, e: t + e, lambda b, t, m, p, e: t + m + p + e)),
-    encode(
-        "the last [SEP] is missing", FRAME, JOIN, joined(lambda b, t, e: b + t, lambda b, t, m, p, e: b + t + m + p)
-    ),
-    encode(
-        "there is no [SEP] between a text and its pair", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + p + e)
-    ),
-    encode(
-        "the pair begins with a [CLS] of its own", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + m + b + p + e)
-    ),
-    encode(
-        "two [SEP] stand between a text and its pair",
-        FRAME,
-        JOIN,
-        joined(one, lambda b, t, m, p, e: b + t + m + m + p + e),
-    ),
-    encode("the pair comes first", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + p + m + t + e)),
-    encode("the pair is left out", FRAME, JOIN, joined(one, lambda b, t, m, p, e: b + t + e)),
-    encode(
-        "[CLS] and [SEP] are exchanged",
-        FRAME,
-        JOIN,
-        joined(lambda b, t, e: e + t + b, lambda b, t, m, p, e: e + t + b + p + b),
-    ),
-    encode("of a pair, only the second text is cut", LONG, SHORTEN, shortened(lambda row: row[-1])),
-    encode("of a pair, only the first text is cut", LONG, SHORTEN, shortened(lambda row: row[0])),
-    encode(
-        "of a pair, the shorter text is cut first",
-        LONG,
-        SHORTEN,
-        shortened(lambda row: row[0] if len(row[-1]) >= len(row[0]) else row[-1]),
-    ),
-    encode(
-        "of two texts of equal length, the first is cut",
-        LONG,
-        SHORTEN,
-        shortened(lambda row: row[-1] if len(row[-1]) > len(row[0]) else row[0]),
-    ),
-    encode("both texts of a pair are cut to half the room", LONG, SHORTEN, halves),
-    encode("both texts of a pair are cut in proportion", LONG, SHORTEN, shares),
-    encode("texts are cut at their front", LONG, SHORTEN, shortened(longer, at=0)),
-    encode(
-        "the special tokens are not counted when a text is cut",
-        "How many tokens come out?",
-        SHORTEN,
-        shortened(longer, room=lambda row, room: room + 1 + len(row)),
-    ),
-    encode(
-        "of a pair, two special tokens are counted, not three",
-        "How many tokens come out?",
-        SHORTEN,
-        shortened(longer, room=lambda row, room: room - 1 + len(row)),
-    ),
-    encode(
-        "three special tokens are counted for a text alone, too",
-        "How many tokens come out?",
-        SHORTEN,
-        shortened(longer, room=lambda row, room: room - 2 + len(row)),
-    ),
-    encode(
-        "one token too few is kept",
-        "How many tokens come out?",
-        SHORTEN,
-        shortened(longer, room=lambda row, room: room - 1),
-    ),
-    encode(
-        "one token too many is kept",
-        "How many tokens come out?",
-        SHORTEN,
-        shortened(longer, room=lambda row, room: room + 1),
-    ),
-    encode("texts are never cut", "Is truncation heard?", SHORTEN, lambda row, room: False),
-    encode("the end is cut off with its [SEP]", LONG, CALL, around(sep_cut_off, truncation=False)),
-    encode("the segments are all 0", SEGMENT, CALL, each_row(lambda row, mask, ids: [0] * len(row))),
-    encode(
-        "the segments are exchanged",
-        SEGMENT,
-        CALL,
-        each_row(
+ENCODING = {
+    ("encoding.join", FRAME): {
+        "[CLS] is missing": joined(lambda b, t, e: t + e, lambda b, t, m, p, e: t + m + p + e),
+        "the last [SEP] is missing": joined(lambda b, t, e: b + t, lambda b, t, m, p, e: b + t + m + p),
+        "there is no [SEP] between a text and its pair": joined(one, lambda b, t, m, p, e: b + t + p + e),
+        "the pair begins with a [CLS] of its own": joined(one, lambda b, t, m, p, e: b + t + m + b + p + e),
+        "two [SEP] stand between a text and its pair": joined(one, lambda b, t, m, p, e: b + t + m + m + p + e),
+        "the pair comes first": joined(one, lambda b, t, m, p, e: b + p + m + t + e),
+        "the pair is left out": joined(one, lambda b, t, m, p, e: b + t + e),
+        "[CLS] and [SEP] are exchanged": joined(lambda b, t, e: e + t + b, lambda b, t, m, p, e: e + t + b + p + b),
+    },
+    ("encoding.shorten", LONG): {
+        "of a pair, only the second text is cut": [shortened(lambda row: row[-1]), only(-1), only(-1, stop=True)],
+        "of a pair, only the first text is cut": [shortened(lambda row: row[0]), only(0), only(0, stop=True)],
+        "of a pair, the shorter text is cut first": shortened(
+            lambda row: row[0] if len(row[-1]) >= len(row[0]) else row[-1]
+        ),
+        "of two texts of equal length, the first is cut": shortened(
+            lambda row: row[-1] if len(row[-1]) > len(row[0]) else row[0]
+        ),
+        "both texts of a pair are cut to half the room": halves,
+        "both texts of a pair are cut in proportion": shares,
+        "texts are cut at their front": shortened(longer, at=0),
+        "the special tokens are not counted when a text is cut": shortened(
+            longer, room=lambda row, room: room + 1 + len(row)
+        ),
+        "of a pair, two special tokens are counted, not three": shortened(
+            longer, room=lambda row, room: room - 1 + len(row)
+        ),
+        "three special tokens are counted for a text alone, too": shortened(
+            longer, room=lambda row, room: room - 2 + len(row)
+        ),
+        "one token too few is kept": shortened(longer, room=lambda row, room: room - 1),
+        "one token too many is kept": shortened(longer, room=lambda row, room: room + 1),
+        "texts are never cut": lambda row, room: False,
+    },
+    ("encoding.Tokenizer.__call__", SEGMENT): {
+        "the end is cut off with its [SEP]": around(sep_cut_off, truncation=False),
+        "the segments are all 0": each_row(lambda row, mask, ids: [0] * len(row)),
+        "the segments are exchanged": each_row(
             lambda row, mask, ids: [1 - one if shown else 0 for one, shown in zip(row, mask)] if 1 in row else row
         ),
-    ),
-    encode("the [SEP] between counts as the pair's", SEGMENT, CALL, each_row(middle_second)),
-    encode("the last [SEP] counts as the first text's", SEGMENT, CALL, each_row(last_first)),
-    encode(
-        "padding has segment 1",
-        SEGMENT,
-        CALL,
-        each_row(lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)]),
-    ),
-    encode("the segments of a pair are 1 from the first text on", SEGMENT, CALL, each_row(text_first)),
-    encode(
-        "the attention mask is 1 at padding",
-        PAD,
-        CALL,
-        each_row(lambda row, mask, ids: [1] * len(row), "attention_mask"),
-    ),
-    encode(
-        "the attention mask is upside down",
-        PAD,
-        CALL,
-        each_row(lambda row, mask, ids: [1 - one for one in mask], "attention_mask"),
-    ),
-    encode(
-        "the attention mask hides [CLS] and [SEP]",
-        PAD,
-        CALL,
-        each_row(
+        "the [SEP] between counts as the pair's": each_row(middle_second),
+        "the last [SEP] counts as the first text's": each_row(last_first),
+        "padding has segment 1": each_row(
+            lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)]
+        ),
+        "the segments of a pair are 1 from the first text on": each_row(text_first),
+        "the attention mask is 1 at padding": each_row(lambda row, mask, ids: [1] * len(row), "attention_mask"),
+        "the attention mask is upside down": each_row(
+            lambda row, mask, ids: [1 - one for one in mask], "attention_mask"
+        ),
+        "the attention mask hides [CLS] and [SEP]": each_row(
             lambda row, mask, ids: [int(one and id not in (2, 3)) for one, id in zip(mask, ids)], "attention_mask"
         ),
-    ),
-    encode("padding comes first", "On which side does BERT pad?", CALL, around(left)),
-    encode(
-        "padding is done with the id of [UNK]",
-        PAD,
-        CALL,
-        each_row(lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids"),
-    ),
-    Mistake(
-        "a [SEP] in a text becomes the control token",
-        "Is the text trusted?",
-        {
-            "encoding.Tokenizer.__call__": Around(
-                lambda right: lambda self, *texts, **options: right(self, *texts, **(options | {"allow_special": True}))
-            )
-        },
-    ),
-    Mistake(
-        "control tokens in a text are never kept",
-        "What does allow_special ask for?",
-        {
-            "encoding.Tokenizer.__call__": Around(
-                lambda right: (
-                    lambda self, *texts, **options: right(self, *texts, **(options | {"allow_special": False}))
-                )
-            )
-        },
-    ),
-)
-MISTAKES = WORDPIECE + WORDS + ENCODING
+        "padding comes first": around(left),
+        "padding is done with the id of [UNK]": each_row(
+            lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids"
+        ),
+    },
+    ("encoding.Tokenizer.__call__", "Is the text trusted?"): {
+        "a [SEP] in a text becomes the control token": Around(
+            lambda right: lambda self, *texts, **options: right(self, *texts, **options | {"allow_special": True})
+        ),
+        "control tokens in a text are never kept": Around(
+            lambda right: lambda self, *texts, **options: right(self, *texts, **options | {"allow_special": False})
+        ),
+    },
+}
+KNOWN = WORDPIECE | WORDS | ENCODING

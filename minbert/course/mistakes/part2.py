@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from minbert.course.mistakes import Around, Mistake
+from minbert.course.mistakes import Around
 from minbert.embeddings import sinusoids
 
 
@@ -48,12 +48,8 @@ def embed(
     return forward
 
 
-def forward(name, hint, within=False, fair=False, **how):
-    return Mistake(name, hint, {"embeddings.Embeddings.forward": embed(**how)}, within, fair)
-
-
-def with_norm(name, hint, **how):
-    return forward(name, hint, finish=lambda x, module: norm(x, module, **how))
+def normed(**how):
+    return embed(finish=lambda x, module: norm(x, module, **how))
 
 
 def always(self, x):
@@ -87,40 +83,38 @@ def not_refused(limit):
 
 SUM, PLACE, KIND, NORM = "What is added up?", "Where does counting begin?", "Which text is 0?", "What is normalised?"
 DROP = "When does dropout act, and on what?"
-FORWARD = (
-    forward("the segments are forgotten", SUM, add=("token", "position")),
-    forward("the segments are all 0", SUM, segments=lambda kinds, ids: torch.zeros_like(ids)),
-    forward("the segments are exchanged", KIND, segments=lambda k, ids: torch.ones_like(ids) if k is None else 1 - k),
-    forward(
-        "no segments given means the second", KIND, segments=lambda k, ids: torch.ones_like(ids) if k is None else k
-    ),
-    forward("no segments given means that none are added", KIND, segments=lambda kinds, ids: kinds),
-    forward("the positions are forgotten", SUM, add=("token", "segment")),
-    forward("the positions start at 1", PLACE, places=later, fair=True),
-    forward("every token has the first position", PLACE, places=first),
-    forward("the positions are counted along the batch", PLACE, places=rows),
-    forward("the positions run backwards", PLACE, places=backwards),
-    forward("given positions are ignored", "What is the argument positions for?", places=not_given),
-    forward("the tokens are forgotten", SUM, token=lambda x: 0 * x),
-    forward("the token vectors are multiplied by sqrt(D)", SUM, token=lambda x: x * math.sqrt(x.size(-1)), fair=True),
-    forward("the norm is forgotten", NORM, order=("dropout",)),
-    forward(
-        "only the token vectors are normalised", NORM, early=lambda self, x: norm(x, self.norm), order=("dropout",)
-    ),
-    with_norm("the norm's eps is torch's 1e-5, not the config's", "Print norm.eps.", eps=1e-5),
-    with_norm("the norm's eps is 1e-12, not the config's", "Print norm.eps.", eps=1e-12),
-    with_norm("the norm runs over the tokens, not over a token's numbers", NORM, dim=1),
-    with_norm("the norm has no weight and bias", NORM, plain=True),
-    with_norm("the norm's variance divides by D - 1", NORM, unbiased=True),
-    with_norm("the norm adds eps outside the square root", NORM, outside=True),
-    forward("dropout is on in evaluation", DROP, True, dropout=always),
-    forward("there is no dropout", DROP, True, order=("norm",)),
-    forward("dropout comes before the norm", DROP, True, order=("dropout", "norm"), fair=True),
-    forward(
-        "dropout falls on the token vectors only", DROP, True, early=lambda self, x: self.dropout(x), order=("norm",)
-    ),
-    forward("dropout comes twice", DROP, True, order=("norm", "dropout", "dropout")),
-)
+FORWARD = {
+    ("embeddings.Embeddings.forward", NORM): {
+        "the segments are forgotten": embed(add=("token", "position")),
+        "the segments are all 0": embed(segments=lambda kinds, ids: torch.zeros_like(ids)),
+        "the segments are exchanged": embed(segments=lambda k, ids: torch.ones_like(ids) if k is None else 1 - k),
+        "no segments given means the second": embed(segments=lambda k, ids: torch.ones_like(ids) if k is None else k),
+        "no segments given means that none are added": embed(segments=lambda kinds, ids: kinds),
+        "the positions are forgotten": embed(add=("token", "segment")),
+        "the positions start at 1": embed(places=later),
+        "every token has the first position": embed(places=first),
+        "the positions are counted along the batch": embed(places=rows),
+        "the positions run backwards": embed(places=backwards),
+        "given positions are ignored": embed(places=not_given),
+        "the tokens are forgotten": embed(token=lambda x: 0 * x),
+        "the token vectors are multiplied by sqrt(D)": embed(token=lambda x: x * math.sqrt(x.size(-1))),
+        "the norm is forgotten": embed(order=("dropout",)),
+        "only the token vectors are normalised": embed(early=lambda self, x: norm(x, self.norm), order=("dropout",)),
+        "the norm's eps is torch's 1e-5, not the config's": normed(eps=1e-05),
+        "the norm's eps is 1e-12, not the config's": normed(eps=1e-12),
+        "the norm runs over the tokens, not over a token's numbers": normed(dim=1),
+        "the norm has no weight and bias": normed(plain=True),
+        "the norm's variance divides by D - 1": normed(unbiased=True),
+        "the norm adds eps outside the square root": normed(outside=True),
+    },
+    ("embeddings.Embeddings.forward", DROP, True): {
+        "dropout is on in evaluation": embed(dropout=always),
+        "there is no dropout": embed(order=("norm",)),
+        "dropout comes before the norm": embed(order=("dropout", "norm")),
+        "dropout falls on the token vectors only": embed(early=lambda self, x: self.dropout(x), order=("norm",)),
+        "dropout comes twice": embed(order=("norm", "dropout", "dropout")),
+    },
+}
 
 
 def table(halves=False, swapped=False, base=10000, power=2, first=0, together=False):
@@ -138,42 +132,26 @@ def table(halves=False, swapped=False, base=10000, power=2, first=0, together=Fa
     return wrong
 
 
-def sines(name, **how):
-    return Mistake(name, "Write down the row of position 1.", {"embeddings.sinusoids": table(**how)})
-
-
-SINUSOIDS = (
-    sines("the sinusoids: sine and cosine are exchanged", swapped=True),
-    sines("the sinusoids: all sines come first, then all cosines", halves=True),
-    sines("the sinusoids: the base is 1000", base=1000),
-    sines("the sinusoids: the exponent is i / size, not 2i / size", power=1),
-    sines("the sinusoids: positions start at 1", first=1),
-    sines("the sinusoids: sine and cosine of a pair have different frequencies", together=True),
-    Mistake(
-        "the sinusoids are turned: positions are columns",
-        "Which shape is asked for?",
-        {"embeddings.sinusoids": lambda length, size: sinusoids(size, length)},
-    ),
-)
-LENGTH = (
-    Mistake(
-        "a text that is too long is cut down to the last position",
-        "What should a text of too many tokens do?",
-        {"embeddings.Embeddings.positions": not_refused(True)},
-    ),
-    Mistake(
-        "a text that is too long is not refused in words",
-        "What should a text of too many tokens do?",
-        {"embeddings.Embeddings.positions": not_refused(False)},
-    ),
-    Mistake(
-        "a text as long as the model has positions is refused",
-        "Is the limit itself allowed?",
-        {
-            "embeddings.Embeddings.positions": Around(
-                lambda right: lambda self, ids: right(self, F.pad(ids, (0, 1)))[:-1]
-            )
-        },
-    ),
-)
-MISTAKES = FORWARD + SINUSOIDS + LENGTH
+SINUSOIDS = {
+    ("embeddings.sinusoids", "Write down the row of position 1."): {
+        "the sinusoids: sine and cosine are exchanged": table(swapped=True),
+        "the sinusoids: all sines come first, then all cosines": table(halves=True),
+        "the sinusoids: the base is 1000": table(base=1000),
+        "the sinusoids: the exponent is i / size, not 2i / size": table(power=1),
+        "the sinusoids: positions start at 1": table(first=1),
+        "the sinusoids: sine and cosine of a pair have different frequencies": table(together=True),
+    },
+    ("embeddings.sinusoids", "Which shape is asked for?"): {
+        "the sinusoids are turned: positions are columns": lambda length, size: sinusoids(size, length),
+    },
+}
+LENGTH = {
+    ("embeddings.Embeddings.positions", "What should a text of too many tokens do?"): {
+        "a text that is too long is cut down to the last position": not_refused(True),
+        "a text that is too long is not refused in words": not_refused(False),
+        "a text as long as the model has positions is refused": Around(
+            lambda right: lambda self, ids: right(self, F.pad(ids, (0, 1)))[:-1]
+        ),
+    },
+}
+KNOWN = FORWARD | SINUSOIDS | LENGTH

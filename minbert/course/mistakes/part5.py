@@ -4,39 +4,30 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minbert.course.mistakes import Around, Mistake
-
-
-def mistake(name, hint, place, function, within=False, fair=False):
-    return Mistake(name, hint, {place: function}, within, fair)
-
+from minbert.course.mistakes import Around
 
 # The pooler and BERT's wiring
 
 
-def pool(name, function, fair=False):
-    return mistake(
-        name, "One token's vector, one layer, one tanh: which token?", "bert.BertModel.pool", function, fair=fair
-    )
-
-
-POOLER = (
-    pool("the pooler's tanh is forgotten", lambda self, x: self.pooler(x[:, 0])),
-    pool("the pooler's layer is forgotten", lambda self, x: x[:, 0].tanh()),
-    pool("the pooler does nothing", lambda self, x: x[:, 0]),
-    pool("the pooler reads the last token", lambda self, x: self.pooler(x[:, -1]).tanh(), fair=True),
-    pool("the pooler reads the second token", lambda self, x: self.pooler(x[:, 1]).tanh()),
-    pool("the pooler reads the mean of the tokens", lambda self, x: self.pooler(x.mean(1)).tanh(), fair=True),
-    pool("the pooler reads the largest of each number", lambda self, x: self.pooler(x.amax(1)).tanh()),
-    pool("the pooler reads the sum of the tokens", lambda self, x: self.pooler(x.sum(1)).tanh()),
-    pool("the pooler takes the mean after its layer and tanh", lambda self, x: self.pooler(x).tanh().mean(1)),
-    pool("the pooler takes tanh before its layer", lambda self, x: self.pooler(x[:, 0].tanh())),
-    pool("the pooler takes tanh twice", lambda self, x: self.pooler(x[:, 0]).tanh().tanh()),
-    pool("the pooler's activation is ReLU, not tanh", lambda self, x: self.pooler(x[:, 0]).relu()),
-    pool("the pooler's activation is GELU, not tanh", lambda self, x: F.gelu(self.pooler(x[:, 0]))),
-    pool("the pooler's activation is a sigmoid, not tanh", lambda self, x: self.pooler(x[:, 0]).sigmoid()),
-    pool("the pooler reads the first text of the batch", lambda self, x: self.pooler(x[0]).tanh()[: len(x)]),
-)
+POOLER = {
+    ("bert.BertModel.pool", "One token's vector, one layer, one tanh: which token?"): {
+        "the pooler's tanh is forgotten": lambda self, x: self.pooler(x[:, 0]),
+        "the pooler's layer is forgotten": lambda self, x: x[:, 0].tanh(),
+        "the pooler does nothing": lambda self, x: x[:, 0],
+        "the pooler reads the last token": lambda self, x: self.pooler(x[:, -1]).tanh(),
+        "the pooler reads the second token": lambda self, x: self.pooler(x[:, 1]).tanh(),
+        "the pooler reads the mean of the tokens": lambda self, x: self.pooler(x.mean(1)).tanh(),
+        "the pooler reads the largest of each number": lambda self, x: self.pooler(x.amax(1)).tanh(),
+        "the pooler reads the sum of the tokens": lambda self, x: self.pooler(x.sum(1)).tanh(),
+        "the pooler takes the mean after its layer and tanh": lambda self, x: self.pooler(x).tanh().mean(1),
+        "the pooler takes tanh before its layer": lambda self, x: self.pooler(x[:, 0].tanh()),
+        "the pooler takes tanh twice": lambda self, x: self.pooler(x[:, 0]).tanh().tanh(),
+        "the pooler's activation is ReLU, not tanh": lambda self, x: self.pooler(x[:, 0]).relu(),
+        "the pooler's activation is GELU, not tanh": lambda self, x: F.gelu(self.pooler(x[:, 0])),
+        "the pooler's activation is a sigmoid, not tanh": lambda self, x: self.pooler(x[:, 0]).sigmoid(),
+        "the pooler reads the first text of the batch": lambda self, x: self.pooler(x[0]).tanh()[: len(x)],
+    },
+}
 
 
 def without(**dropped):
@@ -82,15 +73,17 @@ def repeat_last(self, output, ids):
 
 
 WIRE = "Follow each argument of BertModel.forward to its place."
-BERT = (
-    mistake("BertModel ignores causal", WIRE, "bert.BertModel.forward", without(causal=False)),
-    mistake("BertModel is always causal", WIRE, "bert.BertModel.forward", without(causal=True)),
-    mistake("BertModel ignores the attention mask", WIRE, "bert.BertModel.forward", without(attention_mask=None)),
-    mistake("BertModel ignores the segments", WIRE, "bert.BertModel.forward", without(token_type_ids=None)),
-    mistake("the hidden states begin after the first layer", WIRE, "bert.BertModel.forward", changed(drop_first)),
-    mistake("the last hidden state is left out", WIRE, "bert.BertModel.forward", changed(repeat_last)),
-    mistake("the pooler reads the embeddings", WIRE, "bert.BertModel.forward", changed(pool_first_state)),
-)
+BERT = {
+    ("bert.BertModel.forward", WIRE): {
+        "BertModel ignores causal": without(causal=False),
+        "BertModel is always causal": without(causal=True),
+        "BertModel ignores the attention mask": without(attention_mask=None),
+        "BertModel ignores the segments": without(token_type_ids=None),
+        "the hidden states begin after the first layer": changed(drop_first),
+        "the last hidden state is left out": changed(repeat_last),
+        "the pooler reads the embeddings": changed(pool_first_state),
+    },
+}
 
 # What the classifier reads
 
@@ -127,50 +120,40 @@ def without_last(weight):
     return F.pad(weight, (0, 1))[:, 1:] * weight
 
 
-def pooling(name, hint, fair=False, **how):
-    return mistake(name, hint, "heads.BertSentClassifier.pool", reading(**how), fair=fair)
-
-
 READ, MEAN = "Which vector stands for the whole text?", "Which tokens are summed, and by what is divided?"
-READING = (
-    pooling("the first token's vector is read, not the pooler's", READ, pooler=lambda o, m: last(o)[:, 0]),
-    pooling("the mean of the tokens is read, not the pooler's output", READ, pooler=lambda o, m: mean(last(o), m)),
-    pooling("the mean of all places is read, not the pooler's output", READ, pooler=lambda o, m: last(o).mean(1)),
-    pooling("the pooler's output is read, not the first token's vector", READ, cls=lambda o, m: o["pooler_output"]),
-    pooling("the last token's vector is read, not the first's", READ, cls=lambda o, m: last(o)[:, -1]),
-    pooling("the second token's vector is read, not the first's", READ, cls=lambda o, m: last(o)[:, 1]),
-    pooling("the pooler's output is read, not the mean", READ, mean=lambda o, m: o["pooler_output"]),
-    pooling("the first token's vector is read, not the mean", READ, mean=lambda o, m: last(o)[:, 0]),
-    pooling("padding counts in the mean", MEAN, mean=lambda o, m: last(o).mean(1)),
-    pooling(
-        "the mean divides by all places, not by the real tokens",
-        MEAN,
-        mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1) * 0 + weight.size(1)),
-    ),
-    pooling(
-        "the mean divides by the longest text's tokens",
-        MEAN,
-        mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1).max().expand(len(weight))),
-    ),
-    pooling(
-        "the tokens are summed, not averaged", MEAN, mean=lambda o, m: mean(last(o), m, count=lambda w: w[:, 0] * 0 + 1)
-    ),
-    pooling("the mean is of padding, not of tokens", MEAN, mean=lambda o, m: mean(last(o), m if m is None else 1 - m)),
-    pooling("the mean leaves out [CLS]", MEAN, True, mean=lambda o, m: mean(last(o), m, without_first)),
-    pooling("the mean leaves out the last token", MEAN, mean=lambda o, m: mean(last(o), m, without_last)),
-    pooling("the mean runs over a token's numbers", MEAN, mean=lambda o, m: last(o).mean(-1)),
-    pooling("the largest of each number is read, not the mean", READ, mean=lambda o, m: last(o).amax(1)),
-    pooling(
-        "the largest of each number among the real tokens is read, not the mean",
-        READ,
-        mean=lambda o, m: last(o).masked_fill(~ones(last(o), m).bool()[:, :, None], -torch.inf).amax(1),
-    ),
-    pooling(
-        "padding is set to 0 and counts in the mean and without a mask nothing does",
-        MEAN,
-        mean=lambda o, m: mean(last(o), torch.zeros(last(o).shape[:2]) if m is None else m),
-    ),
-)
+READING = {
+    ("heads.BertSentClassifier.pool", READ): {
+        "the first token's vector is read, not the pooler's": reading(pooler=lambda o, m: last(o)[:, 0]),
+        "the mean of the tokens is read, not the pooler's output": reading(pooler=lambda o, m: mean(last(o), m)),
+        "the mean of all places is read, not the pooler's output": reading(pooler=lambda o, m: last(o).mean(1)),
+        "the pooler's output is read, not the first token's vector": reading(cls=lambda o, m: o["pooler_output"]),
+        "the last token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, -1]),
+        "the second token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, 1]),
+        "the pooler's output is read, not the mean": reading(mean=lambda o, m: o["pooler_output"]),
+        "the first token's vector is read, not the mean": reading(mean=lambda o, m: last(o)[:, 0]),
+        "padding counts in the mean": reading(mean=lambda o, m: last(o).mean(1)),
+        "the mean divides by all places, not by the real tokens": reading(
+            mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1) * 0 + weight.size(1))
+        ),
+        "the mean divides by the longest text's tokens": reading(
+            mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1).max().expand(len(weight)))
+        ),
+        "the tokens are summed, not averaged": reading(
+            mean=lambda o, m: mean(last(o), m, count=lambda w: w[:, 0] * 0 + 1)
+        ),
+        "the mean is of padding, not of tokens": reading(mean=lambda o, m: mean(last(o), m if m is None else 1 - m)),
+        "the mean leaves out [CLS]": reading(mean=lambda o, m: mean(last(o), m, without_first)),
+        "the mean leaves out the last token": reading(mean=lambda o, m: mean(last(o), m, without_last)),
+        "the mean runs over a token's numbers": reading(mean=lambda o, m: last(o).mean(-1)),
+        "the largest of each number is read, not the mean": reading(mean=lambda o, m: last(o).amax(1)),
+        "the largest of each number among the real tokens is read, not the mean": reading(
+            mean=lambda o, m: last(o).masked_fill(~ones(last(o), m).bool()[:, :, None], -torch.inf).amax(1)
+        ),
+        "padding is set to 0 and counts in the mean and without a mask nothing does": reading(
+            mean=lambda o, m: mean(last(o), torch.zeros(last(o).shape[:2]) if m is None else m)
+        ),
+    },
+}
 
 
 def forward(
@@ -188,14 +171,6 @@ def forward(
     return wrong
 
 
-def classify(name, hint, within=False, fair=False, **how):
-    return mistake(name, hint, "heads.BertSentClassifier.forward", forward(**how), within, fair)
-
-
-def features(name, hint, function, within=False):
-    return mistake(name, hint, "heads.BertSentClassifier.features", function, within)
-
-
 def always(self, x):
     return F.dropout(x, self.dropout.p)
 
@@ -205,53 +180,45 @@ def encoder_dropout(self, x):
 
 
 DROP, LOGITS, ARGUMENTS = "Between which two does dropout stand?", "What is a logit?", "What does BertModel get?"
-LOGITS_OF = (
-    classify("the logits are log-probabilities", LOGITS, after=lambda self, x: x.log_softmax(-1)),
-    classify("the logits are probabilities", LOGITS, after=lambda self, x: x.softmax(-1)),
-    classify("the logits are sigmoids", LOGITS, after=lambda self, x: x.sigmoid()),
-    classify("the logits go through tanh", LOGITS, after=lambda self, x: x.tanh()),
-    classify("the logits go through ReLU", LOGITS, after=lambda self, x: x.relu()),
-    classify("the linear layer's bias is left out", LOGITS, linear=lambda self, x: x @ self.classifier.weight.T),
-    classify("the linear layer reads a tanh of its input", LOGITS, before=lambda self, x: self.dropout(x).tanh()),
-    classify("the linear layer reads a ReLU of its input", LOGITS, before=lambda self, x: self.dropout(x).relu()),
-    classify(
-        "the classifier does not hand on the segments", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, mask, None)
-    ),
-    classify(
-        "the classifier does not hand on the mask", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, None, segments)
-    ),
-    classify("mask and segments are exchanged", ARGUMENTS, inputs=lambda ids, mask, segments: (ids, segments, mask)),
-    features(
-        "the mean does not get the mask",
-        ARGUMENTS,
-        lambda self, ids, mask=None, segments=None: self.pool(self.bert(ids, mask, segments)),
-    ),
-    features(
-        "the encoder does not get the mask",
-        ARGUMENTS,
-        lambda self, ids, mask=None, segments=None: self.pool(self.bert(ids, None, segments), mask),
-    ),
-    classify("there is no dropout before the linear layer", DROP, True, before=lambda self, x: x),
-    classify(
-        "dropout falls on the logits", DROP, True, before=lambda self, x: x, after=lambda self, x: self.dropout(x)
-    ),
-    classify("dropout falls on the logits as well", DROP, True, after=lambda self, x: self.dropout(x)),
-    classify("dropout is on in evaluation", DROP, True, before=always),
-    classify("dropout comes twice", DROP, True, before=lambda self, x: self.dropout(self.dropout(x))),
-    classify("dropout is that of the encoder, not classifier_dropout", DROP, True, before=encoder_dropout),
-    classify(
-        "the linear layer learns, but nothing before it: its input is detached",
-        "Which way does a gradient go?",
-        True,
-        before=lambda self, x: self.dropout(x).detach(),
-    ),
-    features(
-        "the features come after dropout",
-        DROP,
-        lambda self, *inputs: self.dropout(self.pool(self.bert(*inputs), inputs[1] if len(inputs) > 1 else None)),
-        True,
-    ),
-)
+LOGITS_OF = {
+    ("heads.BertSentClassifier.forward", LOGITS): {
+        "the logits are log-probabilities": forward(after=lambda self, x: x.log_softmax(-1)),
+        "the logits are probabilities": forward(after=lambda self, x: x.softmax(-1)),
+        "the logits are sigmoids": forward(after=lambda self, x: x.sigmoid()),
+        "the logits go through tanh": forward(after=lambda self, x: x.tanh()),
+        "the logits go through ReLU": forward(after=lambda self, x: x.relu()),
+        "the linear layer's bias is left out": forward(linear=lambda self, x: x @ self.classifier.weight.T),
+        "the linear layer reads a tanh of its input": forward(before=lambda self, x: self.dropout(x).tanh()),
+        "the linear layer reads a ReLU of its input": forward(before=lambda self, x: self.dropout(x).relu()),
+        "the classifier does not hand on the segments": forward(inputs=lambda ids, mask, segments: (ids, mask, None)),
+        "the classifier does not hand on the mask": forward(inputs=lambda ids, mask, segments: (ids, None, segments)),
+        "mask and segments are exchanged": forward(inputs=lambda ids, mask, segments: (ids, segments, mask)),
+    },
+    ("heads.BertSentClassifier.features", ARGUMENTS): {
+        "the mean does not get the mask": lambda self, ids, mask=None, segments=None: self.pool(
+            self.bert(ids, mask, segments)
+        ),
+        "the encoder does not get the mask": lambda self, ids, mask=None, segments=None: self.pool(
+            self.bert(ids, None, segments), mask
+        ),
+    },
+    ("heads.BertSentClassifier.forward", DROP, True): {
+        "there is no dropout before the linear layer": forward(before=lambda self, x: x),
+        "dropout falls on the logits": forward(before=lambda self, x: x, after=lambda self, x: self.dropout(x)),
+        "dropout falls on the logits as well": forward(after=lambda self, x: self.dropout(x)),
+        "dropout is on in evaluation": forward(before=always),
+        "dropout comes twice": forward(before=lambda self, x: self.dropout(self.dropout(x))),
+        "dropout is that of the encoder, not classifier_dropout": forward(before=encoder_dropout),
+        "the linear layer learns, but nothing before it: its input is detached": forward(
+            before=lambda self, x: self.dropout(x).detach()
+        ),
+    },
+    ("heads.BertSentClassifier.features", DROP, True): {
+        "the features come after dropout": lambda self, *inputs: self.dropout(
+            self.pool(self.bert(*inputs), inputs[1] if len(inputs) > 1 else None)
+        ),
+    },
+}
 
 # Freezing and modes
 
@@ -267,15 +234,6 @@ def built(change):
         return __init__
 
     return Around(make)
-
-
-def froze(name, change, hint="List the names of the weights with requires_grad."):
-    return mistake(name, hint, "heads.BertSentClassifier.__init__", built(change), within=True)
-
-
-def mode(name, function):
-    hint = "Print the names of all modules that are in training mode."
-    return mistake(name, hint, "heads.BertSentClassifier.train", function, within=True)
 
 
 def frozen(self):
@@ -322,65 +280,54 @@ def dropout_of(value):
     return change
 
 
-FREEZING = (
-    froze("the encoder is not frozen", lambda self: self.bert.requires_grad_(True)),
-    froze("the encoder is frozen in flexible too", lambda self: self.bert.requires_grad_(False)),
-    froze("the options pretrain and flexible are exchanged", exchanged),
-    froze("the linear layer is frozen with the encoder", lambda self: self.classifier.requires_grad_(not frozen(self))),
-    froze("the whole model is frozen in flexible too", lambda self: self.requires_grad_(False)),
-    froze("the pooler is not frozen with the encoder", lambda self: self.bert.pooler.requires_grad_(True)),
-    froze("the embeddings are not frozen with the encoder", lambda self: self.bert.embeddings.requires_grad_(True)),
-    froze(
-        "only the embeddings are frozen",
-        lambda self: (self.bert.encoder.requires_grad_(True), self.bert.pooler.requires_grad_(True)),
-    ),
-    froze(
-        "only the pooler is frozen",
-        lambda self: (self.bert.encoder.requires_grad_(True), self.bert.embeddings.requires_grad_(True)),
-    ),
-    froze(
-        "the layers are not frozen with the rest of the encoder", lambda self: self.bert.encoder.requires_grad_(True)
-    ),
-    froze("the embeddings are frozen in flexible too", lambda self: self.bert.embeddings.requires_grad_(False)),
-    froze("the pooler is frozen in flexible too", lambda self: self.bert.pooler.requires_grad_(False)),
-    froze("the bias of the linear layer is frozen", lambda self: self.classifier.bias.requires_grad_(False)),
-    froze("a new model starts in training mode", lambda self: nn.Module.train(self), "In which mode is a new model?"),
-    froze(
-        "without classifier_dropout there is no dropout",
-        dropout_of(lambda self: 0.0),
-        "What does classifier_dropout None mean?",
-    ),
-    froze(
-        "without classifier_dropout it is 0.1, not the encoder's",
-        dropout_of(lambda self: 0.1),
-        "What does classifier_dropout None mean?",
-    ),
-    mode("the frozen encoder is in training mode", lambda self, mode=True: set_mode(self, mode, mode)),
-    mode("the encoder is always in evaluation mode", lambda self, mode=True: set_mode(self, mode, False)),
-    mode("with a frozen encoder, train() leaves everything in evaluation mode", head_off),
-    mode("with a frozen encoder, train() does nothing", keeps_head),
-    mode("with a frozen encoder, the dropout before the linear layer is off", head_dropout_only),
-    mode("eval() leaves the encoder in training mode", lambda self, mode=True: set_mode(self, mode, not frozen(self))),
-    mode("train(False) is training mode", lambda self, mode=True: set_mode(self, True, not frozen(self))),
-    mode("train() does nothing", lambda self, mode=True: self),
-    mode("train() returns nothing", returns_nothing),
-    mode(
-        "flexible's encoder is in evaluation mode, and pretrain's in training mode",
-        lambda self, mode=True: set_mode(self, mode, mode and frozen(self)),
-    ),
-)
-START = (
-    mistake(
-        "weights start with 0.02, not with initializer_range",
-        "Print the spread of new weights.",
-        "bert.initialize",
-        Around(lambda right: lambda module, std: right(module, 0.02)),
-    ),
-    mistake(
-        "weights start as torch's layers do",
-        "Print the spread of new weights.",
-        "bert.initialize",
-        lambda module, std: None,
-    ),
-)
-MISTAKES = POOLER + BERT + READING + LOGITS_OF + FREEZING + START
+FREEZING = {
+    ("heads.BertSentClassifier.__init__", "List the names of the weights with requires_grad.", True): {
+        "the encoder is not frozen": built(lambda self: self.bert.requires_grad_(True)),
+        "the encoder is frozen in flexible too": built(lambda self: self.bert.requires_grad_(False)),
+        "the options pretrain and flexible are exchanged": built(exchanged),
+        "the linear layer is frozen with the encoder": built(
+            lambda self: self.classifier.requires_grad_(not frozen(self))
+        ),
+        "the whole model is frozen in flexible too": built(lambda self: self.requires_grad_(False)),
+        "the pooler is not frozen with the encoder": built(lambda self: self.bert.pooler.requires_grad_(True)),
+        "the embeddings are not frozen with the encoder": built(lambda self: self.bert.embeddings.requires_grad_(True)),
+        "only the embeddings are frozen": built(
+            lambda self: (self.bert.encoder.requires_grad_(True), self.bert.pooler.requires_grad_(True))
+        ),
+        "only the pooler is frozen": built(
+            lambda self: (self.bert.encoder.requires_grad_(True), self.bert.embeddings.requires_grad_(True))
+        ),
+        "the layers are not frozen with the rest of the encoder": built(
+            lambda self: self.bert.encoder.requires_grad_(True)
+        ),
+        "the embeddings are frozen in flexible too": built(lambda self: self.bert.embeddings.requires_grad_(False)),
+        "the pooler is frozen in flexible too": built(lambda self: self.bert.pooler.requires_grad_(False)),
+        "the bias of the linear layer is frozen": built(lambda self: self.classifier.bias.requires_grad_(False)),
+        "a new model starts in training mode": built(lambda self: nn.Module.train(self)),
+        "without classifier_dropout there is no dropout": built(dropout_of(lambda self: 0.0)),
+        "without classifier_dropout it is 0.1, not the encoder's": built(dropout_of(lambda self: 0.1)),
+    },
+    ("heads.BertSentClassifier.train", "Print the names of all modules that are in training mode.", True): {
+        "the frozen encoder is in training mode": lambda self, mode=True: set_mode(self, mode, mode),
+        "the encoder is always in evaluation mode": lambda self, mode=True: set_mode(self, mode, False),
+        "with a frozen encoder, train() leaves everything in evaluation mode": head_off,
+        "with a frozen encoder, train() does nothing": keeps_head,
+        "with a frozen encoder, the dropout before the linear layer is off": head_dropout_only,
+        "eval() leaves the encoder in training mode": lambda self, mode=True: set_mode(self, mode, not frozen(self)),
+        "train(False) is training mode": lambda self, mode=True: set_mode(self, True, not frozen(self)),
+        "train() does nothing": lambda self, mode=True: self,
+        "train() returns nothing": returns_nothing,
+        "flexible's encoder is in evaluation mode, and pretrain's in training mode": lambda self, mode=True: set_mode(
+            self, mode, mode and frozen(self)
+        ),
+    },
+}
+START = {
+    ("bert.initialize", "Print the spread of new weights."): {
+        "weights start with 0.02, not with initializer_range": Around(
+            lambda right: lambda module, std: right(module, 0.02)
+        ),
+        "weights start as torch's layers do": lambda module, std: None,
+    },
+}
+KNOWN = POOLER | BERT | READING | LOGITS_OF | FREEZING | START

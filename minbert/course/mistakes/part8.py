@@ -5,21 +5,10 @@ import math
 import torch
 from torch.nn import functional as F
 
-from minbert.course.mistakes import Around, Mistake
+from minbert.course.mistakes import Around
 from minbert.probing import Question, answers, fill_position, pseudo_log_likelihood, score_words
 
-
-def mistake(name, hint, place, function, within=False, fair=False):
-    return Mistake(name, hint, {place: function}, within, fair)
-
-
 # The head and the loss
-
-
-def head(name, forward, within=False):
-    return mistake(
-        name, "One layer, activation, norm, dot products, bias.", "heads.MaskedLMHead.forward", forward, within
-    )
 
 
 def weights(self, tokens):
@@ -30,55 +19,48 @@ def inside(self, x):
     return self.norm(self.activation(self.dense(x)))
 
 
-HEAD = (
-    head(
-        "the head has no activation", lambda self, x, t: F.linear(self.norm(self.dense(x)), weights(self, t), self.bias)
-    ),
-    head(
-        "the head has no norm", lambda self, x, t: F.linear(self.activation(self.dense(x)), weights(self, t), self.bias)
-    ),
-    head(
-        "the head has no layer of its own",
-        lambda self, x, t: F.linear(self.norm(self.activation(x)), weights(self, t), self.bias),
-    ),
-    head("the head is the dot products only", lambda self, x, t: F.linear(x, weights(self, t), self.bias)),
-    head("the head's bias is left out", lambda self, x, t: F.linear(inside(self, x), weights(self, t))),
-    head(
-        "the head's norm comes before the activation",
-        lambda self, x, t: F.linear(self.activation(self.norm(self.dense(x))), weights(self, t), self.bias),
-    ),
-    head(
-        "the head's norm comes first",
-        lambda self, x, t: F.linear(self.activation(self.dense(self.norm(x))), weights(self, t), self.bias),
-    ),
-    head(
-        "the head adds its input (a residual)",
-        lambda self, x, t: F.linear(x + inside(self, x), weights(self, t), self.bias),
-    ),
-    head("the head always decodes with the embeddings", lambda self, x, t: F.linear(inside(self, x), t, self.bias)),
-    head(
-        "the logits are log-probabilities",
-        lambda self, x, t: F.linear(inside(self, x), weights(self, t), self.bias).log_softmax(-1),
-    ),
-    head(
-        "the logits are probabilities",
-        lambda self, x, t: F.linear(inside(self, x), weights(self, t), self.bias).softmax(-1),
-    ),
-    head(
-        "the logits are divided by sqrt(D)",
-        lambda self, x, t: F.linear(inside(self, x), weights(self, t), self.bias) / math.sqrt(x.size(-1)),
-    ),
-    head(
-        "the embeddings do not learn from the head",
-        lambda self, x, t: F.linear(inside(self, x), weights(self, t.detach()), self.bias),
-        True,
-    ),
-    head(
-        "nothing below the head learns",
-        lambda self, x, t: F.linear(inside(self, x.detach()), weights(self, t), self.bias),
-        True,
-    ),
-)
+HEAD = {
+    ("heads.MaskedLMHead.forward", "One layer, activation, norm, dot products, bias."): {
+        "the head has no activation": lambda self, x, t: F.linear(
+            self.norm(self.dense(x)), weights(self, t), self.bias
+        ),
+        "the head has no norm": lambda self, x, t: F.linear(
+            self.activation(self.dense(x)), weights(self, t), self.bias
+        ),
+        "the head has no layer of its own": lambda self, x, t: F.linear(
+            self.norm(self.activation(x)), weights(self, t), self.bias
+        ),
+        "the head is the dot products only": lambda self, x, t: F.linear(x, weights(self, t), self.bias),
+        "the head's bias is left out": lambda self, x, t: F.linear(inside(self, x), weights(self, t)),
+        "the head's norm comes before the activation": lambda self, x, t: F.linear(
+            self.activation(self.norm(self.dense(x))), weights(self, t), self.bias
+        ),
+        "the head's norm comes first": lambda self, x, t: F.linear(
+            self.activation(self.dense(self.norm(x))), weights(self, t), self.bias
+        ),
+        "the head adds its input (a residual)": lambda self, x, t: F.linear(
+            x + inside(self, x), weights(self, t), self.bias
+        ),
+        "the head always decodes with the embeddings": lambda self, x, t: F.linear(inside(self, x), t, self.bias),
+        "the logits are log-probabilities": lambda self, x, t: F.linear(
+            inside(self, x), weights(self, t), self.bias
+        ).log_softmax(-1),
+        "the logits are probabilities": lambda self, x, t: F.linear(
+            inside(self, x), weights(self, t), self.bias
+        ).softmax(-1),
+        "the logits are divided by sqrt(D)": lambda self, x, t: (
+            F.linear(inside(self, x), weights(self, t), self.bias) / math.sqrt(x.size(-1))
+        ),
+    },
+    ("heads.MaskedLMHead.forward", "One layer, activation, norm, dot products, bias.", True): {
+        "the embeddings do not learn from the head": lambda self, x, t: F.linear(
+            inside(self, x), weights(self, t.detach()), self.bias
+        ),
+        "nothing below the head learns": lambda self, x, t: F.linear(
+            inside(self, x.detach()), weights(self, t), self.bias
+        ),
+    },
+}
 
 
 def predict(
@@ -106,10 +88,6 @@ def predict(
     return wrong
 
 
-def lm(name, hint="Which positions have a label, and by what is divided?", **how):
-    return mistake(name, hint, "heads.BertForMaskedLM.predict", predict(**how), within=True)
-
-
 def row_means(logits, labels, where):
     """The sum of the rows' means, times what it will be divided by"""
     losses, counts = F.cross_entropy(logits, labels, reduction="none"), where.sum(1)
@@ -117,49 +95,46 @@ def row_means(logits, labels, where):
     return torch.stack(rows).mean() * max(1, len(logits)) if rows else logits.sum()
 
 
-LOSS = (
-    lm("the loss is summed over the labelled positions, not averaged", divide=lambda where, n: 1.0),
-    lm("the loss is divided by all positions, not by the labelled ones", divide=lambda where, n: where.numel()),
-    lm("the loss is divided by the texts, not by the labelled positions", divide=lambda where, n: where.size(0)),
-    lm("the loss is a mean of the texts' means", of=row_means),
-    lm("with nothing labelled, the loss is NaN", divide=lambda where, n: float(n) if n else torch.tensor(0.0)),
-    lm(
-        "positions without a label count, as if 0 were the right id",
-        positions=lambda labels: torch.ones_like(labels).bool(),
-    ),
-    lm("the label is that of the next position", shift=lambda labels: F.pad(labels, (0, 1), value=-100)[:, 1:]),
-    lm("the label is that of the position before", shift=lambda labels: F.pad(labels, (1, 0), value=-100)[:, :-1]),
-    lm(
-        "the loss is in bits, not nats",
-        of=lambda logits, labels, where: F.cross_entropy(logits, labels, reduction="sum") / math.log(2),
-    ),
-    lm(
-        "the sign of the masked-LM loss is wrong",
-        of=lambda logits, labels, where: -F.cross_entropy(logits, labels, reduction="sum"),
-    ),
-    lm(
-        "the softmax of the masked-LM loss is taken twice",
-        of=lambda logits, labels, where: F.cross_entropy(logits.softmax(-1), labels, reduction="sum"),
-    ),
-    lm(
-        "only the first labelled position counts",
-        of=lambda logits, labels, where: (
-            F.cross_entropy(logits[:1], labels[:1], reduction="sum") * max(1, len(logits))
-            if len(logits)
-            else logits.sum()
+LOSS = {
+    ("heads.BertForMaskedLM.predict", "Which positions have a label, and by what is divided?", True): {
+        "the loss is summed over the labelled positions, not averaged": predict(divide=lambda where, n: 1.0),
+        "the loss is divided by all positions, not by the labelled ones": predict(
+            divide=lambda where, n: where.numel()
         ),
-    ),
-    lm(
-        "the logits of all positions come out, although labels are given",
-        "Which logits come out with labels?",
-        all_logits=True,
-    ),
-    lm(
-        "without labels, log-probabilities come out",
-        "What comes out without labels?",
-        change=lambda x: x.log_softmax(-1),
-    ),
-)
+        "the loss is divided by the texts, not by the labelled positions": predict(
+            divide=lambda where, n: where.size(0)
+        ),
+        "the loss is a mean of the texts' means": predict(of=row_means),
+        "with nothing labelled, the loss is NaN": predict(divide=lambda where, n: float(n) if n else torch.tensor(0.0)),
+        "positions without a label count, as if 0 were the right id": predict(
+            positions=lambda labels: torch.ones_like(labels).bool()
+        ),
+        "the label is that of the next position": predict(
+            shift=lambda labels: F.pad(labels, (0, 1), value=-100)[:, 1:]
+        ),
+        "the label is that of the position before": predict(
+            shift=lambda labels: F.pad(labels, (1, 0), value=-100)[:, :-1]
+        ),
+        "the loss is in bits, not nats": predict(
+            of=lambda logits, labels, where: F.cross_entropy(logits, labels, reduction="sum") / math.log(2)
+        ),
+        "the sign of the masked-LM loss is wrong": predict(
+            of=lambda logits, labels, where: -F.cross_entropy(logits, labels, reduction="sum")
+        ),
+        "the softmax of the masked-LM loss is taken twice": predict(
+            of=lambda logits, labels, where: F.cross_entropy(logits.softmax(-1), labels, reduction="sum")
+        ),
+        "only the first labelled position counts": predict(
+            of=lambda logits, labels, where: (
+                F.cross_entropy(logits[:1], labels[:1], reduction="sum") * max(1, len(logits))
+                if len(logits)
+                else logits.sum()
+            )
+        ),
+        "the logits of all positions come out, although labels are given": predict(all_logits=True),
+        "without labels, log-probabilities come out": predict(change=lambda x: x.log_softmax(-1)),
+    },
+}
 
 
 def masked_lm(cls, **dropped):
@@ -172,10 +147,6 @@ def masked_lm(cls, **dropped):
         return forward
 
     return Around(make)
-
-
-def wired(name, cls="BertForMaskedLM", **dropped):
-    return mistake(name, "Follow each argument to the encoder.", f"heads.{cls}.forward", masked_lm(cls, **dropped))
 
 
 def order_loss(combine):
@@ -191,12 +162,6 @@ def order_loss(combine):
     return Around(make)
 
 
-def sentences(name, combine):
-    return mistake(
-        name, "Which two losses are added?", "heads.BertForPreTraining.forward", order_loss(combine), within=True
-    )
-
-
 def plus(loss, more):
     return more if loss is None else loss + more
 
@@ -210,36 +175,36 @@ def first_token(self, input_ids, mask=None, segments=None, labels=None, next_sen
     return logits, follows, loss
 
 
-WIRING = (
-    wired("the masked-LM's encoder does not get the mask", attention_mask=None),
-    wired("the masked-LM's encoder does not get the segments", token_type_ids=None),
-    wired("the masked-LM ignores causal", causal=False),
-    wired("in pretraining, the encoder does not get the mask", "BertForPreTraining", attention_mask=None),
-    wired("in pretraining, the encoder does not get the segments", "BertForPreTraining", token_type_ids=None),
-    sentences("the next-sentence loss is left out", lambda loss, follows, y: loss),
-    sentences("the masked-LM loss is left out", lambda loss, follows, y: F.cross_entropy(follows, y)),
-    sentences(
-        "the two losses are averaged, not added", lambda loss, follows, y: plus(loss, F.cross_entropy(follows, y)) / 2
-    ),
-    sentences(
-        "the next-sentence labels are exchanged", lambda loss, follows, y: plus(loss, F.cross_entropy(follows, 1 - y))
-    ),
-    sentences(
-        "the next-sentence loss is summed, not averaged",
-        lambda loss, follows, y: plus(loss, F.cross_entropy(follows, y, reduction="sum")),
-    ),
-    mistake(
-        "the next-sentence head reads the first token, not the pooler's output",
-        "What does the second head read?",
-        "heads.BertForPreTraining.forward",
-        first_token,
-    ),
-)
+WIRING = {
+    ("heads.BertForMaskedLM.forward", "Follow each argument to the encoder."): {
+        "the masked-LM's encoder does not get the mask": masked_lm("BertForMaskedLM", attention_mask=None),
+        "the masked-LM's encoder does not get the segments": masked_lm("BertForMaskedLM", token_type_ids=None),
+        "the masked-LM ignores causal": masked_lm("BertForMaskedLM", causal=False),
+    },
+    ("heads.BertForPreTraining.forward", "Follow each argument to the encoder."): {
+        "in pretraining, the encoder does not get the mask": masked_lm("BertForPreTraining", attention_mask=None),
+        "in pretraining, the encoder does not get the segments": masked_lm("BertForPreTraining", token_type_ids=None),
+        "the next-sentence head reads the first token, not the pooler's output": first_token,
+    },
+    ("heads.BertForPreTraining.forward", "Which two losses are added?", True): {
+        "the next-sentence loss is left out": order_loss(lambda loss, follows, y: loss),
+        "the masked-LM loss is left out": order_loss(lambda loss, follows, y: F.cross_entropy(follows, y)),
+        "the two losses are averaged, not added": order_loss(
+            lambda loss, follows, y: plus(loss, F.cross_entropy(follows, y)) / 2
+        ),
+        "the next-sentence labels are exchanged": order_loss(
+            lambda loss, follows, y: plus(loss, F.cross_entropy(follows, 1 - y))
+        ),
+        "the next-sentence loss is summed, not averaged": order_loss(
+            lambda loss, follows, y: plus(loss, F.cross_entropy(follows, y, reduction="sum"))
+        ),
+    },
+}
 
 # The best tokens
 
 
-def top_tokens(score, largest=True, flip=False, spare=False, count=lambda top: top, shift=0, leave_out=()):
+def top_tokens(score=None, largest=True, flip=False, spare=False, count=lambda top: top, shift=0, leave_out=()):
     def wrong(logits, tokenizer, top=5):
         known = logits if spare else logits[: len(tokenizer)]
         ranked = known.clone()
@@ -247,7 +212,7 @@ def top_tokens(score, largest=True, flip=False, spare=False, count=lambda top: t
         best = ranked.topk(min(count(top), len(known) - len(leave_out)), largest=largest)
         rows = [
             {"score": p, "id": id + shift, "token": tokenizer.tokens.get(id, "[UNK]")}
-            for p, id in zip(score(logits, best, len(tokenizer)).tolist(), best.indices.tolist())
+            for p, id in zip((score or share)(logits, best, len(tokenizer)).tolist(), best.indices.tolist())
         ]
         return rows[::-1] if flip else rows
 
@@ -258,43 +223,38 @@ def share(logits, best, size):
     return logits.softmax(-1)[best.indices]
 
 
-def best_tokens(name, score=share, hint="Softmax over what, then the largest of what?", **how):
-    return mistake(name, hint, "probing.top_tokens", top_tokens(score, **how))
-
-
-TOP = (
-    best_tokens("the softmax runs over the best tokens only", lambda logits, best, size: best.values.softmax(-1)),
-    best_tokens(
-        "the softmax leaves out the rows without a token",
-        lambda logits, best, size: logits[:size].softmax(-1)[best.indices],
-    ),
-    best_tokens("the scores are logits", lambda logits, best, size: best.values),
-    best_tokens("the scores are log-probabilities", lambda logits, best, size: logits.log_softmax(-1)[best.indices]),
-    best_tokens("the scores are sigmoids", lambda logits, best, size: best.values.sigmoid()),
-    best_tokens(
-        "the scores are exponentials that are not divided by their sum", lambda logits, best, size: best.values.exp()
-    ),
-    best_tokens(
-        "the scores are shares of the largest", lambda logits, best, size: (best.values - best.values.max()).exp()
-    ),
-    best_tokens("the softmax is taken twice", lambda logits, best, size: logits.softmax(-1).softmax(-1)[best.indices]),
-    best_tokens("the least probable tokens are listed", largest=False),
-    best_tokens("the best token comes last", flip=True),
-    best_tokens("rows without a token are listed", spare=True),
-    best_tokens("always five tokens are listed", hint="How many are asked for?", count=lambda top: 5),
-    best_tokens("one token too few is listed", hint="How many are asked for?", count=lambda top: top - 1),
-    best_tokens("one token too many is listed", hint="How many are asked for?", count=lambda top: top + 1),
-    best_tokens("the ids are one too large", hint="What is the id of the first token of the vocabulary?", shift=1),
-    best_tokens("special tokens are left out", hint="Which tokens may be listed?", leave_out=range(5)),
-    best_tokens("[MASK] is left out", hint="Which tokens may be listed?", leave_out=(4,)),
-    best_tokens("[UNK] is left out", hint="Which tokens may be listed?", leave_out=(1,)),
-)
+TOP = {
+    ("probing.top_tokens", "Softmax over what, then the largest of what?"): {
+        "the softmax runs over the best tokens only": top_tokens(lambda logits, best, size: best.values.softmax(-1)),
+        "the softmax leaves out the rows without a token": top_tokens(
+            lambda logits, best, size: logits[:size].softmax(-1)[best.indices]
+        ),
+        "the scores are logits": top_tokens(lambda logits, best, size: best.values),
+        "the scores are log-probabilities": top_tokens(lambda logits, best, size: logits.log_softmax(-1)[best.indices]),
+        "the scores are sigmoids": top_tokens(lambda logits, best, size: best.values.sigmoid()),
+        "the scores are exponentials that are not divided by their sum": top_tokens(
+            lambda logits, best, size: best.values.exp()
+        ),
+        "the scores are shares of the largest": top_tokens(
+            lambda logits, best, size: (best.values - best.values.max()).exp()
+        ),
+        "the softmax is taken twice": top_tokens(
+            lambda logits, best, size: logits.softmax(-1).softmax(-1)[best.indices]
+        ),
+        "the least probable tokens are listed": top_tokens(largest=False),
+        "the best token comes last": top_tokens(flip=True),
+        "rows without a token are listed": top_tokens(spare=True),
+        "always five tokens are listed": top_tokens(count=lambda top: 5),
+        "one token too few is listed": top_tokens(count=lambda top: top - 1),
+        "one token too many is listed": top_tokens(count=lambda top: top + 1),
+        "the ids are one too large": top_tokens(shift=1),
+        "special tokens are left out": top_tokens(leave_out=range(5)),
+        "[MASK] is left out": top_tokens(leave_out=(4,)),
+        "[UNK] is left out": top_tokens(leave_out=(1,)),
+    },
+}
 
 # Fill-mask
-
-
-def fill(name, hint, function, place="fill_position"):
-    return mistake(name, hint, f"probing.{place}", function)
 
 
 def sides(left=lambda left, right: left, right=lambda left, right: right):
@@ -401,54 +361,43 @@ MASK_ID, READ, TARGET = (
     "At which position does the model answer?",
     "A word of two pieces: which two questions are asked?",
 )
-FILL = (
-    fill("the answer is read one place to the left", READ, place(lambda at, size: at - 1)),
-    fill("the answer is read one place to the right", READ, place(lambda at, size: at + 1)),
-    fill("the answer is read at [CLS]", READ, place(lambda at, size: 0)),
-    fill("the answer is read at the last token", READ, place(lambda at, size: size - 1)),
-    fill("[CLS] and [SEP] are left out", READ, sides(lambda left, right: left[1:], lambda left, right: right[:-1])),
-    fill("[CLS] is left out", READ, sides(lambda left, right: left[1:])),
-    fill("[SEP] is left out", READ, sides(right=lambda left, right: right[:-1])),
-    fill("what follows the [MASK] is left out", READ, sides(right=lambda left, right: right[-1:])),
-    fill("what stands before the [MASK] is left out", READ, sides(lambda left, right: left[:1])),
-    fill(
-        "the other [MASK]s are left out",
-        READ,
-        sides(
+FILL = {
+    ("probing.fill_position", READ): {
+        "the answer is read one place to the left": place(lambda at, size: at - 1),
+        "the answer is read one place to the right": place(lambda at, size: at + 1),
+        "the answer is read at [CLS]": place(lambda at, size: 0),
+        "the answer is read at the last token": place(lambda at, size: size - 1),
+        "[CLS] and [SEP] are left out": sides(lambda left, right: left[1:], lambda left, right: right[:-1]),
+        "[CLS] is left out": sides(lambda left, right: left[1:]),
+        "[SEP] is left out": sides(right=lambda left, right: right[:-1]),
+        "what follows the [MASK] is left out": sides(right=lambda left, right: right[-1:]),
+        "what stands before the [MASK] is left out": sides(lambda left, right: left[:1]),
+        "the other [MASK]s are left out": sides(
             lambda left, right: [id for id in left if id != MASK_ID],
             lambda left, right: [id for id in right if id != MASK_ID],
         ),
-    ),
-    fill("a word of several pieces gets its first piece's probability", TARGET, targets(first_piece)),
-    fill(
-        "a word of several pieces gets its first piece's probability, before as many [MASK]s",
-        TARGET,
-        targets(first_of_many),
-    ),
-    fill("a word of several pieces gets the mean of its pieces' log-probabilities", TARGET, targets(mean_of_pieces)),
-    fill("all pieces of a word are read at once, none sees the others", TARGET, targets(all_at_once)),
-    fill("there is one [MASK], however many pieces are missing", TARGET, targets(one_mask)),
-    fill("the given words' scores are log-probabilities", "What is a score?", targets(p=lambda score: score)),
-    fill(
-        "the given words' probabilities sum to 1",
-        "What is a score?",
-        targets(finish=lambda rows: to_one(rows) if len(rows) == 4 else rows),
-    ),
-    fill("the given words stay in their order", "Which comes first?", targets(order=None)),
-    fill("of the given words, the least probable comes first", "Which comes first?", targets(order=lambda row: row[0])),
-    fill(
-        "of several [MASK]s, only the first is filled",
-        "How many lists come out?",
-        Around(
+        "a word of several pieces gets its first piece's probability": targets(first_piece),
+        "a word of several pieces gets its first piece's probability, before as many [MASK]s": targets(first_of_many),
+        "a word of several pieces gets the mean of its pieces' log-probabilities": targets(mean_of_pieces),
+        "all pieces of a word are read at once, none sees the others": targets(all_at_once),
+        "there is one [MASK], however many pieces are missing": targets(one_mask),
+        "the given words' scores are log-probabilities": targets(p=lambda score: score),
+        "the given words' probabilities sum to 1": targets(
+            finish=lambda rows: to_one(rows) if len(rows) == 4 else rows
+        ),
+        "the given words stay in their order": targets(order=None),
+        "of the given words, the least probable comes first": targets(order=lambda row: row[0]),
+    },
+    ("probing.fill_mask", "How many lists come out?"): {
+        "of several [MASK]s, only the first is filled": Around(
             lambda right: (
                 lambda *given, **options: [
                     found[0] if isinstance((found := right(*given, **options))[0], list) else found
                 ][0]
             )
         ),
-        "fill_mask",
-    ),
-)
+    },
+}
 
 
 def asked(change=lambda question: question, finish=lambda p: p):
@@ -482,45 +431,17 @@ def by_hand(padding=True, eval=True, keep_mode=True):
     return wrong
 
 
-ANSWERS = (
-    fill(
-        "the model looks at the padding of shorter questions",
-        "What is under the padding?",
-        by_hand(padding=False),
-        "answers",
-    ),
-    fill("questions are answered with dropout", "In which mode is the model?", by_hand(eval=False), "answers"),
-    fill(
-        "after the answers, the model stays in evaluation mode",
-        "In which mode is the model?",
-        by_hand(keep_mode=False),
-        "answers",
-    ),
-    fill(
-        "the hidden position is not hidden",
-        "What is Question.hidden?",
-        asked(lambda question: question._replace(hidden=None)),
-        "answers",
-    ),
-    fill(
-        "questions are never causal",
-        "What is Question.causal?",
-        asked(lambda question: question._replace(causal=False)),
-        "answers",
-    ),
-    fill(
-        "the answers are probabilities, not their logarithms",
-        "In which unit is an answer?",
-        asked(finish=torch.exp),
-        "answers",
-    ),
-    fill(
-        "the answers are in bits, not nats",
-        "In which unit is an answer?",
-        asked(finish=lambda log_p: log_p / math.log(2)),
-        "answers",
-    ),
-)
+ANSWERS = {
+    ("probing.answers", "In which mode is the model?"): {
+        "the model looks at the padding of shorter questions": by_hand(padding=False),
+        "questions are answered with dropout": by_hand(eval=False),
+        "after the answers, the model stays in evaluation mode": by_hand(keep_mode=False),
+        "the hidden position is not hidden": asked(lambda question: question._replace(hidden=None)),
+        "questions are never causal": asked(lambda question: question._replace(causal=False)),
+        "the answers are probabilities, not their logarithms": asked(finish=torch.exp),
+        "the answers are in bits, not nats": asked(finish=lambda log_p: log_p / math.log(2)),
+    },
+}
 
 # Readouts, sentences
 
@@ -535,33 +456,23 @@ def readout(change):
     return Around(make)
 
 
-def reads(name, change):
-    return mistake(
-        name, "Write the row of tokens on paper, and mark the place.", "probing.Readout.question", readout(change)
-    )
-
-
-READOUT = (
-    reads("a readout is read one place too early", lambda self, q: q._replace(at=q.at - 1)),
-    reads("a readout is read at the last token", lambda self, q: q._replace(at=len(q.ids) - 1)),
-    reads("a readout is read at [CLS]", lambda self, q: q._replace(at=0)),
-    reads("a readout ignores hide_sep", lambda self, q: q._replace(hidden=None)),
-    reads("a readout ignores causal", lambda self, q: q._replace(causal=False)),
-    reads("a readout without [SEP] has one", lambda self, q: q if self.sep else q._replace(ids=(*q.ids, 3))),
-    reads("a readout has no [CLS]", lambda self, q: q._replace(ids=q.ids[1:], at=q.at - 1)),
-    mistake(
-        "a readout has one [MASK], however many pieces are missing",
-        "Write the row of tokens on paper, and mark the place.",
-        "probing.Readout.question",
-        Around(lambda right: lambda self, tokenizer, text, written, missing: right(self, tokenizer, text, written, 1)),
-    ),
-    mistake(
-        "a readout forgets the pieces written so far",
-        "Write the row of tokens on paper, and mark the place.",
-        "probing.Readout.question",
-        Around(lambda right: lambda self, tokenizer, text, written, missing: right(self, tokenizer, text, [], missing)),
-    ),
-)
+READOUT = {
+    ("probing.Readout.question", "Write the row of tokens on paper, and mark the place."): {
+        "a readout is read one place too early": readout(lambda self, q: q._replace(at=q.at - 1)),
+        "a readout is read at the last token": readout(lambda self, q: q._replace(at=len(q.ids) - 1)),
+        "a readout is read at [CLS]": readout(lambda self, q: q._replace(at=0)),
+        "a readout ignores hide_sep": readout(lambda self, q: q._replace(hidden=None)),
+        "a readout ignores causal": readout(lambda self, q: q._replace(causal=False)),
+        "a readout without [SEP] has one": readout(lambda self, q: q if self.sep else q._replace(ids=(*q.ids, 3))),
+        "a readout has no [CLS]": readout(lambda self, q: q._replace(ids=q.ids[1:], at=q.at - 1)),
+        "a readout has one [MASK], however many pieces are missing": Around(
+            lambda right: lambda self, tokenizer, text, written, missing: right(self, tokenizer, text, written, 1)
+        ),
+        "a readout forgets the pieces written so far": Around(
+            lambda right: lambda self, tokenizer, text, written, missing: right(self, tokenizer, text, [], missing)
+        ),
+    },
+}
 
 
 def likelihood(finish=lambda total, rows: (total, rows), **fixed):
@@ -598,43 +509,22 @@ def mean_score(found, given):
 
 
 SUM = "A text of three tokens: which three numbers are added?"
-SENTENCES = (
-    fill(
-        "a sentence's score is the mean, not the sum",
-        SUM,
-        likelihood(lambda total, rows: (total / len(rows), rows)),
-        "pseudo_log_likelihood",
-    ),
-    fill(
-        "a sentence's score is a perplexity",
-        SUM,
-        likelihood(lambda total, rows: (math.exp(-total / len(rows)), rows)),
-        "pseudo_log_likelihood",
-    ),
-    fill(
-        "the sign of a sentence's score is wrong",
-        SUM,
-        likelihood(lambda total, rows: (-total, rows)),
-        "pseudo_log_likelihood",
-    ),
-    fill("a sentence's tokens are not masked: each sees itself", SUM, sees_itself, "pseudo_log_likelihood"),
-    fill(
-        "whole_words is ignored", "What does whole_words mask?", likelihood(whole_words=False), "pseudo_log_likelihood"
-    ),
-    fill(
-        "the later pieces of a word are always masked",
-        "What does whole_words mask?",
-        likelihood(whole_words=True),
-        "pseudo_log_likelihood",
-    ),
-    fill(
-        "of two sentences, the less likely is preferred",
-        "Which sum is larger?",
-        compared(lambda found, given: found | {"preferred": 1 - found["preferred"]}),
-        "compare",
-    ),
-    fill("two sentences are compared by their means", "Which sum is larger?", compared(mean_score), "compare"),
-)
+SENTENCES = {
+    ("probing.pseudo_log_likelihood", SUM): {
+        "a sentence's score is the mean, not the sum": likelihood(lambda total, rows: (total / len(rows), rows)),
+        "a sentence's score is a perplexity": likelihood(lambda total, rows: (math.exp(-total / len(rows)), rows)),
+        "the sign of a sentence's score is wrong": likelihood(lambda total, rows: (-total, rows)),
+        "a sentence's tokens are not masked: each sees itself": sees_itself,
+        "whole_words is ignored": likelihood(whole_words=False),
+        "the later pieces of a word are always masked": likelihood(whole_words=True),
+    },
+    ("probing.compare", "Which sum is larger?"): {
+        "of two sentences, the less likely is preferred": compared(
+            lambda found, given: found | {"preferred": 1 - found["preferred"]}
+        ),
+        "two sentences are compared by their means": compared(mean_score),
+    },
+}
 
 
 def corrected(change):
@@ -666,38 +556,23 @@ def ratios(change):
 
 
 PRIOR = "What does the text add to the prompt alone?"
-WORDS = (
-    fill(
-        "the correction multiplies by the prior, it does not divide",
-        PRIOR,
-        gains(lambda p, prior: p + prior),
-        "compare_with_prior",
-    ),
-    fill("the prior is not taken off", PRIOR, gains(lambda p, prior: p), "compare_with_prior"),
-    fill("the correction is upside down: prior / p", PRIOR, gains(lambda p, prior: prior - p), "compare_with_prior"),
-    fill(
-        "the correction takes the difference of probabilities, not their ratio",
-        PRIOR,
-        gains(lambda p, prior: math.exp(p) - math.exp(prior)),
-        "compare_with_prior",
-    ),
-    fill(
-        "the ratio is upside down",
-        "p of which word / p of which?",
-        ratios(lambda right, log_p: 1 / right(log_p)),
-        "ratio",
-    ),
-    fill(
-        "the ratio is to the worst of the other words",
-        "p of which word / p of which?",
-        ratios(lambda right, log_p: math.exp(next(iter(log_p.values())) - min(list(log_p.values())[1:]))),
-        "ratio",
-    ),
-    fill(
-        "the ratio is of the best word to the next",
-        "p of which word / p of which?",
-        ratios(lambda right, log_p: math.exp(sorted(log_p.values())[-1] - sorted(log_p.values())[-2])),
-        "ratio",
-    ),
-)
-MISTAKES = HEAD + LOSS + WIRING + TOP + FILL + ANSWERS + READOUT + SENTENCES + WORDS
+WORDS = {
+    ("probing.compare_with_prior", PRIOR): {
+        "the correction multiplies by the prior, it does not divide": gains(lambda p, prior: p + prior),
+        "the prior is not taken off": gains(lambda p, prior: p),
+        "the correction is upside down: prior / p": gains(lambda p, prior: prior - p),
+        "the correction takes the difference of probabilities, not their ratio": gains(
+            lambda p, prior: math.exp(p) - math.exp(prior)
+        ),
+    },
+    ("probing.ratio", "p of which word / p of which?"): {
+        "the ratio is upside down": ratios(lambda right, log_p: 1 / right(log_p)),
+        "the ratio is to the worst of the other words": ratios(
+            lambda right, log_p: math.exp(next(iter(log_p.values())) - min(list(log_p.values())[1:]))
+        ),
+        "the ratio is of the best word to the next": ratios(
+            lambda right, log_p: math.exp(sorted(log_p.values())[-1] - sorted(log_p.values())[-2])
+        ),
+    },
+}
+KNOWN = HEAD | LOSS | WIRING | TOP | FILL | ANSWERS | READOUT | SENTENCES | WORDS
