@@ -138,10 +138,11 @@ class Child:
     """That process, seen from here.
 
     patience  a part may take so many times the seconds that it is given
+    text      a file for what is printed there; None: the terminal
     """
 
-    def __init__(self, kit: Path, patience: int = 1):
-        self.kit, self.patience, self.process = kit, patience, None
+    def __init__(self, kit: Path, patience: int = 1, text=None):
+        self.kit, self.patience, self.text, self.process = kit.resolve(), patience, text, None
 
     def start(self):
         program = "import sys; sys.path.insert(0, sys.argv[1]); from minbert.course.check import child; child()"
@@ -150,7 +151,7 @@ class Child:
             [sys.executable, "-c", program, str(self.kit)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=terminal(),
+            stderr=self.text or terminal(),
             text=True,
             env=environment,
             cwd=self.kit,

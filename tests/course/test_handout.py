@@ -55,7 +55,7 @@ def test_what_a_handout_must_not_have_is_found(folder):
 def test_a_part_that_is_not_blanked_is_found(folder, monkeypatch):
     solve(folder)
     problems = handout.self_check(folder, TWO, lambda line: None)
-    assert "part 2 is right although nothing is written" in problems
+    assert "part 2 is ok although nothing is written" in problems
     assert any(
         line.startswith("minbert/embeddings.py holds 20 tokens in a row of embeddings.py: ") for line in problems
     )
