@@ -45,6 +45,7 @@ def flags(parser):
     add("--out", default="results", metavar="FOLDER", help="default: %(default)s")
     add("--parts", type=numbers, metavar="N,N-N", help="default: 1-8 and the whole")
     add("--course", metavar="FILE", help="a file of settings, in TOML")
+    add("--also", metavar="FOLDER", help="submissions of earlier terms, compared with these and not graded")
     add("--handout", metavar="FOLDER", help="what students were given: work made with another one is noted")
     add(
         "--seed",
@@ -85,6 +86,7 @@ def check(args):
         shares=course.get("shares", {}),
         detail=args.detail or course.get("detail", "stage"),
         handout=kit_of(args.handout) if args.handout else "",
+        also=tuple(earlier(args.also)) if args.also else (),
     )
     if args.gradescope:
         return Job([], Path(args.out), settings, Path(args.gradescope))
@@ -129,6 +131,15 @@ def read_course(path):
         for name in set(shares) - set(known):
             raise UserError(f"{path}: {name!r} is no known mistake{common.nearest(name, known)}")
     return course
+
+
+def earlier(folder):
+    """The submissions of a folder that --also names."""
+    from minbert.course.submission import find
+
+    if not Path(folder).is_dir():
+        raise UserError(f"--also: {folder} is no folder")
+    return find(Path(folder))
 
 
 def kit_of(folder):

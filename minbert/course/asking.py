@@ -124,7 +124,7 @@ class Nursery:
         order = {"room": str(room), "seconds": 5, "secret": str(secret), "reference": str(reference)}
         steps = {}
         with contextlib.suppress(Broken), self.pupil(order) as talk:
-            steps = talk.first(time.monotonic() + 60)
+            steps = talk.record(time.monotonic() + 60)
         if not steps:
             raise UserError(f"no pupil could be started: {last_line(bytes(talk.text))}")
         tried = {name for name, result in steps.items() if result == "possible"}
@@ -147,7 +147,7 @@ class Nursery:
         answer, began = Answer(), time.monotonic()
         with self.pupil(order) as talk:
             try:
-                steps = talk.first(began + wall)
+                steps = talk.record(began + wall)
                 if seal.LEVELS.index(seal.level(steps)) < seal.LEVELS.index(self.level):
                     raise UserError(f"a pupil could not be sealed as the first one was: {steps}")
                 for number, (probe, arguments, right) in enumerate(questions):
@@ -162,6 +162,18 @@ class Nursery:
         if answer.ended == "no answer":
             answer.ended, answer.why = explain(usage, part.seconds, len(answer.outputs))
         return answer
+
+    def scan(self, room: Path, files: list[str]) -> dict[str, dict]:
+        """Read a room's files in a pupil, without running them: {file: {"grams": [n, 2], "uses": [...]}}
+
+        Empty from the first one on that cannot be read.
+        """
+        found, deadline = {}, time.monotonic() + self.wall
+        with self.pupil({"room": str(room), "seconds": self.wall, "scan": True}) as talk, contextlib.suppress(Broken):
+            talk.record(deadline)
+            for name in sorted(files):
+                found[name] = talk.record(deadline)
+        return found
 
 
 def last_line(text: bytes) -> str:

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from minbert.atomic import atomic_write
-from minbert.course import kit, naming, oracle, reports, seal
+from minbert.course import kit, naming, oracle, reports, seal, similarity
 from minbert.course.asking import Nursery
 from minbert.course.judge import Judge, Row, name_row, unpack_trace
 from minbert.course.parts import Part
@@ -32,6 +32,7 @@ class Settings:
     shares   {name of a known mistake: the share of its part's points that it earns}
     detail   how much a student is told of the hidden probes: reports.DETAILS
     handout  the hash of the handout's kit, if it is known: submissions made with another are noted
+    also     earlier submissions, with which these are compared and nothing else
     wall     seconds for a part, and for a submission
     """
 
@@ -41,6 +42,7 @@ class Settings:
     shares: dict[str, float] = field(default_factory=dict)
     detail: str = "stage"
     handout: str = ""
+    also: tuple[Path, ...] = ()
     megabytes: int = 400
     wall: int = 60
     whole: int = 300
@@ -203,21 +205,62 @@ def grade(paths: list[Path], out: Path, settings: Settings, tell: Callable[[str]
         numbers = [part.number for part in settings.parts]
         exam = oracle.examine(numbers, results.seed)  # before any submission is opened
         judge = Judge(nursery, exam, settings.parts, rooms, settings.whole)
-        class_ = []
+        reader, class_ = Reader(judge, settings.parts), []
         for at, path in enumerate(paths, 1):
-            graded = grade_one(path, judge, results, settings)
+            graded = grade_one(path, judge, results, settings, reader)
             class_.append(graded)
             tell(reports.line(at, len(paths), graded))
+        for path in settings.also:
+            earlier = read(path, reader.wanted)
+            reader.read(f"{path.parent.name}/{earlier.name}", earlier.files)
+    csv, text = reports.likeness(similarity.pairs(reader.marks))
+    results.write("similarity.csv", csv)
+    results.write("similarity.txt", text)
     groups = name_mistakes(class_, exam, results, settings)
     report(class_, groups, results, settings)
     return class_
 
 
-def grade_one(path: Path, judge: Judge, results: Results, settings: Settings) -> Graded:
+class Reader:
+    """Reads what students wrote for likeness and for unusual names, beside the handout and the reference."""
+
+    def __init__(self, judge: Judge, parts: list[Part]):
+        self.judge, self.marks = judge, {}
+        self.wanted = {name for part in parts for name in part.files}
+        blanks = {name: source.encode() for name, source in kit.sources().items() if name in self.wanted}
+        scanned = judge.scan(blanks)
+        self.given = {int(value) for found in scanned.values() for value, _ in found["grams"]}
+        originals = {name: source.encode() for name, source in kit.originals().items() if name in self.wanted}
+        self.usual = {}
+        for found in (scanned, self.scan("the reference", originals)):
+            for name, values in found.items():
+                self.usual.setdefault(name, set()).update(use.split()[0] for use in values["uses"])
+
+    def scan(self, student: str, files: dict[str, bytes]) -> dict:
+        found = self.judge.scan(files)
+        self.marks[student] = {
+            value: (name, line)
+            for name, values in found.items()
+            for value, line in similarity.winnow(values["grams"].tolist()).items()
+            if value not in self.given
+        }
+        return found
+
+    def read(self, student: str, files: dict[str, bytes]) -> list[str]:
+        """Keep a submission's hashes; returns the names that the handout does not use: "attention.py:3 has socket"."""
+        found = self.scan(student, files)
+        return [
+            f"{name}:{line} has {use}"
+            for name, values in found.items()
+            for use, line in map(str.split, values["uses"])
+            if use not in self.usual.get(name, ())
+        ]
+
+
+def grade_one(path: Path, judge: Judge, results: Results, settings: Settings, reader: Reader) -> Graded:
     """Read one submission and judge the parts that have no row yet."""
-    wanted = {name for part in settings.parts for name in part.files}
-    submission = read(path, wanted)
-    faults = dict.fromkeys(wanted, submission.refused) if submission.refused else submission.faults
+    submission = read(path, reader.wanted)
+    faults = dict.fromkeys(reader.wanted, submission.refused) if submission.refused else submission.faults
     with results.submission(submission.name):
         for row in judge.submission(submission.files, results.of(submission), faults):
             results.add(submission, row)
@@ -226,7 +269,8 @@ def grade_one(path: Path, judge: Judge, results: Results, settings: Settings) ->
         notes.append(f"it was made with another handout: {about['name']}, kit {about['kit'][:12]}")
     rows = results.of(submission)
     rows = [dict(rows[part.number]) for part in settings.parts]
-    return Graded(submission.name, submission.sha256, rows, notes, submission.refused)
+    unusual = reader.read(submission.name, submission.files)
+    return Graded(submission.name, submission.sha256, rows, notes, submission.refused, unusual)
 
 
 def name_mistakes(class_: list[Graded], exam: dict, results: Results, settings: Settings) -> list[list]:

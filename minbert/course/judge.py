@@ -8,6 +8,7 @@ import io
 import shutil
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -104,19 +105,29 @@ class Judge:
         return row
 
     def ask(self, part: Part, files: dict[str, bytes], seconds: float) -> Answer:
-        """Put the part's files into a room of their own, and its questions to a pupil there."""
+        """Put the part's questions to a pupil in a room with the part's files."""
+        questions = [(question.probe, question.arguments, question.right) for question in self.exam[part.number]]
+        module = f"part{part.number}" if isinstance(part.number, int) else part.number
+        with self.room({name: files[name] for name in part.files if name in files}) as room:
+            return self.nursery.ask(part, module, room, questions, seconds)
+
+    def scan(self, files: dict[str, bytes]) -> dict[str, dict]:
+        """What similarity.py reads of files, without running them: {file: {"grams": [n, 2], "uses": [...]}}"""
+        with self.room(files) as room:
+            return self.nursery.scan(room, list(files))
+
+    @contextmanager
+    def room(self, files: dict[str, bytes]):
+        """A folder with these files in minbert/, which a pupil may read and nobody may change."""
         room = self.rooms / "room"
         shutil.rmtree(room, ignore_errors=True)
-        (room / "minbert").mkdir(parents=True)
         try:
-            for name in part.files:
-                if name in files:
-                    (room / "minbert" / name).write_bytes(files[name])
+            (room / "minbert").mkdir(parents=True)
+            for name, content in files.items():
+                (room / "minbert" / name).write_bytes(content)
             for path in (room, *room.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            questions = [(question.probe, question.arguments, question.right) for question in self.exam[part.number]]
-            module = f"part{part.number}" if isinstance(part.number, int) else part.number
-            return self.nursery.ask(part, module, room, questions, seconds)
+            yield room
         finally:
             shutil.rmtree(room, ignore_errors=True)
 

@@ -12,7 +12,8 @@ COPIED = (
     *("tokenizer.py", "encoding.py", "batch.py", "embeddings.py", "attention.py", "encoder.py", "bert.py", "heads.py"),
     *("optimizer.py", "training.py", "metrics.py", "probing.py", "shipped/__init__.py"),
     *("weights/__init__.py", "weights/hub.py", "weights/read.py", "weights/names.py", "weights/fill.py"),
-    *("course/__init__.py", "course/frames.py", "course/seal.py", "course/nursery.py", "course/probes/*.py"),
+    *("course/__init__.py", "course/frames.py", "course/seal.py", "course/nursery.py", "course/similarity.py"),
+    *("course/probes/*.py",),
 )
 
 

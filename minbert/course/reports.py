@@ -17,14 +17,13 @@ DETAILS = ("part", "stage", "numbers")  # how much a student is told of the hidd
 
 @dataclass
 class Graded:
-    """A submission and its rows. names: for each part with a known mistake, its name."""
+    """A submission and its rows. incidents: what it has that the handout has not, a line each."""
 
     student: str
     sha256: str
     rows: list[dict]
     notes: list[str] = field(default_factory=list)
     refused: str = ""
-    about: dict = field(default_factory=dict)
     incidents: list[str] = field(default_factory=list)
 
     @property
@@ -182,3 +181,20 @@ def unnamed(groups: list[list[tuple[str, dict]]]) -> str:
         lines.append(f"group {number}: part {row['part']}, {len(group)} students, in `{plain(row['first']['stage'])}`")
         lines += [f"    {plain(student)}" for student, _ in group]
     return "\n".join(lines) + "\n"
+
+
+def likeness(pairs: list) -> tuple[str, str]:
+    """similarity.csv and similarity.txt, of similarity.Pair."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["one", "other", "share", "common"])
+    lines = ["Work that is alike: a likeness is no proof. Look at the lines, and at who could not have copied.", ""]
+    for pair in pairs:
+        writer.writerow(map(cell, [pair.one, pair.other, pair.share, pair.common]))
+        lines.append(
+            f"{plain(pair.one)} and {plain(pair.other)}: {100 * pair.share:.0f} % of what the smaller one wrote"
+        )
+        for file, places in pair.lines.items():
+            where = ", ".join(f"{line} ~ {there}:{other}" for line, there, other in places[:20])
+            lines.append(f"    {file} {where}{' ...' if len(places) > 20 else ''}")
+    return out.getvalue(), "\n".join(lines) + "\n"

@@ -56,6 +56,25 @@ def reply(number: int, right: dict):
     return found
 
 
+def record():
+    """The same for named values."""
+
+    def frame():
+        header = frames.unpack_header((yield frames.HEADER.size))
+        if header.length > ANSWERS:
+            raise Broken("too much", "a record that is too large")
+        return frames.unpack(header, (yield header.length))
+
+    try:
+        values = {}
+        for name, kind in (yield from frame()).tolist():
+            array = yield from frame()
+            values[name] = array if kind == "ndarray" else array.tolist()
+        return values
+    except ValueError as error:
+        raise Broken("not an array", str(error)) from None
+
+
 class Talk:
     """One pupil, from its fork to its end."""
 
@@ -98,18 +117,8 @@ class Talk:
         self.channel.close()
         os.close(self.output)
 
-    def first(self, deadline):
-        """What the pupil's seal reached: it says this before it loads a student's code."""
-
-        def record():
-            header = frames.unpack_header((yield frames.HEADER.size))
-            directory = frames.unpack(header, (yield header.length))
-            values = {}
-            for name, _ in directory.tolist():
-                header = frames.unpack_header((yield frames.HEADER.size))
-                values[name] = frames.unpack(header, (yield header.length)).item()
-            return values
-
+    def record(self, deadline):
+        """What a pupil says before it loads a student's code, or without loading any: {name: value}"""
         return self.exchange(b"", record(), deadline, more=True)
 
     def exchange(self, out: bytes, reader, deadline: float, more: bool = False):

@@ -114,7 +114,10 @@ def test_a_class_is_graded(warm, class_folder, tmp_path):
     unnamed = (out / "unnamed.txt").read_text()
     assert "2 students" in unnamed and "cyd" in unnamed and "dan" in unnamed and "bob" not in unnamed
     incidents = (out / "incidents.txt").read_text().splitlines()
-    assert len(incidents) == 2 and incidents[0].startswith("eve: part 3: ended by exit code 0")
+    assert [line.partition(": ")[0] for line in incidents] == ["eve", "eve", "zip"]
+    assert incidents[0] == "eve: attention.py:2 has _exit"
+    assert incidents[1] == "eve: part 3: ended by exit code 0 before any answer"
+    assert (out / "similarity.csv").read_text() == "one,other,share,common\n", "five have the reference's form"
     assert sorted(path.name for path in (out / "feedback").iterdir()) == [f"{name}.txt" for name in sorted(rows)]
     text = (out / "feedback" / "bob.txt").read_text()
     assert "known mistake: the scores are not scaled by sqrt(K)" in text
