@@ -117,7 +117,8 @@ def test_a_class_is_graded(warm, class_folder, tmp_path):
     assert [line.partition(": ")[0] for line in incidents] == ["eve", "eve", "zip"]
     assert incidents[0] == "eve: attention.py:2 has _exit"
     assert incidents[1] == "eve: part 3: ended by exit code 0 before any answer"
-    assert (out / "similarity.csv").read_text() == "one,other,share,common\n", "five have the reference's form"
+    alike = [line.split(",")[:2] for line in (out / "similarity.csv").read_text().splitlines()[1:]]
+    assert alike == [["ada", "the reference"], ["cyd", "dan"]]
     assert sorted(path.name for path in (out / "feedback").iterdir()) == [f"{name}.txt" for name in sorted(rows)]
     text = (out / "feedback" / "bob.txt").read_text()
     assert "known mistake: the scores are not scaled by sqrt(K)" in text
