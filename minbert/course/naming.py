@@ -11,6 +11,7 @@ import numpy as np
 from minbert.course.compare import difference, form, tolerance
 
 RAISED = "raised"  # as in minbert.course.probes
+OPTION = "option: "  # in the name of a probe or stage: what only some branch of the code does
 MOST_PAIRS = 300
 
 
@@ -52,14 +53,20 @@ def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, d
     different = wrong_parts(outputs, expected)
     if not different:
         return Name("right")
-    fitting = [mistake for mistake, parts in wrong.items() if parts.keys() <= different.keys() and fits(outputs, parts)]
-    whole = unique(mistake for mistake in fitting if places(wrong[mistake]) == places(different))
-    if whole:
-        return Name(("known", "one of", "one of")[len(whole) - 1], whole) if len(whole) < 4 else Name("not known")
+    there = places(different)
+    known = {mistake: parts for mistake, parts in wrong.items() if shows(parts, expected)}
+    fitting = [mistake for mistake, parts in known.items() if fits(outputs, expected, parts, places(parts))]
+    if whole := unique(mistake for mistake in fitting if places(wrong[mistake]) == there):
+        return verdict(whole)
+    if partly := unique(mistake for mistake, parts in known.items() if fits_but_options(outputs, expected, parts, there)):
+        return verdict(partly)
     pairs = itertools.islice(itertools.combinations(fitting, 2), MOST_PAIRS)
-    both = [pair for pair in pairs if completes(*(places(wrong[mistake]) for mistake in pair), places(different))]
-    named = {unique(pair) for pair in both}
-    return Name("two", named.pop()) if len(named) == 1 else Name("not known")
+    both = {unique(pair) for pair in pairs if completes(*(places(wrong[mistake]) for mistake in pair), there)}
+    return Name("two", both.pop()) if len(both) == 1 else Name("not known")
+
+
+def verdict(names: tuple[str, ...]) -> Name:
+    return Name("known" if len(names) == 1 else "one of", names) if len(names) <= 3 else Name("not known")
 
 
 def unique(keys) -> tuple[str, ...]:
@@ -67,16 +74,33 @@ def unique(keys) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key.partition(" | ")[0] for key in keys))
 
 
-def fits(outputs, parts) -> bool:
-    """True if the outputs are a mistake's in all places where the mistake shows."""
+def shows(parts, expected) -> bool:
+    """True if something wrong came out, not only exceptions, which are alike for very different reasons."""
+    return any(
+        stage != RAISED and not same(value, expected[probe].get(stage))
+        for probe, stages in parts.items()
+        for stage, value in stages.items()
+    )
+
+
+def fits(outputs, expected, parts, needed) -> bool:
+    """True if the outputs are a mistake's in the places that are needed, and right in the mistake's other ones."""
     for probe, stages in parts.items():
         ours = outputs.get(probe, {})
-        if (RAISED in stages) != (RAISED in ours) or (RAISED in stages and stages.keys() != ours.keys()):
-            return False
         for stage, value in stages.items():
-            if stage != RAISED and not same(ours.get(stage), value, 2.0):
+            wanted = value if (probe, stage) in needed else expected[probe].get(stage)
+            if (stage == RAISED and stage not in ours) or (stage != RAISED and not same(ours.get(stage), wanted, 2.0)):
                 return False
+        if RAISED in stages and stages.keys() != ours.keys():
+            return False
     return True
+
+
+def fits_but_options(outputs, expected, parts, there) -> bool:
+    """True if a mistake fits, but for options: in a branch of its own, the code can be right all the same."""
+    everywhere = places(parts)
+    main = {place for place in everywhere if OPTION not in place[0] and OPTION not in place[1]}
+    return bool(main) and main <= there <= everywhere and fits(outputs, expected, parts, there)
 
 
 def same(ours, theirs, factor: float = 1.0) -> bool:

@@ -10,19 +10,32 @@ from minbert.tokenizer import CJK, clean, lower, replace, set_apart, split, stri
 # WordPiece
 
 
-def cut(self, word, prefix="##", shortest=False, either=False, unknown=None, limit=200, least=1, stop=0):
+def cut(
+    self,
+    word,
+    prefix="##",
+    begin="",
+    shortest=False,
+    either=False,
+    bare=False,
+    unknown=None,
+    limit=200,
+    least=1,
+    stop=0,
+    skip=0,
+):
     """The pieces of a word. unknown  what to do with a place where nothing fits: a function of (pieces, letter)"""
     if len(word) > limit:
         return ["[UNK]"]
     pieces, start = [], 0
     while start < len(word):
-        here = prefix if start else ""
+        here = prefix if start else begin
         ends = range(start + least, len(word) + 1 - stop)
         for end in ends if shortest else reversed(ends):
             forms = [here + word[start:end]] + ["##" * (not start) + word[start:end]] * either
-            if found := [form for form in forms if form in self.vocab]:
+            if found := [form for form in forms if form in self.vocab or (bare and word[start:end] in self.vocab)]:
                 pieces.append(found[0])
-                start = end
+                start = end + skip
                 break
         else:
             if unknown is None:
@@ -98,6 +111,10 @@ WORDPIECE = {
         "later pieces are returned without ##": lambda self, word: [
             piece.removeprefix("##") if at else piece for at, piece in enumerate(cut(self, word))
         ],
+        "every piece is looked up with ##, the first one too": cutter(begin="##"),
+        "a later piece may stand in the vocabulary without ##": cutter(bare=True),
+        "a letter is skipped after each piece": cutter(skip=1),
+        "the empty word is [UNK]": lambda self, word: cut(self, word) or ["[UNK]"],
         "the word is lower-cased once more": lambda self, word: cut(self, word.lower()),
     },
 }
@@ -162,6 +179,9 @@ WORDS = {
         "control characters become spaces": clean_with(lambda char: " " if right_clean(char) == "" else None),
         "control characters stay": clean_with(lambda char: char if right_clean(char) == "" else None),
         "tabs and line ends are dropped, not made spaces": clean_with(lambda char: "" if char in "\t\n\r" else None),
+    },
+    ("tokenizer.strip_mark", "What comes after NFD?"): {
+        "accents are taken off their letters, but stay": lambda char: char,
     },
     ("tokenizer.BertTokenizer.words_with_offsets", "Which setting asks for lower case?"): {
         "an uncased tokenizer keeps accents": words_with(None, False),
@@ -255,9 +275,13 @@ def around(change, **fixed):
 
     def make(right):
         def __call__(self, texts, pairs=None, *, return_tensors=None, **options):
-            encoding = right(self, texts, pairs, **(options | fixed))
+            alone = isinstance(texts, str)
+            rows = [[one] if alone and one is not None else one for one in (texts, pairs)]
+            encoding = right(self, *rows, **(options | fixed))
             if encoding:
-                change(self, encoding, options | {"paired": pairs is not None})
+                change(self, encoding, options)
+            if alone:
+                return type(encoding)({key: value[0] for key, value in encoding.items()})
             if return_tensors == "pt":
                 for key, value in encoding.items():
                     encoding[key] = torch.tensor(value)
@@ -266,6 +290,13 @@ def around(change, **fixed):
         return __call__
 
     return Around(make)
+
+
+def asked(change):
+    """`__call__` with other options. change  options -> those that are others"""
+    return Around(
+        lambda right: lambda self, texts, pairs=None, **given: right(self, texts, pairs, **(given | change(given)))
+    )
 
 
 def each_row(rule, name="token_type_ids"):
@@ -303,6 +334,11 @@ def last_first(segments, mask, ids):
     return [*segments[:end], 0, *segments[end + 1 :]]
 
 
+def late(segments, mask, ids):
+    at = segments.index(1) if 1 in segments else None
+    return [*segments[:at], 0, *segments[at + 1 :]] if at else segments
+
+
 def text_first(segments, mask, ids):
     """0 for [CLS] only"""
     return [0, *mask[1:]] if 1 in segments else segments
@@ -314,7 +350,11 @@ PAD = "What is under the padding?"
 ENCODING = {
     ("encoding.join", FRAME): {
         "[CLS] is missing": joined(lambda b, t, e: t + e, lambda b, t, m, p, e: t + m + p + e),
+        "[CLS] is missing before a pair": joined(one, lambda b, t, m, p, e: t + m + p + e),
+        "[CLS] is missing before a text alone": joined(lambda b, t, e: t + e, two),
         "the last [SEP] is missing": joined(lambda b, t, e: b + t, lambda b, t, m, p, e: b + t + m + p),
+        "the last [SEP] is missing behind a pair": joined(one, lambda b, t, m, p, e: b + t + m + p),
+        "the last [SEP] is missing behind a text alone": joined(lambda b, t, e: b + t, two),
         "there is no [SEP] between a text and its pair": joined(one, lambda b, t, m, p, e: b + t + p + e),
         "the pair begins with a [CLS] of its own": joined(one, lambda b, t, m, p, e: b + t + m + b + p + e),
         "two [SEP] stand between a text and its pair": joined(one, lambda b, t, m, p, e: b + t + m + m + p + e),
@@ -354,6 +394,7 @@ ENCODING = {
             lambda row, mask, ids: [1 - one if shown else 0 for one, shown in zip(row, mask)] if 1 in row else row
         ),
         "the [SEP] between counts as the pair's": each_row(middle_second),
+        "the pair's first token counts as the first text's": each_row(late),
         "the last [SEP] counts as the first text's": each_row(last_first),
         "padding has segment 1": each_row(
             lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)]
@@ -366,18 +407,26 @@ ENCODING = {
         "the attention mask hides [CLS] and [SEP]": each_row(
             lambda row, mask, ids: [int(one and id not in (2, 3)) for one, id in zip(mask, ids)], "attention_mask"
         ),
+        "the attention mask is 0 everywhere": each_row(lambda row, mask, ids: [0] * len(row), "attention_mask"),
+        "padding=True pads to max_length": asked(
+            lambda given: {"padding": "max_length"} if given.get("padding") else {}
+        ),
+        "padding='max_length' pads to the longest text": asked(
+            lambda given: {"padding": True} if given.get("padding") else {}
+        ),
+        "texts are cut without being asked": asked(lambda given: {"truncation": True}),
+        "add_special_tokens is ignored": asked(lambda given: {"add_special_tokens": True}),
+        "add_special_tokens is upside down": asked(
+            lambda given: {"add_special_tokens": not given.get("add_special_tokens", True)}
+        ),
         "padding comes first": around(left),
         "padding is done with the id of [UNK]": each_row(
             lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids"
         ),
     },
     ("encoding.Tokenizer.__call__", "Is the text trusted?"): {
-        "a [SEP] in a text becomes the control token": Around(
-            lambda right: lambda self, *texts, **options: right(self, *texts, **options | {"allow_special": True})
-        ),
-        "control tokens in a text are never kept": Around(
-            lambda right: lambda self, *texts, **options: right(self, *texts, **options | {"allow_special": False})
-        ),
+        "a [SEP] in a text becomes the control token": asked(lambda given: {"allow_special": True}),
+        "control tokens in a text are never kept": asked(lambda given: {"allow_special": False}),
     },
 }
 KNOWN = WORDPIECE | WORDS | ENCODING

@@ -72,6 +72,10 @@ def later(ids, given):
     return (torch.arange(ids.size(1)) if given is None else given).add(1)
 
 
+def unless_given(places):
+    return lambda ids, given: places(ids, given) if given is None else given
+
+
 def not_given(ids, given):
     return torch.arange(ids.size(1))
 
@@ -91,14 +95,18 @@ FORWARD = {
         "no segments given means the second": embed(segments=lambda k, ids: torch.ones_like(ids) if k is None else k),
         "no segments given means that none are added": embed(segments=lambda kinds, ids: kinds),
         "the positions are forgotten": embed(add=("token", "segment")),
-        "the positions start at 1": embed(places=later),
-        "every token has the first position": embed(places=first),
-        "the positions are counted along the batch": embed(places=rows),
+        "the positions start at 1": [embed(places=later), embed(places=unless_given(later))],
+        "every token has the first position": [embed(places=first), embed(places=unless_given(first))],
+        "the positions are counted along the batch": [embed(places=rows), embed(places=unless_given(rows))],
         "the positions run backwards": embed(places=backwards),
         "given positions are ignored": embed(places=not_given),
         "the tokens are forgotten": embed(token=lambda x: 0 * x),
         "the token vectors are multiplied by sqrt(D)": embed(token=lambda x: x * math.sqrt(x.size(-1))),
         "the norm is forgotten": embed(order=("dropout",)),
+        "the token vectors are normalised, and the sum once more": embed(early=lambda self, x: norm(x, self.norm)),
+        "tokens and positions are multiplied, not added": embed(
+            early=lambda self, x: x * (self.position.weight[: x.size(1)] - 0) - self.position.weight[: x.size(1)]
+        ),
         "only the token vectors are normalised": embed(early=lambda self, x: norm(x, self.norm), order=("dropout",)),
         "the norm's eps is torch's 1e-5, not the config's": normed(eps=1e-05),
         "the norm's eps is 1e-12, not the config's": normed(eps=1e-12),
@@ -112,6 +120,10 @@ FORWARD = {
         "there is no dropout": embed(order=("norm",)),
         "dropout comes before the norm": embed(order=("dropout", "norm")),
         "dropout falls on the token vectors only": embed(early=lambda self, x: self.dropout(x), order=("norm",)),
+        "dropout falls on the token vectors as well": embed(early=lambda self, x: self.dropout(x)),
+        "dropout falls on the token vectors as well, before the norm of the sum": embed(
+            early=lambda self, x: self.dropout(x), order=("dropout", "norm")
+        ),
         "dropout comes twice": embed(order=("norm", "dropout", "dropout")),
     },
 }

@@ -68,7 +68,8 @@ def attention(
     def wrong(query, key, value, mask, dropout=lambda x: x):
         raw = scores(query, key)
         raw = dropout(raw) if "scores" in drop else raw
-        weights = finish(share(hide(raw, mask)), mask)
+        hidden = hide(raw, mask)
+        weights = finish(share(dropout(hidden) if "hidden scores" in drop else hidden), mask)
         dropped = dropout(weights) if "probabilities" in drop else weights
         mixed = mix(dropped, query, key, dropout(value) if "value" in drop else value)
         mixed = dropout(mixed) if "mixed" in drop else mixed
@@ -122,6 +123,13 @@ ATTEND = {
             hide=lambda scores, mask: scores.masked_fill(mask, HIDDEN),
             finish=lambda p, mask: p.masked_fill(mask, 0.0),
         ),
+        "the mask is upside down before the softmax": attention(hide=lambda s, mask: s.masked_fill(mask, HIDDEN)),
+        "the mask is upside down after the softmax": attention(finish=lambda p, mask: p.masked_fill(mask, 0.0)),
+        "the mask hides rows and columns before the softmax": attention(hide=hide_both),
+        "the mask hides rows before the softmax": attention(hide=hide_rows),
+        "after the softmax, the seen probabilities are scaled to sum to 1, the mask is not applied before": attention(
+            hide=lambda scores, mask: scores, finish=lambda p, mask: (p * mask) / (p * mask).sum(-1, keepdim=True)
+        ),
         "the mask comes after the softmax only": attention(hide=lambda scores, mask: scores),
         "the mask sets scores to 0, not to minus infinity": attention(hide=fill(0.0), finish=keep),
         "the mask sets scores to 0 before the softmax, and probabilities to 0 after it": attention(hide=fill(0.0)),
@@ -154,9 +162,14 @@ ATTEND = {
     },
     ("attention.attend", DROP, True): {
         "there is no dropout": attention(drop=()),
-        "dropout falls on the scores": attention(drop=("scores",)),
+        "dropout falls on the scores": [attention(drop=("scores",)), attention(drop=("hidden scores",))],
         "dropout falls on the mixed values": attention(drop=("mixed",)),
         "dropout falls on the values before they are mixed": attention(drop=("value",)),
+        "dropout falls on the scores as well": [
+            attention(drop=("scores", "probabilities")),
+            attention(drop=("hidden scores", "probabilities")),
+        ],
+        "dropout falls on the values as well": attention(drop=("probabilities", "value")),
         "dropout falls on the probabilities and on the mixed values": attention(drop=("probabilities", "mixed")),
         "the probabilities are returned after dropout": attention(after=True),
         "after dropout the probabilities are scaled to sum to 1": attention(
@@ -232,7 +245,10 @@ HEADS, LAYER = (
 )
 MODULE = {
     ("attention.MultiHeadAttention.merge", HEADS): {
-        "the heads are merged without the transpose": lambda self, x: x.reshape(x.size(0), x.size(2), -1),
+        "the heads are merged without the transpose": [
+            lambda self, x: x.reshape(x.size(0), x.size(2), -1),
+            lambda self, x: x.flatten(2),
+        ],
         "the heads are interleaved": lambda self, x: x.permute(0, 2, 3, 1).flatten(2),
         "the heads are merged by their mean": lambda self, x: x.mean(1),
     },
@@ -267,6 +283,7 @@ MODULE = {
     ("attention.MultiHeadAttention.forward", DROP, True): {
         "the module does not hand on dropout": module(dropout=lambda self: lambda x: x),
         "dropout is on in evaluation": module(dropout=lambda self: lambda x: F.dropout(x, self.dropout.p)),
+        "dropout falls on the output as well": module(finish=lambda self, x: self.dropout(self.output(self.merge(x)))),
         "dropout falls on the output": module(
             dropout=lambda self: lambda x: x, finish=lambda self, x: self.dropout(self.output(self.merge(x)))
         ),

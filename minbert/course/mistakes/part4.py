@@ -8,6 +8,18 @@ from torch.nn import functional as F
 GELU = "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."
 
 
+SCALE = math.sqrt(2 / math.pi)
+
+
+def tanh(scale=SCALE, cube=0.044715):
+    return lambda x: x * 0.5 * (1 + torch.tanh(scale * (x + cube * x**3)))
+
+
+def network(activation):
+    """A feed-forward network with another activation"""
+    return lambda self, x: self.contract(activation(self.expand(x)))
+
+
 ACTIVATIONS = {
     ("encoder.gelu", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
         "the GELU is the tanh approximation": lambda x: F.gelu(x, approximate="tanh"),
@@ -21,10 +33,13 @@ ACTIVATIONS = {
         "the GELU is twice as large: 0.5 is forgotten": lambda x: x * (1 + torch.erf(x / math.sqrt(2))),
         "the GELU does not multiply by x": lambda x: 0.5 * (1 + torch.erf(x / math.sqrt(2))),
         "the GELU's 1 + is forgotten": lambda x: x * 0.5 * torch.erf(x / math.sqrt(2)),
+        "the GELU has tanh in the place of erf": lambda x: x * 0.5 * (1 + torch.tanh(x / math.sqrt(2))),
         "gelu does nothing": lambda x: x,
     },
     ("encoder.gelu_tanh", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
         "gelu_tanh is the exact GELU": F.gelu,
+        "gelu_tanh takes 0.44715, not 0.044715": tanh(cube=0.44715),
+        "gelu_tanh does not divide by sqrt(pi)": tanh(scale=math.sqrt(2)),
         "gelu_tanh forgets the cube": lambda x: x * 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * x)),
         "gelu_tanh takes sqrt(pi / 2), not sqrt(2 / pi)": lambda x: (
             x * 0.5 * (1 + torch.tanh(math.sqrt(math.pi / 2) * (x + 0.044715 * x**3)))
@@ -41,6 +56,10 @@ ACTIVATIONS = {
 
 FEED_FORWARD = {
     ("encoder.FeedForward.forward", "Two layers, one activation: which comes between?"): {
+        "the GELU is the tanh approximation": network(tanh()),
+        "the activation is ReLU, not GELU": network(torch.relu),
+        "the activation is SiLU, x * sigmoid(x), not GELU": network(F.silu),
+        "the activation is tanh, not GELU": network(torch.tanh),
         "the feed-forward network has no activation": lambda self, x: self.contract(self.expand(x)),
         "the activation comes last": lambda self, x: self.activation(self.contract(self.expand(x))),
         "the activation comes after both layers": lambda self, x: self.activation(
@@ -64,10 +83,9 @@ FEED_FORWARD = {
 def layer(
     norms=("attention_norm", "feed_forward_norm"),
     residual=(True, True),
-    order="post",
+    order=("post", "post"),
     again=False,
-    drops=(1, 1),
-    place="sublayer",
+    drop=("sublayer", "sublayer"),
     dropout=lambda self, x: self.dropout(x),
     first="attention",
     use=lambda mask: mask,
@@ -76,10 +94,11 @@ def layer(
 ):
     """A wrong `EncoderLayer.forward`.
 
-    norms   the two norms, None for none; again  the second residual adds the layer's input
-    order   "post"; "pre"; "inside": x + norm(f(x)); "both": norm before and after
-    drops   how often dropout acts after attention and after the feed-forward network
-    place   "sublayer", "sum": after the residual, "norm": after the norm, "input": on what a sublayer reads
+    norms   the two norms, None for none
+    again   the second residual adds the layer's input, or "looked": what attention gave
+    order   of each half: "post"; "pre"; "inside": x + norm(f(x)); "both": norm before and after
+    drop    where dropout falls, around attention and around the feed-forward network: "sublayer"; "sum": after the
+            residual; "norm": after the norm; "input": on what the sublayer reads; "none"; words add up: "sum norm"
     """
 
     def normalise(self, name, x):
@@ -88,30 +107,32 @@ def layer(
         norm = getattr(self, name)
         return F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps if eps is None else eps)
 
-    def drop(self, x, times, here):
-        for _ in range(times if here == place else 0):
+    def fall(self, x, places, here):
+        for _ in range(places.split().count(here)):
             x = dropout(self, x)
         return x
 
-    def step(self, x, function, norm, keep, times, start):
+    def step(self, x, function, norm, keep, places, start, order):
         read = normalise(self, norm, x) if order in ("pre", "both") else x
-        out = drop(self, function(drop(self, read, times, "input")), times, "sublayer")
-        out = normalise(self, norm, out) if order == "inside" else out
-        out = drop(self, start + out if keep else out, times, "sum")
-        return drop(self, normalise(self, norm, out) if order in ("post", "both") else out, times, "norm")
+        out = fall(self, function(fall(self, read, places, "input")), places, "sublayer")
+        out = fall(self, normalise(self, norm, out), places, "inside") if order == "inside" else out
+        out = fall(self, start + out if keep else out, places, "sum")
+        return fall(self, normalise(self, norm, out) if order in ("post", "both") else out, places, "norm")
 
     def forward(self, x, mask):
-        found = []
+        found, seen = [], []
 
         def attend(x):
             output, probabilities = self.attention(x, use(mask))
             found.append(probabilities)
+            seen.append(output)
             return output
 
         functions = (attend, self.feed_forward) if first == "attention" else (self.feed_forward, attend)
         names = norms if first == "attention" else norms[::-1]
-        looked = step(self, x, functions[0], names[0], residual[0], drops[0], x)
-        output = step(self, looked, functions[1], names[1], residual[1], drops[1], x if again else looked)
+        looked = step(self, x, functions[0], names[0], residual[0], drop[0], x, order[0])
+        start = {False: looked, True: x, "looked": seen[0] if seen else x}[again]
+        output = step(self, looked, functions[1], names[1], residual[1], drop[1], start, order[1])
         return (looked if middle else output), found[0]
 
     return forward
@@ -137,10 +158,24 @@ LAYER = {
         "the residual connections are forgotten": layer(residual=(False, False)),
         "the residual around attention is forgotten": layer(residual=(False, True)),
         "the residual around the feed-forward network is forgotten": layer(residual=(True, False)),
+        "the second residual adds what attention gave": layer(again="looked"),
         "the second residual adds the layer's input": layer(again=True),
-        "the norms come first (pre-norm)": layer(order="pre"),
-        "the norms fall on what is added, before it is added": layer(order="inside"),
-        "the norms come first and last": layer(order="both"),
+        "the norms come first (pre-norm)": layer(order=("pre", "pre")),
+        "the norms fall on what is added, before it is added": [
+            layer(order=("inside", "inside")),
+            layer(order=("inside", "inside"), drop=("inside", "inside")),
+        ],
+        "the first norm falls on what is added, before it is added": [
+            layer(order=("inside", "post")),
+            layer(order=("inside", "post"), drop=("inside", "sublayer")),
+        ],
+        "the second norm falls on what is added, before it is added": [
+            layer(order=("post", "inside")),
+            layer(order=("post", "inside"), drop=("sublayer", "inside")),
+        ],
+        "the first norm comes before attention (pre-norm)": layer(order=("pre", "post")),
+        "the second norm comes before the feed-forward network (pre-norm)": layer(order=("post", "pre")),
+        "the norms come first and last": layer(order=("both", "both")),
         "both times the first norm is used": layer(norms=("attention_norm", "attention_norm")),
         "both times the second norm is used": layer(norms=("feed_forward_norm", "feed_forward_norm")),
         "the two norms are exchanged": layer(norms=("feed_forward_norm", "attention_norm")),
@@ -154,30 +189,49 @@ LAYER = {
         "the layer does not hand on the mask": layer(use=torch.ones_like),
     },
     ("encoder.EncoderLayer.forward", DROP, True): {
-        "there is no dropout": layer(drops=(0, 0)),
-        "there is no dropout after attention": layer(drops=(0, 1)),
-        "there is no dropout after the feed-forward network": layer(drops=(1, 0)),
+        "there is no dropout": layer(drop=("none", "none")),
+        "there is no dropout after attention": layer(drop=("none", "sublayer")),
+        "there is no dropout after the feed-forward network": layer(drop=("sublayer", "none")),
         "dropout is on in evaluation": layer(dropout=always),
-        "dropout is on in evaluation, after attention": layer(dropout=always, drops=(1, 0)),
-        "dropout comes after the norms": layer(place="norm"),
-        "dropout falls on the sum, with the residual": layer(place="sum"),
-        "dropout falls on what attention and feed-forward read": layer(place="input"),
-        "dropout comes twice each time": layer(drops=(2, 2)),
-        "dropout comes after the second norm only": layer(place="norm", drops=(0, 1)),
+        "dropout comes after the norms": layer(drop=("norm", "norm")),
+        "dropout comes after the first norm": layer(drop=("norm", "sublayer")),
+        "dropout comes after the second norm": layer(drop=("sublayer", "norm")),
+        "dropout comes after the second norm only": layer(drop=("none", "norm")),
+        "dropout comes after the first norm only": layer(drop=("norm", "none")),
+        "dropout comes after the norms as well": layer(drop=("sublayer norm", "sublayer norm")),
+        "dropout comes after the second norm as well": layer(drop=("sublayer", "sublayer norm")),
+        "dropout falls on the sums, with the residuals": layer(drop=("sum", "sum")),
+        "dropout falls on the first sum, with the residual": layer(drop=("sum", "sublayer")),
+        "dropout falls on the second sum, with the residual": layer(drop=("sublayer", "sum")),
+        "dropout falls on what attention and feed-forward read": layer(drop=("input", "input")),
+        "dropout falls on what the feed-forward network reads": layer(drop=("sublayer", "input")),
+        "dropout falls on what attention reads": layer(drop=("input", "sublayer")),
+        "dropout comes twice each time": layer(drop=("sublayer sublayer", "sublayer sublayer")),
+        "dropout comes twice after attention": layer(drop=("sublayer sublayer", "sublayer")),
+        "dropout comes twice after the feed-forward network": layer(drop=("sublayer", "sublayer sublayer")),
     },
 }
 
 
-def stack(layers=lambda layers: layers, before=False, chained=True, use=lambda mask: mask):
+def stack(
+    layers=lambda layers: layers,
+    before=False,
+    chained=True,
+    use=lambda mask: mask,
+    forget=False,
+    collect=("hidden states", "attentions"),
+):
+    """A wrong `Encoder.forward`."""
+
     def forward(self, x, mask, hidden_states=None, attentions=None):
         start = x
         for layer in layers(self.layers):
-            if before and hidden_states is not None:
-                hidden_states.append(x)
+            given = x
             x, probabilities = layer(x if chained else start, use(mask))
-            if hidden_states is not None and not before:
-                hidden_states.append(x)
-            if attentions is not None:
+            x = given if forget else x
+            if hidden_states is not None and "hidden states" in collect:
+                hidden_states.append(given if before else x)
+            if attentions is not None and "attentions" in collect:
                 attentions.append(probabilities)
         return x
 
@@ -189,6 +243,9 @@ STACK = {
         "the first layer is used each time": stack(layers=lambda layers: [layers[0]] * len(layers)),
         "the last layer is used each time": stack(layers=lambda layers: [layers[-1]] * len(layers)),
         "only the first layer is used": stack(layers=lambda layers: layers[:1]),
+        "what a layer gives is thrown away": stack(layers=lambda layers: layers, forget=True),
+        "the hidden states are not collected": stack(collect=("attentions",)),
+        "the probabilities are not collected": stack(collect=("hidden states",)),
         "the last layer is left out": stack(layers=lambda layers: layers[:-1]),
         "the first layer is left out": stack(layers=lambda layers: layers[1:]),
         "the layers run in reverse order": stack(layers=lambda layers: list(layers)[::-1]),

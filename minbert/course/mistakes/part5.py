@@ -43,6 +43,22 @@ def without(**dropped):
     return Around(make)
 
 
+def masks(combine):
+    """BertModel.forward with another mask. combine  a function of the padding mask and the causal mask"""
+
+    def forward(self, ids, mask=None, segments=None, causal=False, output_hidden_states=False, output_attentions=False):
+        shown = (torch.ones_like(ids) if mask is None else mask).bool()[:, None, None]
+        earlier = torch.ones(ids.size(1), ids.size(1)).tril().bool()
+        embedded = self.embeddings(ids, segments)
+        states, attentions = [embedded] if output_hidden_states else None, [] if output_attentions else None
+        x = self.encoder(embedded, combine(shown, earlier) if causal else shown, states, attentions)
+        output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
+        output |= {"hidden_states": tuple(states)} if output_hidden_states else {}
+        return output | ({"attentions": tuple(attentions)} if output_attentions else {})
+
+    return forward
+
+
 def changed(change):
     """BertModel.forward with another output. change  (model, output, ids) -> nothing, in place"""
 
@@ -75,6 +91,15 @@ def repeat_last(self, output, ids):
 WIRE = "Follow each argument of BertModel.forward to its place."
 BERT = {
     ("bert.BertModel.forward", WIRE): {
+        "causal, BertModel forgets the padding": masks(lambda padding, causal: causal),
+        "causal, a token may look at what is earlier or is no padding": masks(lambda padding, causal: padding | causal),
+        "without a mask, everything is padding for BertModel": Around(
+            lambda right: (
+                lambda self, ids, mask=None, *rest, **options: right(
+                    self, ids, torch.zeros_like(ids) if mask is None else mask, *rest, **options
+                )
+            )
+        ),
         "BertModel ignores causal": without(causal=False),
         "BertModel is always causal": without(causal=True),
         "BertModel ignores the attention mask": without(attention_mask=None),
@@ -142,6 +167,12 @@ READING = {
             mean=lambda o, m: mean(last(o), m, count=lambda w: w[:, 0] * 0 + 1)
         ),
         "the mean is of padding, not of tokens": reading(mean=lambda o, m: mean(last(o), m if m is None else 1 - m)),
+        "padding is summed, but not counted": reading(
+            mean=lambda o, m: last(o).sum(1) / ones(last(o), m).sum(1, keepdim=True).clamp(min=1)
+        ),
+        "the mean sums without [CLS], but counts it": reading(
+            mean=lambda o, m: mean(last(o), m, without_first, count=lambda weight: weight.sum(1) + 1)
+        ),
         "the mean leaves out [CLS]": reading(mean=lambda o, m: mean(last(o), m, without_first)),
         "the mean leaves out the last token": reading(mean=lambda o, m: mean(last(o), m, without_last)),
         "the mean runs over a token's numbers": reading(mean=lambda o, m: last(o).mean(-1)),
@@ -293,6 +324,9 @@ FREEZING = {
         "the embeddings are not frozen with the encoder": built(lambda self: self.bert.embeddings.requires_grad_(True)),
         "only the embeddings are frozen": built(
             lambda self: (self.bert.encoder.requires_grad_(True), self.bert.pooler.requires_grad_(True))
+        ),
+        "only the layers are frozen": built(
+            lambda self: (self.bert.embeddings.requires_grad_(True), self.bert.pooler.requires_grad_(True))
         ),
         "only the pooler is frozen": built(
             lambda self: (self.bert.encoder.requires_grad_(True), self.bert.embeddings.requires_grad_(True))

@@ -12,9 +12,12 @@ def adamw(
     first=True,
     second=True,
     swapped=False,
+    betas=(0, 1),
+    old=(0, 1),
     count=lambda t: t,
     shared=None,
     l2=False,
+    twice=False,
     decay="before",
     rate=lambda group: group["lr"] * group["weight_decay"],
     sign=1.0,
@@ -22,6 +25,7 @@ def adamw(
     mean=lambda old, grad, beta: beta * old + (1 - beta) * grad,
     square=lambda old, grad, beta, mean: beta * old + (1 - beta) * grad**2,
     inside=False,
+    outside=False,
     start=lambda weight: torch.zeros_like(weight),
     group_of=lambda optimizer, group: group,
     no_gradient="skip",
@@ -33,8 +37,9 @@ def adamw(
 ):
     """A wrong `AdamW.step`, written out from Loshchilov & Hutter 2019, algorithm 2.
 
-    first, second  whether the two corrections are done; count  a function of t, the step that they are computed with
-    shared         what several weights share: "t", "all", "shape" (those of one shape); None: nothing
+    first, second  whether the two corrections are done, "other": with the other's beta; count  a function of t, the step that they are computed with
+    shared         what several weights share: "t", "m", "v", "all", "shape" (those of one shape); None: nothing
+    betas          which beta each moment uses; old  which one keeps its old value
     decay          "before", "after", "never", "gradient": inside the first moment only, or "update": inside the fraction
     no_gradient    what a weight without gradient does: "skip", "decay", "zero": as if its gradient were 0, "count"
     inside         eps is inside the square root; folded  eps meets the uncorrected root
@@ -54,10 +59,14 @@ def adamw(
             efficient = used["efficient"] and "efficient" in honour
             for weight in group["params"]:
                 note = notes.setdefault({"all": 0, "shape": weight.shape}.get(shared, id(weight)), {})
+                means = notes.setdefault("m", {}) if shared == "m" else note
+                squares = notes.setdefault("v", {}) if shared == "v" else note
                 clock = notes.setdefault("clock", {}) if shared == "t" else note
                 grad = weight.grad
                 if grad is None and no_gradient == "count":
                     clock["t"] = clock.get("t", 0) + 1
+                if grad is None and no_gradient == "break":
+                    break
                 if grad is None and no_gradient == "decay":
                     weight -= rate(used) * weight
                 if grad is None and no_gradient != "zero":
@@ -68,18 +77,23 @@ def adamw(
                 for _ in range(times):
                     t = clock["t"] = clock.get("t", 0) + 1
                     in_mean = grad + used["weight_decay"] * weight if decay == "gradient" else grad
-                    m = note["m"] = mean(note["m"] if "m" in note else start(weight), in_mean, beta1)
-                    v = note["v"] = square(note["v"] if "v" in note else start(weight), grad, beta2, m)
-                    correction1 = 1 - beta1 ** count(t) if first and correct else 1.0
-                    correction2 = 1 - beta2 ** count(t) if second and correct else 1.0
-                    lowers = not l2 and decay in ("before", "after")
+                    pair = beta1, beta2
+                    keep = [pair[kept] / pair[used] for kept, used in zip(old, betas)]
+                    m = means["m"] = mean(means.get("m", start(weight)) * keep[0], in_mean, pair[betas[0]])
+                    v = squares["v"] = square(squares.get("v", start(weight)) * keep[1], grad, pair[betas[1]], m)
+                    correction1 = 1 - (beta1 if first is True else beta2) ** count(t) if first and correct else 1.0
+                    correction2 = 1 - (beta2 if second is True else beta1) ** count(t) if second and correct else 1.0
+                    lowers = (twice or not l2) and decay in ("before", "after")
                     late = decay == "after" or (efficient and decay == "before")
                     if lowers and not late:
                         weight -= rate(used) * weight
                     if efficient or folded:
                         step = math.sqrt(correction2) / correction1 * move(m, v.sqrt(), eps)
                     elif inside:
-                        step = m / correction1 / (v / correction2 + eps).sqrt()
+                        root = (v / correction2 + eps).sqrt() if inside is True else (v + eps).sqrt() / correction2**0.5
+                        step = m / correction1 / root
+                    elif outside:
+                        step = move(m / correction1, v.sqrt() / correction2, eps)
                     else:
                         step = move(m / correction1, (v / correction2).sqrt(), eps)
                     step = step + used["weight_decay"] * weight if decay == "update" else step
@@ -137,17 +151,35 @@ STEP = {
         "decay is taken of the weight's old value, with the step": adamw(decay="update"),
         "a weight without gradient decays": adamw(no_gradient="decay"),
         "a weight without gradient moves by its old mean": adamw(no_gradient="zero"),
+        "after a weight without gradient, the rest of its group stays": adamw(no_gradient="break"),
         "steps without a gradient are counted": adamw(no_gradient="count"),
         "the bias is not corrected": adamw(first=False, second=False),
         "only the first moment's bias is corrected": adamw(second=False),
         "only the second moment's bias is corrected": adamw(first=False),
+        "both corrections are by beta1": adamw(second="other"),
+        "both corrections are by beta2": adamw(first="other"),
+        "the corrections' betas are exchanged": adamw(first="other", second="other"),
+        "t starts at 0: the first correction divides by 0": adamw(count=lambda t: t - 1),
+        "decay comes twice: in the gradient (L2) and on the weight": adamw(l2=True, twice=True),
         "t starts at 2": adamw(count=lambda t: t + 1),
+        "every step begins anew: m, v and t are forgotten": adamw(
+            mean=lambda old, grad, beta: (1 - beta) * grad,
+            square=lambda old, grad, beta, m: (1 - beta) * grad**2,
+            count=lambda t: 1,
+        ),
+        "the second correction stands outside the square root": adamw(outside=True),
         "t stays 1: the correction is always that of the first step": adamw(count=lambda t: 1),
         "t is shared by all weights: it counts weights, not steps": adamw(shared="t"),
         "the correction is by beta * t, not beta to the power of t": adamw(count=lambda t: t**2),
         "the step is taken twice": adamw(times=2),
-        "m and v are shared by all weights of one shape": adamw(shared="shape"),
+        "m, v and t are shared by all weights": [adamw(shared="shape"), adamw(shared="all")],
+        "m is shared by all weights": adamw(shared="m"),
+        "v is shared by all weights": adamw(shared="v"),
         "beta1 and beta2 are exchanged": adamw(swapped=True),
+        "m and v are kept by one beta, that of m": adamw(betas=(0, 0), old=(0, 0)),
+        "m and v are kept by one beta, that of v": adamw(betas=(1, 1), old=(1, 1)),
+        "m keeps its old by beta2": adamw(old=(1, 1)),
+        "v keeps its old by beta1": adamw(old=(0, 0)),
         "m keeps no mean: it is the last gradient": adamw(mean=lambda old, grad, beta: grad),
         "v keeps no mean: it is the last gradient's square": adamw(square=lambda old, grad, beta, m: grad**2),
         "m lacks the factor 1 - beta1": adamw(mean=uncorrected_mean),
@@ -171,7 +203,7 @@ STEP = {
         "the step does not divide by sqrt(v): momentum only": adamw(move=momentum),
         "the step divides by v, not by its square root": adamw(move=lambda m, root, eps: m / (root**2 + eps)),
         "the step is multiplied by sqrt(v), not divided": adamw(move=lambda m, root, eps: m * (root + eps)),
-        "eps is inside the square root": adamw(inside=True),
+        "eps is inside the square root": [adamw(inside=True), adamw(inside="uncorrected")],
         "eps is forgotten": adamw(move=lambda m, root, eps: m / root),
         "eps is always 1e-8": adamw(move=lambda m, root, eps: m / (root + 1e-08)),
         "eps meets sqrt(v) before it is corrected": adamw(folded=True),
@@ -215,7 +247,10 @@ SCHEDULES = {
         "the linear schedule starts to fall without a warm-up's climb": lambda s, w, t: (
             1.0 if s < w else straight(s, w, t)
         ),
-        "the warm-up is one step ahead": lambda s, w, t: min(1.0, (s + 1) / w) if s < w else straight(s, w, t),
+        "the warm-up is one step ahead": [
+            lambda s, w, t: min(1.0, (s + 1) / w) if s < w else straight(s, w, t),
+            lambda s, w, t: (s + 1) / w if s < w else straight(s, w, t),
+        ],
         "the schedule is one step late": lambda s, w, t: linear(max(0, s - 1), w, t),
         "the schedule is one step ahead": lambda s, w, t: linear(s + 1, w, t),
         "the rate falls over all steps, not over those after the warm-up": lambda s, w, t: up(
@@ -257,13 +292,20 @@ def groups(decays, keeps=lambda p: p.requires_grad):
     return parameter_groups
 
 
+def all_twice(model, weight_decay):
+    """Biases and norms are in both groups."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    plain = [p for p in weights if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
 def is_norm(module):
     return isinstance(module, torch.nn.LayerNorm)
 
 
 GROUPS = {
     ("optimizer.parameter_groups", "Print the names in each group.", True): {
-        "every weight decays, biases and norms too": groups(lambda p, module: True),
+        "every weight decays, biases and norms too": [groups(lambda p, module: True), all_twice],
         "no weight decays": groups(lambda p, module: False),
         "norms decay, biases do not": groups(lambda p, module: p.ndim > 1 or (is_norm(module) and p is module.weight)),
         "the norms' biases decay": groups(lambda p, module: p.ndim > 1 or (is_norm(module) and p is module.bias)),

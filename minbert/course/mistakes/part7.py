@@ -23,6 +23,19 @@ def loss(of):
     return batch_loss
 
 
+def fewer(inputs, mode=None):
+    """A wrong `batch_loss` that calls the model with fewer inputs, or in another mode."""
+
+    def batch_loss(model, batch, weight=None, precision="fp32"):
+        *given, labels = batch
+        if mode is not None:
+            model.train(mode)
+        given = [given[0], None, given[2]] if isinstance(inputs, tuple) else given[:inputs]
+        return right_loss(model(*given), labels, weight)
+
+    return batch_loss
+
+
 def right_loss(logits, labels, weight):
     return F.cross_entropy(logits, labels, weight)
 
@@ -43,6 +56,10 @@ def uncounted(change):
 WEIGHTS = "With weights of classes, by what is the sum divided?"
 LOSSES = {
     ("training.batch_loss", "Work the loss out by hand for two texts.", True): {
+        "the model does not get the mask and the segments": fewer(1),
+        "the model does not get the segments": fewer(2),
+        "the model does not get the mask": fewer((0, 2)),
+        "the loss is computed in evaluation mode": fewer(3, False),
         "the loss is summed, not averaged": loss(lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum")),
         "the loss is divided by the classes as well": loss(lambda x, y, w: right_loss(x, y, w) / x.size(1)),
         "the loss is divided by the number of classes, not of texts": loss(
@@ -131,6 +148,7 @@ BALANCE = {
         ),
         "the weights are square roots": balance(lambda n, size: present(n, (size / (len(n) * n.clamp(min=1))).sqrt())),
         "one is added to each count": balance(lambda n, size: size / (len(n) * (n + 1))),
+        "the weights are upside down: C n_c / n": balance(lambda n, size: len(n) * n / size),
         "every class weighs 1": balance(lambda n, size: torch.ones_like(n)),
     },
 }
@@ -139,18 +157,22 @@ BALANCE = {
 
 
 def each_value(parameters, most):
-    return nn.utils.clip_grad_value_([p for p in parameters if p.grad is not None], most) or torch.zeros(())
+    parameters = list(parameters)
+    norm = right_clip(parameters, math.inf)
+    nn.utils.clip_grad_value_(parameters, most)
+    return norm
 
 
-def scaled(factor, each=False):
-    """A wrong `clip`. factor  a function of (norm, most); each  for each weight by itself"""
+def scaled(factor, each=False, last=False):
+    """A wrong `clip`. factor  a function of (norm, most); each  for each weight by itself; last  whose norm returns"""
 
     def clip(parameters, most):
         grads = [p.grad for p in parameters if p.grad is not None]
         norm = torch.cat([grad.flatten() for grad in grads]).norm()
-        for grad in grads:
-            grad.mul_(factor(grad.norm() if each else norm, most))
-        return norm
+        norms = [grad.norm() for grad in grads]
+        for grad, own in zip(grads, norms):
+            grad.mul_(factor(own if each else norm, most))
+        return norms[-1] if last else norm
 
     return clip
 
@@ -179,12 +201,17 @@ def norm_of(measure):
     return clip
 
 
-def sum_of_norms(parameters, most):
-    grads = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([grad.norm() for grad in grads]).sum()
-    for grad in grads:
-        grad.mul_(cap(norm, most))
-    return norm
+def of_norms(combine):
+    """A wrong `clip` that combines the norms of the weights' gradients otherwise."""
+
+    def clip(parameters, most):
+        grads = [p.grad for p in parameters if p.grad is not None]
+        norm = combine(torch.stack([grad.norm() for grad in grads]))
+        for grad in grads:
+            grad.mul_(cap(norm, most))
+        return norm
+
+    return clip
 
 
 def norm_after(parameters, most):
@@ -196,7 +223,10 @@ CLIPS = {
         "each number is clipped, not the norm": each_value,
         "the gradient is divided by its norm only": scaled(lambda norm, most: 1 / (norm + 1e-06)),
         "small gradients are scaled up": scaled(lambda norm, most: most / (norm + 1e-06)),
-        "each weight's gradient is clipped to the norm by itself": scaled(cap, each=True),
+        "each weight's gradient is clipped to the norm by itself": [
+            scaled(cap, each=True),
+            scaled(cap, each=True, last=True),
+        ],
         "the gradient is divided by its norm once too often": scaled(lambda norm, most: cap(norm, most) ** 2),
         "the norm is not clipped: nothing is scaled": scaled(lambda norm, most: 1.0),
         "only small gradients are scaled": scaled(lambda norm, most: (most / (norm + 1e-06)).clamp(min=1.0)),
@@ -206,7 +236,9 @@ CLIPS = {
         "the norm is the largest size": norm_of(lambda x: x.abs().max()),
         "the norm is squared: the root is forgotten": norm_of(lambda x: x.square().sum()),
         "the norm is that of the mean square": norm_of(lambda x: x.square().mean().sqrt()),
-        "the norms of the weights' gradients are added up": sum_of_norms,
+        "the norms of the weights' gradients are added up": of_norms(torch.sum),
+        "the norm is the largest of the weights' norms": of_norms(torch.max),
+        "the norm is the mean of the weights' norms": of_norms(torch.mean),
         "the norm after clipping is returned": norm_after,
         "only the first weight's gradient is clipped": only(slice(0, 1)),
         "only the last weight's gradient is clipped": only(slice(-1, None)),
@@ -228,9 +260,11 @@ def steps(order="zero backward clip check step", most=lambda most: most, retain=
             elif deed == "backward":
                 left -= 1
                 loss.backward(retain_graph=left > 0)
-            elif deed == "clip" and any(p.grad is not None for p in model.parameters()):
+            elif deed == "strict_clip" or (deed == "clip" and any(p.grad is not None for p in model.parameters())):
                 norm = clip(model.parameters(), most(max_grad_norm) or math.inf)
-            elif deed == "check" and not (loss.isfinite() and norm.isfinite()):
+            elif (deed == "check_loss" and not loss.isfinite()) or (
+                deed == "check" and not (loss.isfinite() and norm.isfinite())
+            ):
                 raise NotFinite("not finite")
             elif deed == "step":
                 optimizer.step()
@@ -240,11 +274,14 @@ def steps(order="zero backward clip check step", most=lambda most: most, retain=
 
 UPDATES = {
     ("training.update", "In which order: clear, backward, clip, step?", True): {
-        "the gradient is not clipped": steps("zero backward check step"),
+        "the gradient is not clipped": [steps("zero backward check step"), steps(most=lambda most: None)],
         "the gradient is clipped after the step": steps("zero backward check step clip"),
         "the gradient of the step before is not cleared": steps("backward clip check step"),
         "gradients are cleared after the step, not before backward": steps("backward clip check step zero"),
-        "gradients are cleared between backward and step": steps("backward clip check zero step"),
+        "gradients are cleared between backward and step": [
+            steps("backward clip check zero step"),
+            steps("backward zero strict_clip check step"),
+        ],
         "the step comes before backward: it is one step late": steps("step zero backward clip check"),
         "the step comes before backward, with nothing to go by": steps("zero step backward clip check"),
         "the step is forgotten": steps("zero backward clip check"),
@@ -255,6 +292,7 @@ UPDATES = {
         "the gradient is always clipped to 1": steps(most=lambda most: 1.0),
         "without max_grad_norm, the gradient is clipped to 1": steps(most=lambda most: most or 1.0),
         "a loss that is not finite is not refused": steps("zero backward clip step"),
+        "a gradient that is not finite is not refused": steps("zero backward clip check_loss step"),
         "a loss that is not finite is refused after the step": steps("zero backward clip step check"),
     },
 }

@@ -83,7 +83,8 @@ def predict(
         right = labels[where].clamp(min=0)
         total = of(logits, right, where) if of else F.cross_entropy(logits, right, reduction="sum")
         loss = total / (divide(where, len(logits)) if divide else max(1, len(logits)))
-        return (self.predictions(x, embeddings) if all_logits else logits), loss
+        everywhere = self.predictions(x, embeddings)
+        return ({True: everywhere, False: logits}.get(all_logits, everywhere.flatten(0, 1))), loss
 
     return wrong
 
@@ -98,9 +99,11 @@ def row_means(logits, labels, where):
 LOSS = {
     ("heads.BertForMaskedLM.predict", "Which positions have a label, and by what is divided?", True): {
         "the loss is summed over the labelled positions, not averaged": predict(divide=lambda where, n: 1.0),
-        "the loss is divided by all positions, not by the labelled ones": predict(
-            divide=lambda where, n: where.numel()
-        ),
+        "the loss is divided by all positions, not by the labelled ones": [
+            predict(divide=lambda where, n: where.numel()),
+            predict(divide=lambda where, n: where.numel(), all_logits=True),
+            predict(divide=lambda where, n: where.numel(), all_logits="in a row"),
+        ],
         "the loss is divided by the texts, not by the labelled positions": predict(
             divide=lambda where, n: where.size(0)
         ),
@@ -204,14 +207,18 @@ WIRING = {
 # The best tokens
 
 
-def top_tokens(score=None, largest=True, flip=False, spare=False, count=lambda top: top, shift=0, leave_out=()):
+def top_tokens(
+    score=None, largest=True, flip=False, spare=False, count=lambda top: top, shift=0, leave_out=(), token=0
+):
+    """A wrong `top_tokens`. shift  of the ids; token  of the tokens that are shown; leave_out  ids that are not listed"""
+
     def wrong(logits, tokenizer, top=5):
         known = logits if spare else logits[: len(tokenizer)]
         ranked = known.clone()
         ranked[list(leave_out)] = -math.inf
         best = ranked.topk(min(count(top), len(known) - len(leave_out)), largest=largest)
         rows = [
-            {"score": p, "id": id + shift, "token": tokenizer.tokens.get(id, "[UNK]")}
+            {"score": p, "id": id + shift, "token": tokenizer.tokens.get(id + token, "[UNK]")}
             for p, id in zip((score or share)(logits, best, len(tokenizer)).tolist(), best.indices.tolist())
         ]
         return rows[::-1] if flip else rows
@@ -249,6 +256,10 @@ TOP = {
         "one token too many is listed": top_tokens(count=lambda top: top + 1),
         "the ids are one too large": top_tokens(shift=1),
         "special tokens are left out": top_tokens(leave_out=range(5)),
+        "special tokens are left out, and the others' ids begin at 0": [
+            top_tokens(leave_out=range(5), shift=-5),
+            top_tokens(leave_out=range(5), shift=-5, token=-5),
+        ],
         "[MASK] is left out": top_tokens(leave_out=(4,)),
         "[UNK] is left out": top_tokens(leave_out=(1,)),
     },
@@ -271,23 +282,21 @@ def sides(left=lambda left, right: left, right=lambda left, right: right):
 
 
 def place(at):
-    """The answer is read somewhere else: at  a function of (left, row of tokens)"""
+    """The answer is read somewhere else: at  a function of (the right place, tokens of the row, pieces written)"""
 
     def wrong(model, tokenizer, left, right, top, words):
         def question(written, missing):
             ids = (*left, *written, *[tokenizer.mask_token_id] * missing, *right)
-            return Question(ids, at(len(left) + len(written), len(ids)))
+            return Question(ids, at(len(left) + len(written), len(ids), len(written)))
 
         return rows_of(model, tokenizer, left, right, top, words, question)
 
     return wrong
 
 
-def rows_of(
-    model, tokenizer, left, right, top, words, question, score=score_words, order=lambda row: -row[0], p=math.exp
-):
+def rows_of(model, tokenizer, left, right, top, words, question, order=lambda row: -row[0], p=math.exp):
     if words:
-        scores = score(model, words, question)
+        scores = score_words(model, words, question)
         rows = [(p(scores[word]), words[word]) for word in words]
         rows = sorted(rows, key=order) if order else rows
     else:
@@ -306,7 +315,7 @@ def rows_of(
     ]
 
 
-def targets(score=score_words, order=lambda row: -row[0], p=math.exp, finish=lambda rows: rows):
+def targets(order=lambda row: -row[0], p=math.exp, finish=lambda rows: rows):
     """Wrong scores of given words."""
 
     def wrong(model, tokenizer, left, right, top, words):
@@ -314,13 +323,18 @@ def targets(score=score_words, order=lambda row: -row[0], p=math.exp, finish=lam
             ids = (*left, *written, *[tokenizer.mask_token_id] * missing, *right)
             return Question(ids, len(left) + len(written))
 
-        return finish(rows_of(model, tokenizer, left, right, top, words, question, score, order, p))
+        return finish(rows_of(model, tokenizer, left, right, top, words, question, order, p))
 
     return wrong
 
 
 def first_piece(model, words, question):
     return {word: next(answers(model, [question([], 1)]))[pieces[0]].item() for word, pieces in words.items()}
+
+
+def last_piece(model, words, question):
+    asked = {word: question(pieces[:-1], 1) for word, pieces in words.items()}
+    return {word: next(answers(model, [asked[word]]))[pieces[-1]].item() for word, pieces in words.items()}
 
 
 def first_of_many(model, words, question):
@@ -362,11 +376,20 @@ MASK_ID, READ, TARGET = (
     "A word of two pieces: which two questions are asked?",
 )
 FILL = {
+    ("probing.score_words", "A word of two pieces: which two questions are asked?"): {
+        "a word of several pieces gets its first piece's probability": first_piece,
+        "a word of several pieces gets its last piece's probability": last_piece,
+        "a word of several pieces gets its first piece's probability, before as many [MASK]s": first_of_many,
+        "a word of several pieces gets the mean of its pieces' log-probabilities": mean_of_pieces,
+        "all pieces of a word are read at once, none sees the others": all_at_once,
+        "there is one [MASK], however many pieces are missing": one_mask,
+    },
     ("probing.fill_position", READ): {
-        "the answer is read one place to the left": place(lambda at, size: at - 1),
-        "the answer is read one place to the right": place(lambda at, size: at + 1),
-        "the answer is read at [CLS]": place(lambda at, size: 0),
-        "the answer is read at the last token": place(lambda at, size: size - 1),
+        "the answer is read one place to the left": place(lambda at, size, written: at - 1),
+        "the answer is read one place to the right": place(lambda at, size, written: at + 1),
+        "the answer is read at [CLS]": place(lambda at, size, written: 0),
+        "the answer is read at the last token": place(lambda at, size, written: size - 1),
+        "each piece of a word is read at its first place": place(lambda at, size, written: at - written),
         "[CLS] and [SEP] are left out": sides(lambda left, right: left[1:], lambda left, right: right[:-1]),
         "[CLS] is left out": sides(lambda left, right: left[1:]),
         "[SEP] is left out": sides(right=lambda left, right: right[:-1]),
@@ -376,11 +399,6 @@ FILL = {
             lambda left, right: [id for id in left if id != MASK_ID],
             lambda left, right: [id for id in right if id != MASK_ID],
         ),
-        "a word of several pieces gets its first piece's probability": targets(first_piece),
-        "a word of several pieces gets its first piece's probability, before as many [MASK]s": targets(first_of_many),
-        "a word of several pieces gets the mean of its pieces' log-probabilities": targets(mean_of_pieces),
-        "all pieces of a word are read at once, none sees the others": targets(all_at_once),
-        "there is one [MASK], however many pieces are missing": targets(one_mask),
         "the given words' scores are log-probabilities": targets(p=lambda score: score),
         "the given words' probabilities sum to 1": targets(
             finish=lambda rows: to_one(rows) if len(rows) == 4 else rows
@@ -413,13 +431,16 @@ def asked(change=lambda question: question, finish=lambda p: p):
     return Around(make)
 
 
-def by_hand(padding=True, eval=True, keep_mode=True):
+def by_hand(padding=True, hide=True, eval=True, keep_mode=True):
     """`answers` written out."""
 
     def wrong(model, questions):
         longest = max(len(question.ids) for question in questions)
         rows = [list(question.ids) + [0] * (longest - len(question.ids)) for question in questions]
-        mask = [[int(at != q.hidden and (at < len(q.ids) or not padding)) for at in range(longest)] for q in questions]
+        mask = [
+            [int((at != q.hidden or not hide) and (at < len(q.ids) or not padding)) for at in range(longest)]
+            for q in questions
+        ]
         was = model.training
         model.train(not eval)
         with torch.no_grad():
@@ -433,6 +454,7 @@ def by_hand(padding=True, eval=True, keep_mode=True):
 
 ANSWERS = {
     ("probing.answers", "In which mode is the model?"): {
+        "the model gets no mask": by_hand(padding=False, hide=False),
         "the model looks at the padding of shorter questions": by_hand(padding=False),
         "questions are answered with dropout": by_hand(eval=False),
         "after the answers, the model stays in evaluation mode": by_hand(keep_mode=False),

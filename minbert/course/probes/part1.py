@@ -76,7 +76,7 @@ def ask_words(code, lower_case, texts):
 
 def build(code, **options):
     """The tokenizer, with the right WordPiece for the words it is asked: what is judged here is the rest."""
-    tokenizer = code.tokenizer.BertTokenizer(VOCAB, **options)
+    tokenizer = code.tokenizer.BertTokenizer(VOCAB, max_length=18, **options)
     tokenizer.wordpiece = lambda word: CUTS.get(word, [word] if word in VOCAB else ["[UNK]"])
     return tokenizer
 
@@ -102,6 +102,19 @@ def ask_encode(code, texts, pairs=None, **options):
             yield name, [" ".join(map(str, row)) for row in encoding[name]]
     if "offset_mapping" in encoding:
         yield "offset_mapping", [" ".join(f"{a}-{b}" for a, b in row) for row in encoding["offset_mapping"]]
+
+
+def ask_each(code, texts, pairs, limits):
+    """Each pair by itself, cut to several lengths."""
+    tokenizer = build(code)
+    for size in limits.tolist():
+        rows = []
+        for text, pair in zip(texts, pairs):
+            try:
+                rows.append(" ".join(map(str, tokenizer(text, pair, truncation=True, max_length=size)["input_ids"])))
+            except Exception as error:  # one row does not hide the others
+                rows.append(type(error).__name__)
+        yield f"input_ids, cut to {size}", rows
 
 
 def ask_decode(code, rows):
@@ -148,7 +161,7 @@ PROBES = (
     Probe("texts", texts(LONG), ask_encode),
     Probe("texts, cut", texts(LONG, truncation=True, max_length=8), ask_encode),
     Probe("texts, padded", texts(LONG[:4], padding=True, return_tensors="pt"), ask_encode),
-    Probe("texts, cut and padded", texts(LONG, padding="max_length", truncation=True, max_length=11), ask_encode),
+    Probe("texts, cut and padded", texts(LONG, padding="max_length", truncation=True, max_length=16), ask_encode),
     Probe("texts, no special tokens", texts(LONG[:3], add_special_tokens=False), ask_encode),
     Probe("texts with [SEP] in them", lambda rng: {"texts": TEXTS}, ask_encode),
     Probe("texts, [SEP] allowed", lambda rng: {"texts": TEXTS, "allow_special": True}, ask_encode),
@@ -156,6 +169,7 @@ PROBES = (
     Probe("pairs", texts(LONG, SHORT), ask_encode),
     Probe("pairs, cut", texts(LONG, SHORT, truncation=True, max_length=13), ask_encode),
     Probe("pairs, cut short", texts(LONG, SHORT, truncation=True, max_length=6), ask_encode),
+    Probe("pairs, cut one by one", texts(LONG, SHORT, limits=np.array([5, 8, 16])), ask_each),
     Probe("pairs, padded", texts(LONG, SHORT, padding=True, return_tensors="pt"), ask_encode),
     Probe("decode", ids, ask_decode),
 )

@@ -56,10 +56,10 @@ def ask_sinusoids(code, length, size):
 
 PROBES = (
     Probe("pairs", pairs, ask),
-    Probe("no segments given", rows, ask),
+    Probe("option: no segments given", rows, ask),
     Probe("one token", lambda rng: pairs(rng, 1), ask),
     Probe("as long as the model has positions", lambda rng: pairs(rng, T + 3), ask),
-    Probe("positions given", placed, ask),
+    Probe("option: positions given", placed, ask),
     Probe("small vectors", small, ask),
     Probe("training", lambda rng: pairs(rng, training=True), ask),
     Probe("too long", lambda rng: rows(rng, T + 4), ask_too_long),

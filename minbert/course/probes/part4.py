@@ -69,7 +69,8 @@ def ask_stack(code, mix, x, mask, training=False, **weights):
     output = module(x, mask.bool()[:, None, None, :], hidden_states, attentions)
     yield "output", real(output, mask)
     yield "hidden states", torch.stack([real(state, mask) for state in hidden_states])
-    yield "attentions", torch.stack(attentions)
+    yield "how many attentions are collected", torch.tensor(float(len(attentions)))
+    yield "attentions", torch.stack(attentions) if attentions else torch.zeros(())
     yield "output, nothing else asked for", real(module(x, mask.bool()[:, None, None, :]), mask)
 
 

@@ -110,7 +110,7 @@ def ask_pooling(code, input_ids, attention_mask, token_type_ids, table, **weight
     for pooling in ("pooler", "cls", "mean"):
         model = build(code, table, weights, pooling=pooling)
         yield f"pooling {pooling}", model.pool(output, attention_mask)
-        yield f"pooling {pooling}, no mask", model.pool(output)
+        yield f"option: pooling {pooling}, no mask", model.pool(output)
 
 
 @with_masks

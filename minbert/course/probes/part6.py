@@ -95,8 +95,9 @@ def ask_closure(code, first, second, first_gradients, second_gradients, **option
 
 
 def seldom(rng):
-    """The second weight has no gradient in steps 1, 2 and 4."""
+    """The first weight has no gradient in step 3, the second in steps 1, 2 and 4."""
     found = inputs(rng)
+    found["first_gradients"][2] = np.nan
     found["second_gradients"][[0, 1, 3]] = np.nan
     return found
 
@@ -132,8 +133,8 @@ PROBES = (
     Probe("AdamW, groups and a changing rate", inputs, ask_groups),
     Probe("AdamW, weights that start alike", inputs, ask_alike),
     Probe("AdamW, a weight that seldom has a gradient", seldom, ask),
-    Probe("AdamW, efficient", lambda rng: inputs(rng, efficient=True), ask),
-    Probe("AdamW, bias not corrected", lambda rng: inputs(rng, correct_bias=False), ask),
+    Probe("option: AdamW, efficient", lambda rng: inputs(rng, efficient=True), ask),
+    Probe("option: AdamW, correct_bias=False", lambda rng: inputs(rng, correct_bias=False), ask),
     Probe("AdamW, defaults", inputs, ask_defaults),
     Probe("AdamW, closure", inputs, ask_closure),
     Probe("schedules", schedule, ask_schedules),

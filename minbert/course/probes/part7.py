@@ -98,21 +98,26 @@ class Counting(torch.optim.SGD):
 
 
 def ask_refusals(code, table, weight, **given):
-    for what, value in (("NaN", torch.nan), ("infinite", torch.inf)):
+    for what, spoil in (
+        ("loss is NaN", lambda x: x * torch.nan),
+        ("loss is infinite", lambda x: x * torch.inf),
+        ("gradient is NaN", lambda x: (0 * x).sqrt()),
+    ):
         model = Model(table, weight).eval()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-        loss = model(*batches(given)[0][:-1]).square().mean() * value
-        yield f"the loss is {what}", [refusal(code.training.update, model, loss, optimizer)]
-        yield f"the loss is {what}: weight", model.weight
+        loss = spoil(model(*batches(given)[0][:-1]).square().mean())
+        yield f"the {what}", [refusal(code.training.update, model, loss, optimizer)]
+        yield f"the {what}: weight", model.weight
 
 
 def ask_clip(code, first, second, third, max_norm):
     weights = [nn.Parameter(torch.zeros_like(x)) for x in (first, second, third)] + [nn.Parameter(torch.zeros(2))]
     for weight, given in zip(weights, (first, second, third)):
         weight.grad = given
-    yield "norm", code.optimizer.clip(weights, max_norm)
+    norm = code.optimizer.clip(weights, max_norm)
     for number, weight in enumerate(weights[:3], start=1):
         yield f"gradient {number}", weight.grad
+    yield "option: the norm that is returned", norm
 
 
 def clipping(scale, max_norm):

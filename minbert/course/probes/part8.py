@@ -275,8 +275,8 @@ PROBES = (
     Probe("fill_mask", lambda rng: model(rng, texts=ONE), ask_fill),
     Probe("fill_mask, targets", lambda rng: model(rng, texts=ONE, targets=TARGETS), ask_fill),
     Probe("answers", model, ask_answers),
-    Probe("readouts", lambda rng: {"text": rng.integers(5, 12, 2)}, ask_readouts),
-    Probe("next_word", lambda rng: model(rng, words=["good", "wonderful", "bad"]), ask_next_word),
-    Probe("pseudo_log_likelihood", lambda rng: model(rng, texts=["unaffable film", "the plot"]), ask_likelihood),
-    Probe("compare", lambda rng: model(rng, texts=["the film was good", "the film was not bad"]), ask_compare),
+    Probe("option: readouts", lambda rng: {"text": rng.integers(5, 12, 2)}, ask_readouts),
+    Probe("option: next_word", lambda rng: model(rng, words=["good", "wonderful", "bad"]), ask_next_word),
+    Probe("option: pseudo_log_likelihood", lambda rng: model(rng, texts=["unaffable film", "the plot"]), ask_likelihood),
+    Probe("option: compare", lambda rng: model(rng, texts=["the film was good", "the film was not bad"]), ask_compare),
 )
