@@ -168,10 +168,12 @@ def opened(settings: Settings):
     with tempfile.TemporaryDirectory(prefix="minbert-grade-") as folder:
         folder = Path(folder)
         folder.chmod(0o711)
-        (folder / "rooms").mkdir(mode=0o711)
+        (folder / "rooms" / "trial").mkdir(parents=True)
+        (folder / "rooms").chmod(0o711)
+        (folder / "rooms" / "trial").chmod(0o755)
         with Nursery(kit.build(folder / "kit"), megabytes=settings.megabytes, wall=settings.wall) as nursery:
             (folder / "secret").write_text("not for pupils")
-            steps = nursery.try_seal(folder / "rooms", folder / "secret")
+            steps = nursery.try_seal(folder / "rooms" / "trial", folder / "secret")
             yield nursery, folder / "rooms", steps
 
 
@@ -179,7 +181,7 @@ def describe_seal(level: str, steps: dict[str, str], settings: Settings) -> str:
     """In one line: the level, and what was reached or not."""
     missing = [f"{name}: {what}" for name, what in steps.items() if what.startswith("not possible")]
     possible = [name for name, what in steps.items() if what == "possible"]
-    found = {"done": "user nobody"}.get(steps.get("user"), steps.get("user", ""))
+    found = {"done": "as the user nobody", "not needed": "as a plain user"}.get(steps["user"], f"as {steps['user']}")
     limits = f"{max(part.seconds for part in settings.parts)} s and {settings.megabytes} MB for a part"
     lines = [f"seal       {level}: {'; '.join([*missing, found, limits])}"]
     if possible:

@@ -151,7 +151,7 @@ def level(steps: dict[str, str]) -> str:
 def give_up_root(paths):
     """Become nobody. If nobody may not enter a folder that Python needs, stay, without the rights of root."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return "not needed: not root"
+        return "not needed"
     os.setgroups([])
     os.seteuid(NOBODY)
     closed = [path for path in paths if not os.access(path, os.R_OK, effective_ids=True)]
