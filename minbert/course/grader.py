@@ -17,7 +17,7 @@ from pathlib import Path
 from minbert.atomic import atomic_write
 from minbert.course import kit, naming, oracle, reports, seal, similarity
 from minbert.course.asking import Nursery
-from minbert.course.judge import Judge, Row, name_row, unpack_trace
+from minbert.course.judge import Judge, Row, name_row, observe, unpack_trace
 from minbert.course.parts import Part
 from minbert.course.reports import Graded
 from minbert.course.submission import Submission, read
@@ -292,6 +292,7 @@ def name_mistakes(class_: list[Graded], exam: dict, results: Results, settings: 
             share = min((settings.shares.get(name, 0.0) for name in found.mistakes), default=0.0)
             row["points"] = max(row["points"], round(share * row["possible"], 2))
             continue
+        row["facts"] = observe(row["part"], row["trace"], exam[row["part"]])
         for group in groups:
             if group[0][1]["part"] == row["part"] and alike(group[0][1]["trace"], row["trace"]):
                 group.append((student, row))

@@ -15,6 +15,7 @@ from pathlib import Path
 from minbert.course import frames
 from minbert.course.asking import Answer, Nursery
 from minbert.course.compare import Stage, compare
+from minbert.course.facts import facts
 from minbert.course.naming import Name, name
 from minbert.course.oracle import LINE, SETS, Question, flatten, unflatten
 from minbert.course.parts import Part
@@ -197,3 +198,11 @@ def name_row(trace: str, questions: list[Question], wrong: dict) -> Name:
     """The known mistake behind a row's trace: naming.name over public and hidden probes together."""
     expected = {question.set + LINE + question.probe: question.right for question in questions}
     return name(expected | unpack_trace(trace), expected, wrong)
+
+
+def observe(part: int, trace: str, questions: list[Question]) -> list[str]:
+    """True sentences about what is wrong with the public inputs: see facts.py. Nothing if they are right."""
+    asked, answers = [question for question in questions if question.set == "public"], unpack_trace(trace)
+    expected = {question.probe: question.right for question in asked}
+    outputs = {probe: answers.get("public" + LINE + probe, right) for probe, right in expected.items()}
+    return facts(part, outputs, {question.probe: question.arguments for question in asked}, expected)

@@ -114,6 +114,8 @@ def describe(row: dict, detail: str) -> list[str]:
         found.append("the public inputs are right; other inputs are not")
     if row.get("name"):
         found.append(f"known mistake: {row['name']}")
+    elif row.get("facts"):
+        found.append(f"no known mistake; facts: {'; '.join(plain(fact) for fact in row['facts'])}")
     found += [plain(note) for note in row.get("notes", ())]
     return [found[0], *(f"            {text}" for text in found[1:])]
 

@@ -122,6 +122,7 @@ def test_a_class_is_graded(warm, class_folder, tmp_path):
     assert sorted(path.name for path in (out / "feedback").iterdir()) == [f"{name}.txt" for name in sorted(rows)]
     text = (out / "feedback" / "bob.txt").read_text()
     assert "known mistake: the scores are not scaled by sqrt(K)" in text
+    assert "no known mistake; facts: " in (out / "feedback" / "cyd.txt").read_text()
     assert oct((out / "run.json").stat().st_mode & 0o077) == "0o0"
 
 
