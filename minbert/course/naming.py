@@ -58,8 +58,9 @@ def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, d
     fitting = [mistake for mistake, parts in known.items() if fits(outputs, expected, parts, places(parts))]
     if whole := unique(mistake for mistake in fitting if places(wrong[mistake]) == there):
         return verdict(whole)
-    if partly := unique(mistake for mistake, parts in known.items() if fits_but_options(outputs, expected, parts, there)):
-        return verdict(partly)
+    partly = [mistake for mistake, parts in known.items() if fits_but_options(outputs, expected, parts, there)]
+    if partly:
+        return verdict(unique(partly))
     pairs = itertools.islice(itertools.combinations(fitting, 2), MOST_PAIRS)
     both = {unique(pair) for pair in pairs if completes(*(places(wrong[mistake]) for mistake in pair), there)}
     return Name("two", both.pop()) if len(both) == 1 else Name("not known")
@@ -119,8 +120,11 @@ def completes(first, second, all_places) -> bool:
     return not first & second and first | second == all_places
 
 
-def apart(first: dict, second: dict, expected: dict) -> float:
-    """By how many tolerances two mistakes' `wrong_parts` differ at most, on some probe; infinite if in form."""
+def apart(first: dict, second: dict, expected: dict, enough: float = np.inf) -> float:
+    """By how many tolerances two mistakes' `wrong_parts` differ at most, on some probe; infinite if in form.
+
+    enough  stop looking beyond this
+    """
     most = 0.0
     for probe, stage in places(first) | places(second):
         values = [parts.get(probe, {}).get(stage, expected[probe].get(stage)) for parts in (first, second)]
@@ -129,4 +133,6 @@ def apart(first: dict, second: dict, expected: dict) -> float:
         if any(value is None for value in values) or form(*values):
             return np.inf
         most = max(most, float(difference(*values).max(initial=0.0)) / max(tolerance(values[1]), 1e-30))
+        if most > enough:
+            break
     return most
