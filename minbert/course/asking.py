@@ -6,6 +6,7 @@ Needs numpy only; a student's code never runs here.
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -160,7 +161,7 @@ class Nursery:
         answer.memory = max(talk.largest, usage["memory"])
         answer.text, answer.printed = bytes(talk.text), talk.printed
         if answer.ended == "no answer":
-            answer.ended, answer.why = explain(usage, part.seconds, len(answer.outputs))
+            answer.ended, answer.why = explain(usage, part.seconds, answer)
         return answer
 
     def scan(self, room: Path, files: list[str]) -> dict[str, dict]:
@@ -180,9 +181,10 @@ def last_line(text: bytes) -> str:
     return (text.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
 
 
-def explain(usage, seconds, answered):
-    status = usage["status"]
-    if status < 0 and usage["cpu"] >= 0.95 * seconds:
+def explain(usage, seconds, answer):
+    """What ended a pupil that was not ended by the judge: (status, why)."""
+    status, answered = usage["status"], len(answer.outputs)
+    if -status in (signal.SIGKILL, signal.SIGXCPU) and answer.seconds >= 0.9 * seconds:
         return "timed out", f"no answer in {seconds} s of processor time"
     how = f"by signal {-status}" if status < 0 else f"by exit code {status}"
     return "no answer", f"ended {how} {'before any answer' if not answered else f'after {answered} answers'}"

@@ -3,16 +3,18 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from contextlib import contextmanager
 
 import pytest
 
 from minbert.__main__ import main
+from minbert.course import asking, oracle, reports
 from minbert.course import grader as grading
-from minbert.course import oracle, reports
 from minbert.course.grader import Settings
 from minbert.course.submission import find
 from minbert.errors import UserError
@@ -277,7 +279,6 @@ def test_a_grader_that_is_killed_loses_nothing(grader, class_folder, tmp_path):
     """Killed at random moments and started again, it writes the table of a run that nobody stopped."""
     import pickle
     import random
-    import shutil
     import time
 
     (tmp_path / "exam").write_bytes(pickle.dumps(grader.exam))
@@ -310,3 +311,45 @@ def test_a_grader_that_is_killed_loses_nothing(grader, class_folder, tmp_path):
     assert process.returncode == 0
     assert (out / "results.csv").read_bytes() == right
     assert finished < 90
+
+
+def test_the_bundle_for_gradescope_is_whole(tmp_path, capsys):
+    """Unpacked on its own, it knows the command; in make course-test it grades a submission as Gradescope would."""
+    assert main(["grade", "--gradescope", str(tmp_path / "auto.zip"), "--detail", "part"]) == 0
+    first = (tmp_path / "auto.zip").read_bytes()
+    assert main(["grade", "--gradescope", str(tmp_path / "auto.zip"), "--detail", "part"]) == 0
+    assert (tmp_path / "auto.zip").read_bytes() == first
+    place = tmp_path / "autograder"
+    with zipfile.ZipFile(tmp_path / "auto.zip") as file:
+        file.extractall(place / "source")
+    (place / "python" / "bin").mkdir(parents=True)
+    (place / "python" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (place / "python" / "bin" / "python").chmod(0o755)
+    hand_in(place, submission={"attention.py": UNSCALED})
+    script = (place / "source" / "run_autograder").read_text().replace("/autograder", str(place))
+    script = script if ALL else script.replace("grade --one", "grade --help --one")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if not ALL:
+        assert "usage: " in (place / "graded.txt").read_text()
+        return
+    results = json.loads((place / "results" / "results.json").read_text())
+    assert [test["score"] for test in results["tests"]][1:3] == [10, 5]
+    assert "missing" in results["tests"][3]["output"]
+
+
+@pytest.mark.skipif(not ALL, reason="make course-test starts a process of its own for this")
+def test_without_landlock_the_level_is_lower_and_says_what_is_not_refused(grader, tmp_path):
+    kit_folder = tmp_path / "kit"
+    shutil.copytree(grader.kit, kit_folder)
+    source = (kit_folder / "minbert" / "course" / "seal.py").read_text()
+    source += "\ndef restrict_files(readable):\n    raise OSError(0, 'no Landlock')\n"
+    (kit_folder / "minbert" / "course" / "seal.py").write_text(source)
+    with asking.Nursery(kit_folder) as nursery:
+        steps = nursery.try_seal(grader.rooms, grader.results / "run.json")
+        assert nursery.level == "separated"
+    assert steps["files"] == "not possible here (no Landlock)"
+    said = grading.describe_seal("separated", steps, Settings(grader.parts))
+    assert "read a file" in said.splitlines()[1] and "import the reference" in said.splitlines()[1]
+    assert "open a socket" not in said
