@@ -7,13 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from contextlib import contextmanager
 
 import pytest
 
-from minbert.__main__ import main
-from minbert.course import asking, oracle, reports
+from minbert.course import asking, oracle
 from minbert.course import grader as grading
 from minbert.course.grader import Settings
 from minbert.course.submission import find
@@ -128,16 +126,6 @@ def test_a_class_is_graded(warm, class_folder, tmp_path):
     assert oct((out / "run.json").stat().st_mode & 0o077) == "0o0"
 
 
-def test_what_a_student_reads_of_the_hidden_inputs(warm, class_folder, tmp_path, grader):
-    """A public-only solution: the text names the stage, not the numbers, unless the course says so."""
-    for detail, numbers in (("part", False), ("stage", False), ("numbers", True)):
-        row = {"part": 3, "title": "t", "status": "wrong", "points": 1, "possible": 2, "why": "", "notes": []}
-        row["first"] = {"set": "hidden", "stage": "attend: mixed", "problem": "yours 1, should be 2"}
-        text = "\n".join(reports.describe(row, detail))
-        assert ("should be 2" in text) is numbers
-        assert ("attend: mixed" in text) is (detail != "part")
-
-
 @pytest.mark.fault("grading: the grader is stopped in the middle of a class")
 def test_a_run_that_was_stopped_goes_on(warm, class_folder, tmp_path, monkeypatch):
     whole, part = tmp_path / "whole", tmp_path / "part"
@@ -217,47 +205,6 @@ def test_what_students_wrote_is_shown_and_never_run(warm, tmp_path):
     assert results["score"] == 10
 
 
-def test_plain_and_cell():
-    assert reports.plain("a\tb\u200bc\ud800") == "a\\tb\\u200bc\\ud800"
-    assert len(reports.plain("x" * 1000)) == reports.WIDTH
-    assert [reports.cell(text) for text in ("+1", "-1", "@x", "a=b", 0.5)] == ["'+1", "'-1", "'@x", "a=b", "0.5"]
-    assert reports.file_name("../a b") == "_a_b" and reports.file_name("..") == "_"
-
-
-@pytest.mark.parametrize(
-    "words, message",
-    [
-        ([], "give a FOLDER of submissions"),
-        (["nowhere"], "there is no nowhere"),
-        (["setup.cfg"], "setup.cfg is no folder"),
-        (["docs", "--course", "nowhere.toml"], "nowhere.toml: No such file"),
-        (["docs", "--handout", "docs"], "docs is no handout"),
-        (["examples", "--parts", "9"], "--parts"),
-    ],
-)
-def test_a_command_that_cannot_work_is_refused(words, message, capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    assert main(["grade", *words]) == 2
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("part = 3", "part is no setting"),
-        ("parts = '9'", "parts: 9 is not a list"),
-        ("detail = 'all'", "detail is 'all'"),
-        ("[shares]\nx = 2", "x: a share is a number"),
-        ("parts = ", "Invalid value"),
-    ],
-)
-def test_a_course_file_is_checked(text, message, tmp_path, capsys):
-    pytest.importorskip("tomllib", reason="--course needs Python 3.11")
-    (tmp_path / "course.toml").write_text(text)
-    assert main(["grade", str(tmp_path), "--course", str(tmp_path / "course.toml")]) == 2
-    assert message in capsys.readouterr().err
-
-
 KILLED = """
 import pickle, sys
 from pathlib import Path
@@ -311,32 +258,6 @@ def test_a_grader_that_is_killed_loses_nothing(grader, class_folder, tmp_path):
     assert process.returncode == 0
     assert (out / "results.csv").read_bytes() == right
     assert finished < 90
-
-
-def test_the_bundle_for_gradescope_is_whole(tmp_path, capsys):
-    """Unpacked on its own, it knows the command; in make course-test it grades a submission as Gradescope would."""
-    assert main(["grade", "--gradescope", str(tmp_path / "auto.zip"), "--detail", "part"]) == 0
-    first = (tmp_path / "auto.zip").read_bytes()
-    assert main(["grade", "--gradescope", str(tmp_path / "auto.zip"), "--detail", "part"]) == 0
-    assert (tmp_path / "auto.zip").read_bytes() == first
-    place = tmp_path / "autograder"
-    with zipfile.ZipFile(tmp_path / "auto.zip") as file:
-        file.extractall(place / "source")
-    (place / "python" / "bin").mkdir(parents=True)
-    (place / "python" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (place / "python" / "bin" / "python").chmod(0o755)
-    hand_in(place, submission={"attention.py": UNSCALED})
-    script = (place / "source" / "run_autograder").read_text().replace("/autograder", str(place))
-    script = script if ALL else script.replace("grade --one", "grade --help --one")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    if not ALL:
-        assert "usage: " in (place / "graded.txt").read_text()
-        return
-    results = json.loads((place / "results" / "results.json").read_text())
-    assert [test["score"] for test in results["tests"]][1:3] == [10, 5]
-    assert "missing" in results["tests"][3]["output"]
 
 
 @pytest.mark.skipif(not ALL, reason="make course-test starts a process of its own for this")
