@@ -30,7 +30,7 @@ SCRIPTS = {  # other names of the commands, in a clone
     "pretrain": "pretrain_lm.py",
 }
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
-    f"minbert {command}": command for command in (*SCRIPTS, "convert", "doctor")
+    f"minbert {command}": command for command in (*SCRIPTS, "convert", "doctor", "handout", "grade")
 }
 
 
