@@ -13,6 +13,7 @@ import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
 from minbert import BertForMaskedLM, Config, tokenizer_json
+from minbert.course.parts import PARTS
 from minbert.pretraining import corpus
 from minbert.weights import hub
 from tests.conftest import ROOT
@@ -149,6 +150,7 @@ def exports_tried():
 
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
+    *(("docs/teaching.md", f"| {{}} | {part.title} |", lambda part=part: part.number) for part in PARTS),
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
     ("docs/robustness.md", "The tests try {} of them", lambda: models_tried()),
@@ -541,7 +543,7 @@ FILE = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|cff|cfg|toml|svg)|(?:minbert|
 def test_every_file_that_is_named_exists(page):
     """Relative to the repository, to minbert/, or to the folder that a table is about."""
     for name in FILE.findall(read(page)):
-        places = [ROOT, ROOT / "minbert", ROOT / "minbert" / "fast"]
+        places = [ROOT, ROOT / "minbert", ROOT / "minbert" / "fast", ROOT / "minbert" / "course"]
         assert any((place / name).exists() for place in places), name
 
 
@@ -549,7 +551,11 @@ def test_the_tour_names_every_module():
     tour = set(re.findall(r"`([\w/]+\.py)`", read("docs/reading.md")))
     fast = read("docs/reading.md").partition("| file in `fast/` |")[2].partition("\n\n")[0]
     tour |= {f"fast/{name}" for name in re.findall(r"^\| `(\w+\.py)`", fast, re.MULTILINE)}
+    folders = tuple(
+        re.findall(r"`(\w+/\w+/)`", read("docs/reading.md"))
+    )  # such as course/probes/, a file for each part
     modules = {path.relative_to(ROOT / "minbert") for path in (ROOT / "minbert").rglob("*.py")}
+    modules = {path for path in modules if not str(path).startswith(folders)}
     rooms = {path for path in modules if path.name == "__init__.py" and len(read(f"minbert/{path}").splitlines()) < 5}
     assert {str(path) for path in modules - rooms} - tour == set()
 

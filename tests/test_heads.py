@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from minbert import BertForMaskedLM, BertForPreTraining, BertSentClassifier, weights
-from minbert.course.diagnosis import check
 from minbert.heads import MaskedLMHead
+from tests.golden import check
 
 
 def test_aliases_of_other_course_kits(golden):

@@ -176,12 +176,14 @@ def test_a_program_that_computes_keeps_its_memory():
 def test_only_commands_and_the_report_print():
     printing = files(lambda name, tree: "print" in calls(tree))
     allowed = {"runs.report", "runs.parallel"}  # parallel: what another process has printed
+    allowed |= {"course.check", "course.submit"}  # programs in a handout
     assert {name for name in printing if room(name) not in ("commands", "the doors")} <= allowed
 
 
 def test_only_the_hub_touches_the_network():
     network = re.compile(r"(socket|urllib\.request|http|ftplib|ssl|requests|httpx|huggingface_hub)(\.|$)")
-    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub"}
+    pairs = {"course.asking", "course.talk", "course.nursery"}  # between two processes; the last tries that no more can
+    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub"} | pairs
 
 
 def test_what_is_imported_is_installed():

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from minbert import AdamW
-from minbert.course.diagnosis import check
 from minbert.optimizer import constant, linear, parameter_groups
+from tests.golden import check
 
 SHAPES = [(7, 3), (5,), (2, 3, 4)]
 

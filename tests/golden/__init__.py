@@ -1,4 +1,4 @@
-"""The golden tensors, as the tests read them."""
+"""The golden tensors, as the tests read them, and a comparison with them."""
 
 import json
 from functools import cached_property
@@ -11,6 +11,25 @@ from safetensors.torch import load_file
 from minbert import Config
 from minbert.batch import Batch
 from minbert.bert import BertModel
+
+TOLERANCE = 1e-5  # absolute; correct code differs from the reference by rounding, about 1e-6
+
+
+def check(stage, ours, golden, real=None, tolerance=TOLERANCE, hint=lambda: ""):
+    """Assert that a tensor equals the reference library's within the tolerance.
+
+    real  True where it counts, in any shape that broadcasts to golden's; None: everywhere
+    hint  called for the end of the message
+    """
+    __tracebackhide__ = True  # pytest shows the line that called this
+    if ours.shape != golden.shape:
+        raise AssertionError(f"{stage}: the shape is {list(ours.shape)}, but should be {list(golden.shape)}{hint()}")
+    apart = (ours - golden).abs().detach()
+    largest = (apart if real is None else apart.masked_fill(~real.expand_as(apart), 0.0)).max()
+    if not largest <= tolerance:  # NaN is not, either
+        nan = "" if ours.isfinite().all() else " (NaN or Inf)"
+        problem = f"the largest difference is {largest:.2e}{nan}; at most {tolerance:.0e} is allowed"
+        raise AssertionError(f"{stage}: {problem}{hint()}")
 
 
 class Golden:

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer, UserError
-from minbert.course.diagnosis import check
 from tests.conftest import ROOT
+from tests.golden import check
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,257 @@
+"""Known mistakes of part 4: GELU, feed-forward, the encoder layer, the stack."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+GELU = "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."
+
+
+SCALE = math.sqrt(2 / math.pi)
+
+
+def tanh(scale=SCALE, cube=0.044715):
+    return lambda x: x * 0.5 * (1 + torch.tanh(scale * (x + cube * x**3)))
+
+
+def network(activation):
+    """A feed-forward network with another activation"""
+    return lambda self, x: self.contract(activation(self.expand(x)))
+
+
+ACTIVATIONS = {
+    ("encoder.gelu", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
+        "the GELU is the tanh approximation": lambda x: F.gelu(x, approximate="tanh"),
+        "the activation is ReLU, not GELU": torch.relu,
+        "the GELU is the sigmoid approximation, x * sigmoid(1.702 x)": lambda x: x * torch.sigmoid(1.702 * x),
+        "the activation is SiLU, x * sigmoid(x), not GELU": F.silu,
+        "the activation is tanh, not GELU": torch.tanh,
+        "the GELU does not divide by sqrt(2)": lambda x: x * 0.5 * (1 + torch.erf(x)),
+        "the GELU divides by 2, not by sqrt(2)": lambda x: x * 0.5 * (1 + torch.erf(x / 2)),
+        "the GELU multiplies by sqrt(2), it does not divide": lambda x: x * 0.5 * (1 + torch.erf(x * math.sqrt(2))),
+        "the GELU is twice as large: 0.5 is forgotten": lambda x: x * (1 + torch.erf(x / math.sqrt(2))),
+        "the GELU does not multiply by x": lambda x: 0.5 * (1 + torch.erf(x / math.sqrt(2))),
+        "the GELU's 1 + is forgotten": lambda x: x * 0.5 * torch.erf(x / math.sqrt(2)),
+        "the GELU has tanh in the place of erf": lambda x: x * 0.5 * (1 + torch.tanh(x / math.sqrt(2))),
+        "gelu does nothing": lambda x: x,
+    },
+    ("encoder.gelu_tanh", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
+        "gelu_tanh is the exact GELU": F.gelu,
+        "gelu_tanh takes 0.44715, not 0.044715": tanh(cube=0.44715),
+        "gelu_tanh does not divide by sqrt(pi)": tanh(scale=math.sqrt(2)),
+        "gelu_tanh forgets the cube": lambda x: x * 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * x)),
+        "gelu_tanh takes sqrt(pi / 2), not sqrt(2 / pi)": lambda x: (
+            x * 0.5 * (1 + torch.tanh(math.sqrt(math.pi / 2) * (x + 0.044715 * x**3)))
+        ),
+        "gelu_tanh takes 2 / pi, not its square root": lambda x: (
+            x * 0.5 * (1 + torch.tanh(2 / math.pi * (x + 0.044715 * x**3)))
+        ),
+        "gelu_tanh squares where it should cube": lambda x: (
+            x * 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**2)))
+        ),
+    },
+}
+
+
+FEED_FORWARD = {
+    ("encoder.FeedForward.forward", "Two layers, one activation: which comes between?"): {
+        "the GELU is the tanh approximation": network(tanh()),
+        "the activation is ReLU, not GELU": network(torch.relu),
+        "the activation is SiLU, x * sigmoid(x), not GELU": network(F.silu),
+        "the activation is tanh, not GELU": network(torch.tanh),
+        "the feed-forward network has no activation": lambda self, x: self.contract(self.expand(x)),
+        "the activation comes last": lambda self, x: self.activation(self.contract(self.expand(x))),
+        "the activation comes after both layers": lambda self, x: self.activation(
+            self.contract(self.activation(self.expand(x)))
+        ),
+        "the activation comes first": lambda self, x: self.contract(self.expand(self.activation(x))),
+        "the feed-forward network has its residual inside": lambda self, x: (
+            x + self.contract(self.activation(self.expand(x)))
+        ),
+        "the second layer's bias is left out": lambda self, x: self.activation(self.expand(x)) @ self.contract.weight.T,
+        "the first layer's bias is left out": lambda self, x: self.contract(self.activation(x @ self.expand.weight.T)),
+    },
+    ("encoder.FeedForward.forward", "Two layers, one activation: which comes between?", True): {
+        "there is dropout inside the feed-forward network": lambda self, x: self.contract(
+            F.dropout(self.activation(self.expand(x)), 0.4, self.training)
+        ),
+    },
+}
+
+
+def layer(
+    norms=("attention_norm", "feed_forward_norm"),
+    residual=(True, True),
+    order=("post", "post"),
+    again=False,
+    drop=("sublayer", "sublayer"),
+    dropout=lambda self, x: self.dropout(x),
+    first="attention",
+    use=lambda mask: mask,
+    middle=False,
+    eps=None,
+):
+    """A wrong `EncoderLayer.forward`.
+
+    norms   the two norms, None for none
+    again   the second residual adds the layer's input, or "looked": what attention gave
+    order   of each half: "post"; "pre"; "inside": x + norm(f(x)); "both": norm before and after
+    drop    where dropout falls, around attention and around the feed-forward network: "sublayer"; "sum": after the
+            residual; "norm": after the norm; "input": on what the sublayer reads; "none"; words add up: "sum norm"
+    """
+
+    def normalise(self, name, x):
+        if name is None:
+            return x
+        norm = getattr(self, name)
+        return F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps if eps is None else eps)
+
+    def fall(self, x, places, here):
+        for _ in range(places.split().count(here)):
+            x = dropout(self, x)
+        return x
+
+    def step(self, x, function, norm, keep, places, start, order):
+        read = normalise(self, norm, x) if order in ("pre", "both") else x
+        out = fall(self, function(fall(self, read, places, "input")), places, "sublayer")
+        out = fall(self, normalise(self, norm, out), places, "inside") if order == "inside" else out
+        out = fall(self, start + out if keep else out, places, "sum")
+        return fall(self, normalise(self, norm, out) if order in ("post", "both") else out, places, "norm")
+
+    def forward(self, x, mask):
+        found, seen = [], []
+
+        def attend(x):
+            output, probabilities = self.attention(x, use(mask))
+            found.append(probabilities)
+            seen.append(output)
+            return output
+
+        functions = (attend, self.feed_forward) if first == "attention" else (self.feed_forward, attend)
+        names = norms if first == "attention" else norms[::-1]
+        looked = step(self, x, functions[0], names[0], residual[0], drop[0], x, order[0])
+        start = {False: looked, True: x, "looked": seen[0] if seen else x}[again]
+        output = step(self, looked, functions[1], names[1], residual[1], drop[1], start, order[1])
+        return (looked if middle else output), found[0]
+
+    return forward
+
+
+def side_by_side(self, x, mask):
+    output, probabilities = self.attention(x, mask)
+    return self.feed_forward_norm(self.attention_norm(x + output) + self.feed_forward(x)), probabilities
+
+
+def always(self, x):
+    return F.dropout(x, self.dropout.p)
+
+
+ADD, NORM, DROP = (
+    "Which two things are added?",
+    "After what is normalised, and with which norm?",
+    "On what does dropout fall?",
+)
+EPS = "the norms' eps is torch's 1e-5 or BERT's 1e-12, not the config's"
+LAYER = {
+    ("encoder.EncoderLayer.forward", NORM): {
+        "the residual connections are forgotten": layer(residual=(False, False)),
+        "the residual around attention is forgotten": layer(residual=(False, True)),
+        "the residual around the feed-forward network is forgotten": layer(residual=(True, False)),
+        "the second residual adds what attention gave": layer(again="looked"),
+        "the second residual adds the layer's input": layer(again=True),
+        "the norms come first (pre-norm)": layer(order=("pre", "pre")),
+        "the norms fall on what is added, before it is added": [
+            layer(order=("inside", "inside")),
+            layer(order=("inside", "inside"), drop=("inside", "inside")),
+        ],
+        "the first norm falls on what is added, before it is added": [
+            layer(order=("inside", "post")),
+            layer(order=("inside", "post"), drop=("inside", "sublayer")),
+        ],
+        "the second norm falls on what is added, before it is added": [
+            layer(order=("post", "inside")),
+            layer(order=("post", "inside"), drop=("sublayer", "inside")),
+        ],
+        "the first norm comes before attention (pre-norm)": layer(order=("pre", "post")),
+        "the second norm comes before the feed-forward network (pre-norm)": layer(order=("post", "pre")),
+        "the norms come first and last": layer(order=("both", "both")),
+        "both times the first norm is used": layer(norms=("attention_norm", "attention_norm")),
+        "both times the second norm is used": layer(norms=("feed_forward_norm", "feed_forward_norm")),
+        "the two norms are exchanged": layer(norms=("feed_forward_norm", "attention_norm")),
+        "the norms are forgotten": layer(norms=(None, None)),
+        "the first norm is forgotten": layer(norms=(None, "feed_forward_norm")),
+        "the second norm is forgotten": layer(norms=("attention_norm", None)),
+        EPS: layer(eps=1e-12),
+        "the feed-forward network comes before attention": layer(first="feed-forward"),
+        "the feed-forward network reads the layer's input": side_by_side,
+        "the layer returns what comes after attention": layer(middle=True),
+        "the layer does not hand on the mask": layer(use=torch.ones_like),
+    },
+    ("encoder.EncoderLayer.forward", DROP, True): {
+        "there is no dropout": layer(drop=("none", "none")),
+        "there is no dropout after attention": layer(drop=("none", "sublayer")),
+        "there is no dropout after the feed-forward network": layer(drop=("sublayer", "none")),
+        "dropout is on in evaluation": layer(dropout=always),
+        "dropout comes after the norms": layer(drop=("norm", "norm")),
+        "dropout comes after the first norm": layer(drop=("norm", "sublayer")),
+        "dropout comes after the second norm": layer(drop=("sublayer", "norm")),
+        "dropout comes after the second norm only": layer(drop=("none", "norm")),
+        "dropout comes after the first norm only": layer(drop=("norm", "none")),
+        "dropout comes after the norms as well": layer(drop=("sublayer norm", "sublayer norm")),
+        "dropout comes after the second norm as well": layer(drop=("sublayer", "sublayer norm")),
+        "dropout falls on the sums, with the residuals": layer(drop=("sum", "sum")),
+        "dropout falls on the first sum, with the residual": layer(drop=("sum", "sublayer")),
+        "dropout falls on the second sum, with the residual": layer(drop=("sublayer", "sum")),
+        "dropout falls on what attention and feed-forward read": layer(drop=("input", "input")),
+        "dropout falls on what the feed-forward network reads": layer(drop=("sublayer", "input")),
+        "dropout falls on what attention reads": layer(drop=("input", "sublayer")),
+        "dropout comes twice each time": layer(drop=("sublayer sublayer", "sublayer sublayer")),
+        "dropout comes twice after attention": layer(drop=("sublayer sublayer", "sublayer")),
+        "dropout comes twice after the feed-forward network": layer(drop=("sublayer", "sublayer sublayer")),
+    },
+}
+
+
+def stack(
+    layers=lambda layers: layers,
+    before=False,
+    chained=True,
+    use=lambda mask: mask,
+    forget=False,
+    collect=("hidden states", "attentions"),
+):
+    """A wrong `Encoder.forward`."""
+
+    def forward(self, x, mask, hidden_states=None, attentions=None):
+        start = x
+        for layer in layers(self.layers):
+            given = x
+            x, probabilities = layer(x if chained else start, use(mask))
+            x = given if forget else x
+            if hidden_states is not None and "hidden states" in collect:
+                hidden_states.append(given if before else x)
+            if attentions is not None and "attentions" in collect:
+                attentions.append(probabilities)
+        return x
+
+    return forward
+
+
+STACK = {
+    ("encoder.Encoder.forward", "Print the hidden states, one layer after the other."): {
+        "the first layer is used each time": stack(layers=lambda layers: [layers[0]] * len(layers)),
+        "the last layer is used each time": stack(layers=lambda layers: [layers[-1]] * len(layers)),
+        "only the first layer is used": stack(layers=lambda layers: layers[:1]),
+        "what a layer gives is thrown away": stack(layers=lambda layers: layers, forget=True),
+        "the hidden states are not collected": stack(collect=("attentions",)),
+        "the probabilities are not collected": stack(collect=("hidden states",)),
+        "the last layer is left out": stack(layers=lambda layers: layers[:-1]),
+        "the first layer is left out": stack(layers=lambda layers: layers[1:]),
+        "the layers run in reverse order": stack(layers=lambda layers: list(layers)[::-1]),
+        "each layer reads the embeddings, not the layer before": stack(chained=False),
+        "the hidden states are those before each layer": stack(before=True),
+        "the stack does not hand on the mask": stack(use=torch.ones_like),
+    },
+}
+KNOWN = ACTIVATIONS | FEED_FORWARD | LAYER | STACK

@@ -1,0 +1,138 @@
+"""Name a mistake: only if its own wrong output is reproduced on every probe, and no other known mistake's is.
+
+A known mistake is given by what it computes on the probes, never by its code. Needs numpy only.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from minbert.course.compare import difference, form, tolerance
+
+RAISED = "raised"  # as in minbert.course.probes
+OPTION = "option: "  # in the name of a probe or stage: what only some branch of the code does
+MOST_PAIRS = 300
+
+
+@dataclass(frozen=True)
+class Name:
+    """What is known about a failure.
+
+    kind      "right": nothing is wrong; "known": one mistake; "one of": two or three that act the same here;
+              "two": two mistakes, each in probes of its own; "not known"
+    mistakes  their names
+    """
+
+    kind: str
+    mistakes: tuple[str, ...] = ()
+
+    def __str__(self):
+        joint = {"one of": "; or ", "two": "; and "}.get(self.kind, "; ")
+        return joint.join(self.mistakes)
+
+
+def wrong_parts(outputs: dict[str, dict], expected: dict[str, dict]) -> dict[str, dict]:
+    """Of a mistake's outputs what is not as expected: {probe: {stage: array}}. All stages of a probe that raised."""
+    found = {}
+    for probe, right in expected.items():
+        ours = outputs.get(probe, {})
+        if RAISED in ours:
+            found[probe] = dict(ours)
+        elif different := {stage: value for stage, value in ours.items() if not same(value, right.get(stage))}:
+            found[probe] = different
+    return found
+
+
+def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, dict[str, dict]]) -> Name:
+    """The mistake behind outputs.
+
+    outputs, expected  {probe: {stage: array}}
+    wrong              {mistake: `wrong_parts` of its outputs}
+    """
+    different = wrong_parts(outputs, expected)
+    if not different:
+        return Name("right")
+    there = places(different)
+    known = {mistake: parts for mistake, parts in wrong.items() if shows(parts, expected)}
+    fitting = [mistake for mistake, parts in known.items() if fits(outputs, expected, parts, places(parts))]
+    if whole := unique(mistake for mistake in fitting if places(wrong[mistake]) == there):
+        return verdict(whole)
+    partly = [mistake for mistake, parts in known.items() if fits_but_options(outputs, expected, parts, there)]
+    if partly:
+        return verdict(unique(partly))
+    pairs = itertools.islice(itertools.combinations(fitting, 2), MOST_PAIRS)
+    both = {unique(pair) for pair in pairs if completes(*(places(wrong[mistake]) for mistake in pair), there)}
+    return Name("two", both.pop()) if len(both) == 1 else Name("not known")
+
+
+def verdict(names: tuple[str, ...]) -> Name:
+    return Name("known" if len(names) == 1 else "one of", names) if len(names) <= 3 else Name("not known")
+
+
+def unique(keys) -> tuple[str, ...]:
+    """Names without what tells disguises of one mistake: "NAME | 2" -> "NAME" """
+    return tuple(dict.fromkeys(key.partition(" | ")[0] for key in keys))
+
+
+def shows(parts, expected) -> bool:
+    """True if something wrong came out, not only exceptions, which are alike for very different reasons."""
+    return any(
+        stage != RAISED and not same(value, expected[probe].get(stage))
+        for probe, stages in parts.items()
+        for stage, value in stages.items()
+    )
+
+
+def fits(outputs, expected, parts, needed) -> bool:
+    """True if the outputs are a mistake's in the places that are needed, and right in the mistake's other ones."""
+    for probe, stages in parts.items():
+        ours = outputs.get(probe, {})
+        for stage, value in stages.items():
+            wanted = value if (probe, stage) in needed else expected[probe].get(stage)
+            if (stage == RAISED and stage not in ours) or (stage != RAISED and not same(ours.get(stage), wanted, 2.0)):
+                return False
+        if RAISED in stages and stages.keys() != ours.keys():
+            return False
+    return True
+
+
+def fits_but_options(outputs, expected, parts, there) -> bool:
+    """True if a mistake fits, but for options: in a branch of its own, the code can be right all the same."""
+    everywhere = places(parts)
+    main = {place for place in everywhere if OPTION not in place[0] and OPTION not in place[1]}
+    return bool(main) and main <= there <= everywhere and fits(outputs, expected, parts, there)
+
+
+def same(ours, theirs, factor: float = 1.0) -> bool:
+    """True if two arrays, or None, are of one form and equal up to factor times the tolerance."""
+    if ours is None or theirs is None or form(ours, theirs):
+        return False
+    return float(difference(ours, theirs).max(initial=0.0)) <= factor * max(tolerance(theirs), 1e-30)
+
+
+def places(parts) -> set:
+    """{(probe, stage)} of `wrong_parts`."""
+    return {(probe, stage) for probe, stages in parts.items() for stage in stages}
+
+
+def completes(first, second, all_places) -> bool:
+    return not first & second and first | second == all_places
+
+
+def apart(first: dict, second: dict, expected: dict, enough: float = np.inf) -> float:
+    """By how many tolerances two mistakes' `wrong_parts` differ at most, on some probe; infinite if in form.
+
+    enough  stop looking beyond this
+    """
+    most = 0.0
+    for probe, stage in places(first) | places(second):
+        values = [parts.get(probe, {}).get(stage, expected[probe].get(stage)) for parts in (first, second)]
+        if stage == RAISED:
+            continue
+        if any(value is None for value in values) or form(*values):
+            return np.inf
+        most = max(most, float(difference(*values).max(initial=0.0)) / max(tolerance(values[1]), 1e-30))
+        if most > enough:
+            break
+    return most

@@ -1,0 +1,69 @@
+"""The library of known mistakes: large enough, each noticed by its part, told from all others, and named."""
+
+import itertools
+
+import pytest
+
+from minbert.course import mistakes
+from minbert.course.naming import RAISED, apart, name, unique, wrong_parts
+from minbert.course.parts import PARTS
+from minbert.course.probes import run
+from tests.parts import record
+
+NUMBERS = [part.number for part in PARTS]
+each_part = pytest.mark.parametrize("number", NUMBERS)
+NAMES = {number: {mistake.name: mistake for mistake in mistakes.mistakes(number)} for number in NUMBERS}
+
+
+def test_there_are_as_many_as_promised():
+    assert sum(map(len, NAMES.values())) >= 90
+    assert sum(mistake.within for of in NAMES.values() for mistake in of.values()) >= 30, "visible in training only"
+
+
+@each_part
+def test_the_stored_mistakes_are_those_of_the_library(number):
+    assert set(unique(record()[number].wrong)) == set(NAMES[number]), "python -m tests.course --write"
+    assert all(mistake.hint and not mistake.name.endswith(".") for mistake in NAMES[number].values())
+
+
+@each_part
+def test_each_is_far_from_right_and_from_the_others(number):
+    known = record()[number]
+    for key, parts in known.wrong.items():
+        assert apart(parts, {}, known.expected) > 20, f"{key} is hardly visible"
+    for (first, x), (second, y) in itertools.combinations(known.wrong.items(), 2):
+        if len(unique((first, second))) == 2:
+            assert apart(x, y, known.expected, enough=20) > 20, f"{first} looks like {second}"
+
+
+@each_part
+def test_each_is_named_by_what_it_computes(number):
+    known = record()[number]
+    for key, parts in known.wrong.items():
+        outputs = {
+            probe: dict(parts[probe]) if RAISED in parts.get(probe, {}) else stages | parts.get(probe, {})
+            for probe, stages in known.expected.items()
+        }
+        assert name(outputs, known.expected, known.wrong).mistakes == unique([key])
+
+
+@each_part
+def test_a_planted_mistake_fails_its_part_alone(number):
+    """One of each part here; all of them in python -m tests.course."""
+    mistake = mistakes.mistakes(number)[1]
+    code = mistakes.mutant(mistake.wrong)
+    for other in NUMBERS:
+        known = record()[other]
+        found = run(other, known.inputs, code)
+        assert bool(wrong_parts(found, known.expected)) == (other == number)
+        if other == number:
+            assert name(found, known.expected, known.wrong).mistakes == (mistake.name,)
+
+
+def test_a_mutant_leaves_the_reference_alone():
+    from minbert import attention, encoder
+
+    before = attention.attend, encoder.ACTIVATIONS["gelu"]
+    code = mistakes.mutant({"attention.attend": len, "encoder.gelu": abs})
+    assert code.attention.attend is len and code.encoder.ACTIVATIONS["gelu"] is abs
+    assert (attention.attend, encoder.ACTIVATIONS["gelu"]) == before
