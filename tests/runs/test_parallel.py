@@ -365,8 +365,10 @@ from minbert.runs import parallel
 
 def main(arguments):
     print("begin")
-    if parallel.rank() == 1 and arguments == ["killed"]:
-        os.kill(os.getpid(), 9)
+    if arguments == ["killed"]:
+        parallel.highest(0)  # from here on they have met
+        if parallel.rank() == 1:
+            os.kill(os.getpid(), 9)
     if parallel.rank() == 0 and arguments != ["all"]:
         parallel.mean(torch.ones(1))  # which never comes
     if parallel.rank() == 0:
