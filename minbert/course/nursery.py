@@ -94,10 +94,12 @@ def fork(order, descriptors, line, readable):
 
 
 def become_pupil(order, descriptors, readable):
+    import fcntl
+
     from minbert.course import frames, seal
 
     os.setsid()
-    channel, text = (os.dup2(descriptor, 10 + at) for at, descriptor in enumerate(descriptors))
+    channel, text = (fcntl.fcntl(descriptor, fcntl.F_DUPFD, 16) for descriptor in descriptors)
     nothing = os.open(os.devnull, os.O_RDWR)
     for source, target in ((nothing, 0), (text, 1), (text, 2), (channel, CHANNEL)):
         os.dup2(source, target)

@@ -28,8 +28,15 @@ DENIED = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
     "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
     "mq_open": (240, 180),
     "add_key": (248, 217),
     "keyctl": (250, 219),
@@ -88,6 +95,7 @@ DENIED = {
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
     "inotify_add_watch": (254, 27),
+    "fanotify_init": (300, 262),
     # memory that no limit counts, and large doors into the kernel
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
@@ -98,7 +106,14 @@ DENIED = {
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
 }
-PRLIMIT = (302, 261)  # refused for other processes only: Python reads its own limits with it
+# Calls of which some uses are denied: the numbers, which argument is looked at, its values, and whether these alone
+# are allowed or these alone are denied. Python reads its own limits by prlimit64 with process 0. A descriptor's owner
+# gets a signal that its holder may choose, SIGKILL as well.
+LOOKED_AT = {
+    "prlimit64": ((302, 261), 0, (0,), "allowed"),
+    "fcntl": ((72, 25), 1, (8, 10, 15), "denied"),  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+    "ioctl": ((16, 29), 1, (0x8901, 0x8902), "denied"),  # FIOSETOWN, SIOCSPGRP
+}
 
 
 def libc():
@@ -238,7 +253,11 @@ def filter_calls():
     program = [(load, 0, 0, 4), (equal, 1, 0, MACHINES[platform.machine()]), (give, 0, 0, end), (load, 0, 0, 0)]
     if column == 0:  # the x32 calls of x86-64 have numbers of their own
         program += [(at_least, 0, 1, 0x40000000), (give, 0, 0, refuse)]
-    program += [(equal, 0, 3, PRLIMIT[column]), (load, 0, 0, 16), (equal, 0, len(numbers) + 2, 0), (give, 0, 0, allow)]
+    for of, argument, values, what in LOOKED_AT.values():
+        found, other = (refuse, allow) if what == "denied" else (allow, refuse)
+        checks = [(equal, len(values) - at, 0, value) for at, value in enumerate(values)]
+        block = [(load, 0, 0, 16 + 8 * argument), *checks, (give, 0, 0, other), (give, 0, 0, found)]
+        program += [(equal, 0, len(block), of[column]), *block]
     program += [(equal, len(numbers) - at, 0, number) for at, number in enumerate(numbers)]
     program += [(give, 0, 0, allow), (give, 0, 0, refuse)]
     packed = b"".join(struct.pack("=HBBI", *line) for line in program)

@@ -15,6 +15,10 @@ each_part = pytest.mark.parametrize("number", NUMBERS)
 NAMES = {number: {mistake.name: mistake for mistake in mistakes.mistakes(number)} for number in NUMBERS}
 
 
+# They leave nothing to see but that no step is taken.
+ALIKE = {"the gradient is clipped before it is computed", "gradients are cleared between backward and step"}
+
+
 def test_there_are_as_many_as_promised():
     assert sum(map(len, NAMES.values())) >= 90
     assert sum(mistake.within for of in NAMES.values() for mistake in of.values()) >= 30, "visible in training only"
@@ -32,7 +36,7 @@ def test_each_is_far_from_right_and_from_the_others(number):
     for key, parts in known.wrong.items():
         assert apart(parts, {}, known.expected) > 20, f"{key} is hardly visible"
     for (first, x), (second, y) in itertools.combinations(known.wrong.items(), 2):
-        if len(unique((first, second))) == 2:
+        if len(unique((first, second))) == 2 and {*unique((first, second))} != ALIKE:
             assert apart(x, y, known.expected, enough=20) > 20, f"{first} looks like {second}"
 
 
@@ -44,7 +48,8 @@ def test_each_is_named_by_what_it_computes(number):
             probe: dict(parts[probe]) if RAISED in parts.get(probe, {}) else stages | parts.get(probe, {})
             for probe, stages in known.expected.items()
         }
-        assert name(outputs, known.expected, known.wrong).mistakes == unique([key])
+        names = set(name(outputs, known.expected, known.wrong).mistakes)
+        assert names == set(unique([key])) or names == ALIKE >= set(unique([key]))
 
 
 @each_part

@@ -78,3 +78,15 @@ def test_apart_is_in_tolerances():
     wrong = known(a={"p": {"x": 1e-3}}, b={"p": {"x": 2e-3}})
     assert apart(wrong["a"], {}, RIGHT) == pytest.approx(100)
     assert apart(wrong["a"], wrong["b"], RIGHT) == pytest.approx(100, rel=1e-6)
+
+
+def test_a_called_function_may_be_right_all_the_same():
+    right = RIGHT | {"gelu": {"z": np.zeros(1)}}
+    wrong = {"a": {"p": {"x": np.ones(3)}, "gelu": {"z": np.ones(1)}}}
+    outputs = full({"p": {"x": 1.0}}) | {"gelu": {"z": np.zeros(1)}}
+    assert name(outputs, right, wrong) == Name("known", ("a",)), "the layer has an activation of its own"
+    outputs = full({}) | {"gelu": {"z": np.ones(1)}}
+    assert name(outputs, right, wrong).kind == "not known"
+    wrong["a"]["p"] = {"raised": RAISED}
+    outputs = full({}) | {"p": {"raised": RAISED}, "gelu": {"z": np.zeros(1)}}
+    assert name(outputs, right, wrong).kind == "not known", "an exception is all that they share"

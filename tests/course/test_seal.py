@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the later steps of the seal are Linux's")
 
 START = """
-import ctypes, os, socket, sys
+import ctypes, os, platform, socket, sys
 sys.path.insert(0, sys.argv[1])
 from minbert.course import seal
 def refused(attempt):
@@ -76,6 +76,10 @@ CALLS = {
     "setxattr": "os.setxattr(sys.argv[2], 'user.x', b'')",
     "memfd_create": "os.memfd_create('x')",
     "pidfd_open": "os.pidfd_open(1)",
+    "shmget": "sysv(29, 0, 4096, 0o1600)",
+    "a descriptor's owner": "fcntl.fcntl(1, fcntl.F_SETOWN, os.getppid())",
+    "a descriptor's signal": "fcntl.fcntl(1, fcntl.F_SETSIG, 9)",
+    "the owner by ioctl": "fcntl.ioctl(pair.fileno(), 0x8901, struct.pack('i', os.getppid()))",
     "prlimit of another": "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)",
 }
 
@@ -85,18 +89,25 @@ def test_the_calls_that_are_denied_answer_so(tmp_path):
     """Each works before the filter (or is refused for another reason than EPERM), and none after it."""
     attempts = "\n".join(f"attempts[{name!r}] = lambda: {code}" for name, code in CALLS.items())
     code = f"""
-import resource
+import fcntl, resource, struct
+pair, _ = socket.socketpair()
+def sysv(number, *arguments):
+    if platform.machine() == "x86_64":
+        seal.call(number, *arguments)
+    else:
+        raise PermissionError(1, "")
 attempts = {{}}
 {attempts}
 seal.filter_calls()
 for name, attempt in attempts.items():
     print(name, refused(attempt), sep="=")
+print("own flags", fcntl.fcntl(1, fcntl.F_GETFD) >= 0)
 print("own limits", resource.getrlimit(resource.RLIMIT_NOFILE) == resource.prlimit(0, resource.RLIMIT_NOFILE))
 print("threads", refused(lambda: ctypes.CDLL(None).getpid()))
 """
     lines = run(code, tmp_path).splitlines()
     assert lines[: len(CALLS)] == [f"{name}=1" for name in CALLS]
-    assert lines[len(CALLS) :] == ["own limits True", "threads 0"]
+    assert lines[len(CALLS) :] == ["own flags True", "own limits True", "threads 0"]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86-64")
@@ -108,8 +119,10 @@ def test_the_numbers_are_the_kernels():
     if header is None:
         pytest.skip("no headers of the kernel are installed")
     known = dict(line.split()[1:3] for line in header.read_text().splitlines() if line.startswith("#define __NR_"))
-    numbers = {name: known.get(f"__NR_{name}") for name in seal.DENIED}
-    wrong = {name: number for name, number in numbers.items() if number and int(number) != seal.DENIED[name][0]}
+    ours = {name: both[0] for name, both in seal.DENIED.items()}
+    ours |= {name: both[0] for name, (both, *_) in seal.LOOKED_AT.items()}
+    numbers = {name: known.get(f"__NR_{name}") for name in ours}
+    wrong = {name: number for name, number in numbers.items() if number and int(number) != ours[name]}
     assert wrong == {}
     assert sum(number is not None for number in numbers.values()) > 50
 

@@ -1,4 +1,4 @@
-"""The known mistakes, a file for each part. A mistake is a wrong function in the place of a right one.
+"""The known mistakes, a file or two for each part. A mistake is a wrong function in the place of a right one.
 
 They serve as names for what students wrote, and as mutants that test the probes. A student never gets them: what
 travels is what they compute on the probes (`signatures`).
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 from minbert.course.naming import wrong_parts
@@ -55,15 +56,16 @@ class Around:
 
 
 def mistakes(part: int) -> tuple[Mistake, ...]:
-    """The known mistakes of a part. Its file has KNOWN:
+    """The known mistakes of a part. Its files, part3.py or part7_*.py, have KNOWN:
 
     {(place, hint, True if it shows in training only): {name: a wrong function, or a list of them: its disguises}}
     """
     found = []
-    for (place, hint, *within), wrong in import_module(f"{__name__}.part{part}").KNOWN.items():
-        for name, functions in wrong.items():
-            for function in functions if isinstance(functions, list) else [functions]:
-                found.append(Mistake(name, hint, {place: function}, bool(within)))
+    for path in sorted(Path(__file__).parent.glob(f"part{part}*.py")):
+        for (place, hint, *within), wrong in import_module(f"{__name__}.{path.stem}").KNOWN.items():
+            for name, functions in wrong.items():
+                for function in functions if isinstance(functions, list) else [functions]:
+                    found.append(Mistake(name, hint, {place: function}, bool(within)))
     return tuple(found)
 
 

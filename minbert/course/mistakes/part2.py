@@ -129,7 +129,7 @@ FORWARD = {
 }
 
 
-def table(halves=False, swapped=False, base=10000, power=2, first=0, together=False):
+def table(halves=False, swapped=False, base=10000, power=2, first=0, together=False, only=None):
     def wrong(length, size):
         pairs = torch.arange((size + 1) // 2)
         angle = (torch.arange(length)[:, None] + first) / base ** (power * pairs / size)
@@ -137,6 +137,8 @@ def table(halves=False, swapped=False, base=10000, power=2, first=0, together=Fa
             angle = (torch.arange(length)[:, None] + first) / base ** (torch.arange(size) / size)
             return torch.where(torch.arange(size) % 2 == 0, angle.sin(), angle.cos())
         sines, cosines = (angle.cos(), angle.sin()) if swapped else (angle.sin(), angle.cos())
+        if only:
+            sines = cosines = angle.sin() if only == "sin" else angle.cos()
         if halves:
             return torch.cat([sines, cosines], 1)[:, :size]
         return torch.stack([sines, cosines], 2).flatten(1)[:, :size]
@@ -148,6 +150,9 @@ SINUSOIDS = {
     ("embeddings.sinusoids", "Write down the row of position 1."): {
         "the sinusoids: sine and cosine are exchanged": table(swapped=True),
         "the sinusoids: all sines come first, then all cosines": table(halves=True),
+        "the sinusoids: there are sines only": table(only="sin"),
+        "the sinusoids: there are cosines only": table(only="cos"),
+        "the sinusoids: the position is multiplied, not divided": table(power=-2),
         "the sinusoids: the base is 1000": table(base=1000),
         "the sinusoids: the exponent is i / size, not 2i / size": table(power=1),
         "the sinusoids: positions start at 1": table(first=1),

@@ -62,6 +62,7 @@ def attention(
     drop=("probabilities",),
     after=False,
     returned=None,
+    mix_scores=None,
 ):
     """A wrong `attend`. drop  what dropout falls on; after  the probabilities are returned after dropout"""
 
@@ -70,10 +71,11 @@ def attention(
         raw = dropout(raw) if "scores" in drop else raw
         hidden = hide(raw, mask)
         weights = finish(share(dropout(hidden) if "hidden scores" in drop else hidden), mask)
-        dropped = dropout(weights) if "probabilities" in drop else weights
+        used = mix_scores(raw, hidden) if mix_scores else weights
+        dropped = dropout(used) if "probabilities" in drop else used
         mixed = mix(dropped, query, key, dropout(value) if "value" in drop else value)
         mixed = dropout(mixed) if "mixed" in drop else mixed
-        return mixed, (returned(raw, weights) if returned else dropped if after else weights)
+        return mixed, (returned(raw, hidden) if returned else dropped if after else weights)
 
     return wrong
 
@@ -115,10 +117,14 @@ AXIS, MIX, ALONE = (
 ATTEND = {
     ("attention.attend", MASK): {
         "the mask is ignored": attention(hide=lambda scores, mask: scores, finish=keep),
-        "the mask hides rows, not columns": attention(
-            hide=hide_rows, finish=lambda p, mask: p.masked_fill(~rows(mask, p), 0.0)
-        ),
-        "the mask hides rows and columns": attention(hide=hide_both, finish=zero_both),
+        "the mask hides rows, not columns": [
+            attention(hide=hide_rows, finish=lambda p, mask: p.masked_fill(~rows(mask, p), 0.0)),
+            attention(hide=hide_rows, finish=keep),
+        ],
+        "the mask hides rows and columns": [
+            attention(hide=hide_both, finish=zero_both),
+            attention(hide=hide_both, finish=keep),
+        ],
         "the mask is upside down": attention(
             hide=lambda scores, mask: scores.masked_fill(mask, HIDDEN),
             finish=lambda p, mask: p.masked_fill(mask, 0.0),
@@ -140,7 +146,10 @@ ATTEND = {
         "the mask is added to the scores as 0 and 1": attention(
             hide=lambda scores, mask: scores + mask.to(scores.dtype), finish=keep
         ),
-        "a token that may look at nothing looks everywhere": attention(finish=keep),
+        "a token that may look at nothing looks everywhere": [
+            attention(finish=keep),
+            attention(hide=lambda s, mask: s - 1e4 * ~mask, finish=keep),
+        ],
         "a token that may look at nothing gets NaN": attention(hide=fill(-math.inf), finish=keep),
         "the softmax runs over the queries": attention(share=lambda scores: scores.softmax(-2)),
         "the softmax runs over the heads": attention(share=lambda scores: scores.softmax(1)),
@@ -155,10 +164,17 @@ ATTEND = {
         "the keys are mixed, not the values": attention(mix=lambda p, query, key, value: p @ key),
         "the queries are mixed, not the values": attention(mix=lambda p, query, key, value: p @ query),
         "the scores are not scaled by sqrt(K) in attend": attention(scores=lambda q, k: q @ k.transpose(-2, -1)),
+        "the scores mix the values, not the probabilities": [
+            attention(mix_scores=lambda raw, hidden: raw),
+            attention(mix_scores=lambda raw, hidden: hidden),
+        ],
         "the scores are scaled twice": attention(
             scores=lambda query, key: attention_scores(query, key) / math.sqrt(query.size(-1))
         ),
-        "the scores are returned, not the probabilities": attention(returned=lambda raw, weights: raw),
+        "the scores are returned, not the probabilities": [
+            attention(returned=lambda raw, weights: raw),
+            attention(returned=lambda raw, hidden: hidden),
+        ],
     },
     ("attention.attend", DROP, True): {
         "there is no dropout": attention(drop=()),

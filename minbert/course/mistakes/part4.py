@@ -37,6 +37,8 @@ ACTIVATIONS = {
         "gelu does nothing": lambda x: x,
     },
     ("encoder.gelu_tanh", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
+        "gelu_tanh multiplies by pi, it does not divide": tanh(scale=math.sqrt(2 * math.pi)),
+        "gelu_tanh divides by pi, not by its square root": tanh(scale=math.sqrt(2) / math.pi),
         "gelu_tanh is the exact GELU": F.gelu,
         "gelu_tanh takes 0.44715, not 0.044715": tanh(cube=0.44715),
         "gelu_tanh does not divide by sqrt(pi)": tanh(scale=math.sqrt(2)),
@@ -90,7 +92,7 @@ def layer(
     first="attention",
     use=lambda mask: mask,
     middle=False,
-    eps=None,
+    eps=(None, None),
 ):
     """A wrong `EncoderLayer.forward`.
 
@@ -101,7 +103,7 @@ def layer(
             residual; "norm": after the norm; "input": on what the sublayer reads; "none"; words add up: "sum norm"
     """
 
-    def normalise(self, name, x):
+    def normalise(self, name, x, eps):
         if name is None:
             return x
         norm = getattr(self, name)
@@ -112,12 +114,13 @@ def layer(
             x = dropout(self, x)
         return x
 
-    def step(self, x, function, norm, keep, places, start, order):
-        read = normalise(self, norm, x) if order in ("pre", "both") else x
+    def step(self, x, function, norm, keep, places, start, order, eps):
+        read = normalise(self, norm, x, eps) if order in ("pre", "both") else x
         out = fall(self, function(fall(self, read, places, "input")), places, "sublayer")
-        out = fall(self, normalise(self, norm, out), places, "inside") if order == "inside" else out
+        out = fall(self, normalise(self, norm, out, eps), places, "inside") if order == "inside" else out
+        start = fall(self, start, places, "residual")
         out = fall(self, start + out if keep else out, places, "sum")
-        return fall(self, normalise(self, norm, out) if order in ("post", "both") else out, places, "norm")
+        return fall(self, normalise(self, norm, out, eps) if order in ("post", "both") else out, places, "norm")
 
     def forward(self, x, mask):
         found, seen = [], []
@@ -130,9 +133,9 @@ def layer(
 
         functions = (attend, self.feed_forward) if first == "attention" else (self.feed_forward, attend)
         names = norms if first == "attention" else norms[::-1]
-        looked = step(self, x, functions[0], names[0], residual[0], drop[0], x, order[0])
+        looked = step(self, x, functions[0], names[0], residual[0], drop[0], x, order[0], eps[0])
         start = {False: looked, True: x, "looked": seen[0] if seen else x}[again]
-        output = step(self, looked, functions[1], names[1], residual[1], drop[1], start, order[1])
+        output = step(self, looked, functions[1], names[1], residual[1], drop[1], start, order[1], eps[1])
         return (looked if middle else output), found[0]
 
     return forward
@@ -175,6 +178,8 @@ LAYER = {
         ],
         "the first norm comes before attention (pre-norm)": layer(order=("pre", "post")),
         "the second norm comes before the feed-forward network (pre-norm)": layer(order=("post", "pre")),
+        "the first norm comes before attention as well": layer(order=("both", "post")),
+        "the second norm comes before the feed-forward network as well": layer(order=("post", "both")),
         "the norms come first and last": layer(order=("both", "both")),
         "both times the first norm is used": layer(norms=("attention_norm", "attention_norm")),
         "both times the second norm is used": layer(norms=("feed_forward_norm", "feed_forward_norm")),
@@ -182,7 +187,9 @@ LAYER = {
         "the norms are forgotten": layer(norms=(None, None)),
         "the first norm is forgotten": layer(norms=(None, "feed_forward_norm")),
         "the second norm is forgotten": layer(norms=("attention_norm", None)),
-        EPS: layer(eps=1e-12),
+        EPS: layer(eps=(1e-12, 1e-12)),
+        "the first norm's eps is torch's 1e-5 or BERT's 1e-12, not the config's": layer(eps=(1e-12, None)),
+        "the second norm's eps is torch's 1e-5 or BERT's 1e-12, not the config's": layer(eps=(None, 1e-12)),
         "the feed-forward network comes before attention": layer(first="feed-forward"),
         "the feed-forward network reads the layer's input": side_by_side,
         "the layer returns what comes after attention": layer(middle=True),
@@ -206,6 +213,9 @@ LAYER = {
         "dropout falls on what attention and feed-forward read": layer(drop=("input", "input")),
         "dropout falls on what the feed-forward network reads": layer(drop=("sublayer", "input")),
         "dropout falls on what attention reads": layer(drop=("input", "sublayer")),
+        "dropout falls on the residuals, not on what is added": layer(drop=("residual", "residual")),
+        "dropout falls on the first residual, not on what is added": layer(drop=("residual", "sublayer")),
+        "dropout falls on the second residual, not on what is added": layer(drop=("sublayer", "residual")),
         "dropout comes twice each time": layer(drop=("sublayer sublayer", "sublayer sublayer")),
         "dropout comes twice after attention": layer(drop=("sublayer sublayer", "sublayer")),
         "dropout comes twice after the feed-forward network": layer(drop=("sublayer", "sublayer sublayer")),
@@ -219,6 +229,7 @@ def stack(
     chained=True,
     use=lambda mask: mask,
     forget=False,
+    first=False,
     collect=("hidden states", "attentions"),
 ):
     """A wrong `Encoder.forward`."""
@@ -230,7 +241,7 @@ def stack(
             x, probabilities = layer(x if chained else start, use(mask))
             x = given if forget else x
             if hidden_states is not None and "hidden states" in collect:
-                hidden_states.append(given if before else x)
+                hidden_states.insert(0 if first else len(hidden_states), given if before else x)
             if attentions is not None and "attentions" in collect:
                 attentions.append(probabilities)
         return x
@@ -244,6 +255,7 @@ STACK = {
         "the last layer is used each time": stack(layers=lambda layers: [layers[-1]] * len(layers)),
         "only the first layer is used": stack(layers=lambda layers: layers[:1]),
         "what a layer gives is thrown away": stack(layers=lambda layers: layers, forget=True),
+        "the hidden states are collected in reverse order": stack(first=True),
         "the hidden states are not collected": stack(collect=("attentions",)),
         "the probabilities are not collected": stack(collect=("hidden states",)),
         "the last layer is left out": stack(layers=lambda layers: layers[:-1]),

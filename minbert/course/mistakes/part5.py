@@ -43,8 +43,8 @@ def without(**dropped):
     return Around(make)
 
 
-def masks(combine):
-    """BertModel.forward with another mask. combine  a function of the padding mask and the causal mask"""
+def written_out(combine=lambda padding, causal: padding & causal, pooled=lambda embedded, x: x):
+    """BertModel.forward written out. combine  makes the mask of two; pooled  what the pooler reads"""
 
     def forward(self, ids, mask=None, segments=None, causal=False, output_hidden_states=False, output_attentions=False):
         shown = (torch.ones_like(ids) if mask is None else mask).bool()[:, None, None]
@@ -52,7 +52,7 @@ def masks(combine):
         embedded = self.embeddings(ids, segments)
         states, attentions = [embedded] if output_hidden_states else None, [] if output_attentions else None
         x = self.encoder(embedded, combine(shown, earlier) if causal else shown, states, attentions)
-        output = {"last_hidden_state": x, "pooler_output": self.pool(x)}
+        output = {"last_hidden_state": x, "pooler_output": self.pool(pooled(embedded, x))}
         output |= {"hidden_states": tuple(states)} if output_hidden_states else {}
         return output | ({"attentions": tuple(attentions)} if output_attentions else {})
 
@@ -73,11 +73,6 @@ def changed(change):
     return Around(make)
 
 
-def pool_first_state(self, output, ids):
-    if "hidden_states" in output:
-        output["pooler_output"] = self.pool(output["hidden_states"][0])
-
-
 def drop_first(self, output, ids):
     if "hidden_states" in output:
         output["hidden_states"] = output["hidden_states"][1:]
@@ -91,8 +86,10 @@ def repeat_last(self, output, ids):
 WIRE = "Follow each argument of BertModel.forward to its place."
 BERT = {
     ("bert.BertModel.forward", WIRE): {
-        "causal, BertModel forgets the padding": masks(lambda padding, causal: causal),
-        "causal, a token may look at what is earlier or is no padding": masks(lambda padding, causal: padding | causal),
+        "causal, BertModel forgets the padding": written_out(lambda padding, causal: causal),
+        "causal, a token may look at what is earlier or is no padding": written_out(
+            lambda padding, causal: padding | causal
+        ),
         "without a mask, everything is padding for BertModel": Around(
             lambda right: (
                 lambda self, ids, mask=None, *rest, **options: right(
@@ -106,7 +103,7 @@ BERT = {
         "BertModel ignores the segments": without(token_type_ids=None),
         "the hidden states begin after the first layer": changed(drop_first),
         "the last hidden state is left out": changed(repeat_last),
-        "the pooler reads the embeddings": changed(pool_first_state),
+        "the pooler reads the embeddings": written_out(pooled=lambda embedded, x: embedded),
     },
 }
 
@@ -318,6 +315,9 @@ FREEZING = {
         "the options pretrain and flexible are exchanged": built(exchanged),
         "the linear layer is frozen with the encoder": built(
             lambda self: self.classifier.requires_grad_(not frozen(self))
+        ),
+        "the linear layer is frozen, not the encoder": built(
+            lambda self: (self.bert.requires_grad_(True), self.classifier.requires_grad_(not frozen(self)))
         ),
         "the whole model is frozen in flexible too": built(lambda self: self.requires_grad_(False)),
         "the pooler is not frozen with the encoder": built(lambda self: self.bert.pooler.requires_grad_(True)),

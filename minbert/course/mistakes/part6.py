@@ -5,7 +5,7 @@ import math
 import torch
 
 from minbert.course.mistakes import Around
-from minbert.optimizer import constant, linear
+from minbert.optimizer import constant, linear, parameter_groups
 
 
 def adamw(
@@ -15,6 +15,7 @@ def adamw(
     betas=(0, 1),
     old=(0, 1),
     count=lambda t: t,
+    count1=None,
     shared=None,
     l2=False,
     twice=False,
@@ -37,11 +38,13 @@ def adamw(
 ):
     """A wrong `AdamW.step`, written out from Loshchilov & Hutter 2019, algorithm 2.
 
-    first, second  whether the two corrections are done, "other": with the other's beta; count  a function of t, the step that they are computed with
+    first, second  whether the two corrections are done, "other": with the other's beta
+    count, count1  functions of t: the step that they are computed with, both or the first
     shared         what several weights share: "t", "m", "v", "all", "shape" (those of one shape); None: nothing
     betas          which beta each moment uses; old  which one keeps its old value
-    decay          "before", "after", "never", "gradient": inside the first moment only, or "update": inside the fraction
-    no_gradient    what a weight without gradient does: "skip", "decay", "zero": as if its gradient were 0, "count"
+    decay          "before", "after", "never"; "gradient": inside the first moment only; "update": with the step
+    no_gradient    what a weight without gradient does: "skip", "decay", "count"; "zero": as if its gradient were 0;
+                   "break": it ends its group
     inside         eps is inside the square root; folded  eps meets the uncorrected root
     """
 
@@ -81,7 +84,9 @@ def adamw(
                     keep = [pair[kept] / pair[used] for kept, used in zip(old, betas)]
                     m = means["m"] = mean(means.get("m", start(weight)) * keep[0], in_mean, pair[betas[0]])
                     v = squares["v"] = square(squares.get("v", start(weight)) * keep[1], grad, pair[betas[1]], m)
-                    correction1 = 1 - (beta1 if first is True else beta2) ** count(t) if first and correct else 1.0
+                    correction1 = (
+                        1 - (beta1 if first is True else beta2) ** (count1 or count)(t) if first and correct else 1.0
+                    )
                     correction2 = 1 - (beta2 if second is True else beta1) ** count(t) if second and correct else 1.0
                     lowers = (twice or not l2) and decay in ("before", "after")
                     late = decay == "after" or (efficient and decay == "before")
@@ -161,6 +166,8 @@ STEP = {
         "the corrections' betas are exchanged": adamw(first="other", second="other"),
         "t starts at 0: the first correction divides by 0": adamw(count=lambda t: t - 1),
         "decay comes twice: in the gradient (L2) and on the weight": adamw(l2=True, twice=True),
+        "t counts by two": adamw(count=lambda t: 2 * t),
+        "the first correction is that of the next step": adamw(count1=lambda t: t + 1),
         "t starts at 2": adamw(count=lambda t: t + 1),
         "every step begins anew: m, v and t are forgotten": adamw(
             mean=lambda old, grad, beta: (1 - beta) * grad,
@@ -256,6 +263,8 @@ SCHEDULES = {
         "the rate falls over all steps, not over those after the warm-up": lambda s, w, t: up(
             s, w, max(0.0, (t - s) / t)
         ),
+        "the rate falls during the warm-up, too": lambda s, w, t: straight(s, w, t),
+        "the rate is one step's fall too low": lambda s, w, t: up(s, w, (t - s - 1) / (t - w) if s < t else 0.0),
         "the rate goes below 0 after the end": lambda s, w, t: up(s, w, (t - s) / (t - w)),
         "the linear schedule does not fall": lambda s, w, t: up(s, w, 1.0),
         "the schedule falls as a cosine": lambda s, w, t: up(
@@ -299,13 +308,17 @@ def all_twice(model, weight_decay):
     return [{"params": weights, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
+def both_decay(model, weight_decay):
+    return [group | {"weight_decay": weight_decay} for group in parameter_groups(model, weight_decay)]
+
+
 def is_norm(module):
     return isinstance(module, torch.nn.LayerNorm)
 
 
 GROUPS = {
     ("optimizer.parameter_groups", "Print the names in each group.", True): {
-        "every weight decays, biases and norms too": [groups(lambda p, module: True), all_twice],
+        "every weight decays, biases and norms too": [groups(lambda p, module: True), all_twice, both_decay],
         "no weight decays": groups(lambda p, module: False),
         "norms decay, biases do not": groups(lambda p, module: p.ndim > 1 or (is_norm(module) and p is module.weight)),
         "the norms' biases decay": groups(lambda p, module: p.ndim > 1 or (is_norm(module) and p is module.bias)),
@@ -315,6 +328,7 @@ GROUPS = {
         ),
         "biases and norms decay, matrices do not": groups(lambda p, module: p.ndim <= 1),
         "frozen weights are handed to the optimizer": groups(lambda p, module: p.ndim > 1, lambda p: True),
+        "matrices are left out": groups(lambda p, module: False, lambda p: p.requires_grad and p.ndim <= 1),
         "biases and norms are left out": groups(lambda p, module: True, lambda p: p.requires_grad and p.ndim > 1),
     },
 }

@@ -63,10 +63,8 @@ def ask_wordpiece(code, vocabulary, words):
 def ask_long(code, vocabulary, words):
     tokenizer = code.tokenizer.BertTokenizer(vocabulary)
     cut = {len(word): tokenizer.wordpiece(word) for word in words}
-    yield (
-        "pieces",
-        [f"{size} letters: {len(pieces)} pieces, {pieces[0]} ... {pieces[-1]}" for size, pieces in cut.items()],
-    )
+    ends = {size: f"{len(pieces)} pieces, {pieces[:1]} ... {pieces[-1:]}" for size, pieces in cut.items()}
+    yield "pieces", [f"{size} letters: {end}" for size, end in ends.items()]
 
 
 def ask_words(code, lower_case, texts):

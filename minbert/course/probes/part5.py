@@ -9,7 +9,7 @@ from torch import nn
 from minbert.course.probes import Probe, lengths, linears, names, normal, real, replaced
 
 B, T, D, C, V = 3, 6, 8, 4, 19
-SIZES = {"hidden_size": D, "num_attention_heads": 2, "intermediate_size": 5, "vocab_size": V, "num_hidden_layers": 1}
+SIZES = {"hidden_size": D, "num_attention_heads": 2, "intermediate_size": 5, "vocab_size": V, "num_hidden_layers": 2}
 
 
 class Embeddings(nn.Module):

@@ -135,7 +135,8 @@ def ask_epoch(code, table, weight, rates, training=False, **given):
     optimizer = torch.optim.SGD(groups, lr=9.0)
     options = {"max_grad_norm": 2.0, "watch": lambda *told: watched.append(list(told))}
     code.training.train_epoch(model, batches(given), optimizer, rates, class_weight(True), **options)
-    yield "losses and rates that are told", torch.tensor(watched)
+    yield "losses that are told", torch.tensor([loss for loss, _ in watched])
+    yield "option: rates that are told", torch.tensor([rate for _, rate in watched])
     yield "rates that are left", torch.tensor(list(rates))
     yield "weight", model.weight
     yield "table", model.table

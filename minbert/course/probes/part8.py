@@ -277,8 +277,6 @@ PROBES = (
     Probe("answers", model, ask_answers),
     Probe("option: readouts", lambda rng: {"text": rng.integers(5, 12, 2)}, ask_readouts),
     Probe("option: next_word", lambda rng: model(rng, words=["good", "wonderful", "bad"]), ask_next_word),
-    Probe(
-        "option: pseudo_log_likelihood", lambda rng: model(rng, texts=["unaffable film", "the plot"]), ask_likelihood
-    ),
+    Probe("option: pseudo_log_likelihood", lambda rng: model(rng, texts=["unaffable film", "a plot"]), ask_likelihood),
     Probe("option: compare", lambda rng: model(rng, texts=["the film was good", "the film was not bad"]), ask_compare),
 )

@@ -535,4 +535,24 @@ def attention_scores(query, key):
         "Odd = type('=cmd()\\x1b[2J<b>\\r\\n', (Exception,), {})\n"
         "def attack(): raise Odd('\\x1b]0;title\\x07 <script>\\u202e =1+1 \\x00')",
     ),
+    Attack(
+        59,
+        "a signal by way of a descriptor",
+        WRONG | NO_ANSWER,
+        TRY + "import fcntl\n"
+        "for command, value in ((fcntl.F_SETOWN, @JUDGE@), (fcntl.F_SETSIG, 9)):\n"
+        "    attempt(lambda: fcntl.fcntl(3, command, value))\n"
+        "fcntl.fcntl(3, fcntl.F_SETFL, fcntl.fcntl(3, fcntl.F_GETFL) | os.O_ASYNC)",
+        "refused",
+    ),
+    Attack(
+        60,
+        "shared memory that stays",
+        WRONG,
+        TRY + "import ctypes\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "attempt(lambda: libc.shmget(4711, 4096, 0o1666), lambda result: result != -1)\n"
+        "attempt(lambda: libc.msgget(4711, 0o1666), lambda result: result != -1)",
+        "refused",
+    ),
 ]

@@ -185,8 +185,9 @@ BUGS = [
     Bug(
         4,
         "encoder",
-        "the first norm in place of both, by name",
+        "an eps of its own",
         "self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)",
         "self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=1e-12)",
+        ("the second norm's eps is torch's 1e-5 or BERT's 1e-12, not the config's",),
     ),
 ]

@@ -93,6 +93,7 @@ BUGS = [
         "        if once:\n"
         "            set_rate(optimizer, rate)\n"
         "            once = False\n",
+        ("every batch gets the first rate",),
     ),
     Bug(
         7,

@@ -1,4 +1,4 @@
-"""Known mistakes of part 7: the loss, one step, an epoch, predictions. Nearly all show in training only."""
+"""Known mistakes of part 7: clipping, one step, an epoch of steps. All show in training only."""
 
 import math
 
@@ -8,152 +8,7 @@ from torch.nn import functional as F
 
 from minbert.course.mistakes import Around
 from minbert.optimizer import clip as right_clip
-from minbert.training import NotFinite, in_order, train_step
-
-# The loss
-
-
-def loss(of):
-    """of  a function of (logits, labels, weight)"""
-
-    def batch_loss(model, batch, weight=None, precision="fp32"):
-        *inputs, labels = batch
-        return of(model(*inputs), labels, weight)
-
-    return batch_loss
-
-
-def fewer(inputs, mode=None):
-    """A wrong `batch_loss` that calls the model with fewer inputs, or in another mode."""
-
-    def batch_loss(model, batch, weight=None, precision="fp32"):
-        *given, labels = batch
-        if mode is not None:
-            model.train(mode)
-        given = [given[0], None, given[2]] if isinstance(inputs, tuple) else given[:inputs]
-        return right_loss(model(*given), labels, weight)
-
-    return batch_loss
-
-
-def right_loss(logits, labels, weight):
-    return F.cross_entropy(logits, labels, weight)
-
-
-def each(logits, labels, weight=None):
-    return F.cross_entropy(logits, labels, weight, reduction="none")
-
-
-def one_hot(logits, labels):
-    return F.one_hot(labels, logits.size(1)).to(logits.dtype)
-
-
-def uncounted(change):
-    """With weights of classes, something else than their weighted mean."""
-    return lambda x, y, w: right_loss(x, y, w) if w is None else change(x, y, w)
-
-
-WEIGHTS = "With weights of classes, by what is the sum divided?"
-LOSSES = {
-    ("training.batch_loss", "Work the loss out by hand for two texts.", True): {
-        "the model does not get the mask and the segments": fewer(1),
-        "the model does not get the segments": fewer(2),
-        "the model does not get the mask": fewer((0, 2)),
-        "the loss is computed in evaluation mode": fewer(3, False),
-        "the loss is summed, not averaged": loss(lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum")),
-        "the loss is divided by the classes as well": loss(lambda x, y, w: right_loss(x, y, w) / x.size(1)),
-        "the loss is divided by the number of classes, not of texts": loss(
-            lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum") / x.size(1)
-        ),
-        "the softmax is taken twice": loss(lambda x, y, w: right_loss(x.softmax(-1), y, w)),
-        "the loss is the probability, not its negative logarithm": loss(
-            lambda x, y, w: F.nll_loss(x.softmax(-1), y, w)
-        ),
-        "the softmax is forgotten: the loss is minus the logit": loss(lambda x, y, w: F.nll_loss(x, y, w)),
-        "the sign of the loss is wrong": loss(lambda x, y, w: -right_loss(x, y, w)),
-        "the softmax runs over the batch": loss(lambda x, y, w: F.nll_loss(x.log_softmax(0), y, w)),
-        "the logarithm is to the base 2": loss(lambda x, y, w: right_loss(x, y, w) / math.log(2)),
-        "the loss is the squared difference of probabilities": loss(
-            lambda x, y, w: (x.softmax(-1) - one_hot(x, y)).square().sum(-1).mean()
-        ),
-        "the loss is the mean squared difference of probabilities": loss(
-            lambda x, y, w: F.mse_loss(x.softmax(-1), one_hot(x, y))
-        ),
-        "the loss is the mean squared difference of logits": loss(lambda x, y, w: F.mse_loss(x, one_hot(x, y))),
-        "the loss is that of C yes-or-no questions (sigmoids)": loss(
-            lambda x, y, w: F.binary_cross_entropy_with_logits(x, one_hot(x, y))
-        ),
-        "the labels are smoothed by 0.1": loss(lambda x, y, w: F.cross_entropy(x, y, w, label_smoothing=0.1)),
-        "the labels are shifted by one class": loss(lambda x, y, w: right_loss(x, (y + 1) % x.size(1), w)),
-        "the labels are in another order than the texts": loss(lambda x, y, w: right_loss(x, y.flip(0), w)),
-        "the labels are shifted by one text": loss(lambda x, y, w: right_loss(x, y.roll(1), w)),
-        "only the last text counts": loss(lambda x, y, w: right_loss(x[-1:], y[-1:], w)),
-        "only the first text counts": loss(lambda x, y, w: right_loss(x[:1], y[:1], w)),
-        "only the worst text counts": loss(lambda x, y, w: each(x, y, w).max()),
-        "class 0 does not count, as if it were padding": loss(lambda x, y, w: F.cross_entropy(x, y, w, ignore_index=0)),
-        "the weights of classes are ignored": loss(lambda x, y, w: right_loss(x, y, None)),
-        "with weights of classes, the sum is divided by the texts, not by their weights": loss(
-            lambda x, y, w: each(x, y, w).mean()
-        ),
-        "with weights of classes, the loss is summed": loss(uncounted(lambda x, y, w: each(x, y, w).sum())),
-        "the weights of classes multiply the logits": loss(uncounted(lambda x, y, w: right_loss(x * w, y, None))),
-        "the weights of classes divide": loss(uncounted(lambda x, y, w: right_loss(x, y, 1 / w))),
-        "the weights of classes are squared": loss(uncounted(lambda x, y, w: right_loss(x, y, w * w))),
-        "the weights are taken of the predicted class": loss(
-            uncounted(lambda x, y, w: (each(x, y) * w[x.argmax(-1)]).sum() / w[x.argmax(-1)].sum())
-        ),
-    },
-}
-
-
-def balance(of):
-    """of  a function of (counts [C], number of labels)"""
-
-    def class_weights(labels, classes):
-        return of(torch.bincount(torch.tensor(labels), minlength=classes).float(), len(labels))
-
-    return class_weights
-
-
-def present(counts, values, absent=0.0):
-    return torch.where(counts > 0, values, torch.as_tensor(absent))
-
-
-BALANCE = {
-    ("training.class_weights", "Which class weighs more, a rare or a frequent one? And the mean?", True): {
-        "frequent classes weigh more: the weights are the frequencies": balance(lambda n, size: n / size),
-        "the weights are counts": balance(lambda n, size: n),
-        "the weights are not divided by the number of classes": balance(
-            lambda n, size: present(n, size / n.clamp(min=1))
-        ),
-        "the weights are one over the counts": balance(lambda n, size: present(n, 1 / n.clamp(min=1))),
-        "the weights sum to 1": balance(
-            lambda n, size: present(n, 1 / n.clamp(min=1)) / present(n, 1 / n.clamp(min=1)).sum()
-        ),
-        "the weights sum to C": balance(
-            lambda n, size: len(n) * present(n, 1 / n.clamp(min=1)) / present(n, 1 / n.clamp(min=1)).sum()
-        ),
-        "the classes that occur are counted, not all": balance(
-            lambda n, size: present(n, size / ((n > 0).sum() * n.clamp(min=1)))
-        ),
-        "a class that does not occur weighs as if it occurred once": balance(
-            lambda n, size: size / (len(n) * n.clamp(min=1))
-        ),
-        "a class that does not occur weighs infinitely much": balance(lambda n, size: size / (len(n) * n)),
-        "a class that does not occur weighs 1": balance(
-            lambda n, size: present(n, size / (len(n) * n.clamp(min=1)), 1.0)
-        ),
-        "the largest count is divided, not the mean count": balance(
-            lambda n, size: present(n, n.max() / n.clamp(min=1))
-        ),
-        "the weights are square roots": balance(lambda n, size: present(n, (size / (len(n) * n.clamp(min=1))).sqrt())),
-        "one is added to each count": balance(lambda n, size: size / (len(n) * (n + 1))),
-        "the weights are upside down: C n_c / n": balance(lambda n, size: len(n) * n / size),
-        "every class weighs 1": balance(lambda n, size: torch.ones_like(n)),
-    },
-}
-
-# The step
+from minbert.training import NotFinite, train_step
 
 
 def each_value(parameters, most):
@@ -182,6 +37,14 @@ def only(pick):
         return right_clip([p for p in parameters if p.grad is not None][pick], most)
 
     return clip
+
+
+def first_only(parameters, most):
+    """The norm is that of all."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([grad.norm() for grad in grads]).norm()
+    grads[0].mul_(cap(norm, most))
+    return norm
 
 
 def cap(norm, most):
@@ -222,6 +85,8 @@ CLIPS = {
     ("optimizer.clip", "Two weights, gradients of norm 3 and 4: what comes out at most 1?", True): {
         "each number is clipped, not the norm": each_value,
         "the gradient is divided by its norm only": scaled(lambda norm, most: 1 / (norm + 1e-06)),
+        "the limit of the norm is always 1": scaled(lambda norm, most: cap(norm, 1.0)),
+        "the scale is upside down: norm / limit": scaled(lambda norm, most: (norm / most).clamp(max=1.0)),
         "small gradients are scaled up": scaled(lambda norm, most: most / (norm + 1e-06)),
         "each weight's gradient is clipped to the norm by itself": [
             scaled(cap, each=True),
@@ -240,13 +105,13 @@ CLIPS = {
         "the norm is the largest of the weights' norms": of_norms(torch.max),
         "the norm is the mean of the weights' norms": of_norms(torch.mean),
         "the norm after clipping is returned": norm_after,
-        "only the first weight's gradient is clipped": only(slice(0, 1)),
+        "only the first weight's gradient is clipped": [only(slice(0, 1)), first_only],
         "only the last weight's gradient is clipped": only(slice(-1, None)),
     },
 }
 
 
-def steps(order="zero backward clip check step", most=lambda most: most, retain=1):
+def steps(order="zero backward clip check step", most=lambda most: most):
     """A wrong `update` with its deeds in another order, some left out, some done twice."""
 
     def update(model, loss, optimizer, max_grad_norm=1.0, clip=right_clip):
@@ -255,13 +120,13 @@ def steps(order="zero backward clip check step", most=lambda most: most, retain=
         for deed in order.split():
             if deed == "zero":
                 optimizer.zero_grad()
-            elif deed == "zero_model":
-                model.zero_grad(set_to_none=False)
             elif deed == "backward":
                 left -= 1
                 loss.backward(retain_graph=left > 0)
             elif deed == "strict_clip" or (deed == "clip" and any(p.grad is not None for p in model.parameters())):
                 norm = clip(model.parameters(), most(max_grad_norm) or math.inf)
+            elif deed == "silent" and not (loss.isfinite() and norm.isfinite()):
+                return
             elif (deed == "check_loss" and not loss.isfinite()) or (
                 deed == "check" and not (loss.isfinite() and norm.isfinite())
             ):
@@ -277,6 +142,7 @@ UPDATES = {
         "the gradient is not clipped": [steps("zero backward check step"), steps(most=lambda most: None)],
         "the gradient is clipped after the step": steps("zero backward check step clip"),
         "the gradient of the step before is not cleared": steps("backward clip check step"),
+        "the gradient is clipped before it is computed": steps("zero strict_clip backward check step"),
         "gradients are cleared after the step, not before backward": steps("backward clip check step zero"),
         "gradients are cleared between backward and step": [
             steps("backward clip check zero step"),
@@ -293,6 +159,7 @@ UPDATES = {
         "without max_grad_norm, the gradient is clipped to 1": steps(most=lambda most: most or 1.0),
         "a loss that is not finite is not refused": steps("zero backward clip step"),
         "a gradient that is not finite is not refused": steps("zero backward clip check_loss step"),
+        "a loss that is not finite is passed over in silence": steps("zero backward clip silent step"),
         "a loss that is not finite is refused after the step": steps("zero backward clip step check"),
     },
 }
@@ -472,104 +339,4 @@ COUNTS = {
         ),
     },
 }
-
-# Predictions
-
-
-def reading(mode=False, grads=False, finish=lambda x: x, mask=True):
-    """A wrong `read`."""
-
-    def make(right):
-        def read(model, function, data, device, precision, bar):
-            def wrong(*inputs):
-                model.train(mode)
-                with torch.set_grad_enabled(grads):
-                    return finish(function(*inputs) if mask else function(inputs[0]))
-
-            return right(model, wrong, data, device, precision, bar)
-
-        return read
-
-    return Around(make)
-
-
-PREDICT = {
-    ("training.in_order", "Which text is the first answer for?"): {
-        "the answers stay in the order of reading": lambda order, found: torch.cat(found),
-        "the answers are sorted by the order, not by its inverse": lambda order, found: torch.cat(found)[
-            torch.tensor(order)
-        ],
-        "the answers come in reverse order": lambda order, found: in_order(order, found).flip(0),
-        "only the answers of the first batch come out": lambda order, found: found[0],
-    },
-    ("training.read", "In which mode is the model?", True): {
-        "predictions are made with dropout": reading(mode=True),
-        "a prediction keeps gradients": reading(grads=True),
-    },
-    ("training.read", "With what is the model called?"): {
-        "a prediction's model does not get the mask and the segments": reading(mask=False),
-    },
-    ("training.predict", "What does predict return?"): {
-        "predictions are probabilities, not logits": Around(
-            lambda right: lambda *given, **options: right(*given, **options).softmax(-1)
-        ),
-    },
-    ("training.features", "What does features return?"): {
-        "features are logits": Around(
-            lambda right: lambda model, data, *rest, **options: right(Features(model), data, *rest, **options)
-        ),
-    },
-}
-
-
-class Features(nn.Module):
-    """A model whose features are its logits."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def features(self, *inputs):
-        return self.model(*inputs)
-
-
-def answer(of=lambda logits: logits.softmax(-1), mode=False, after="was", grads=False, inputs=3):
-    """A wrong `predict_proba`. mode  in between, None: as before; after  the mode afterwards: "was", "train", "eval" """
-
-    def predict_proba(self, *given):
-        was = self.training
-        if mode is not None:
-            self.train(mode)
-        with torch.set_grad_enabled(grads):
-            found = of(self(*given[:inputs]))
-        self.train({"was": was, "train": True, "eval": False}[after])
-        return found
-
-    return predict_proba
-
-
-P, MODE = "What must the numbers of a row sum to?", "Print model.training before, in between, and afterwards."
-PROBABILITIES = {
-    ("heads.BertSentClassifier.predict_proba", P): {
-        "the probabilities are logits": answer(lambda x: x),
-        "the probabilities are log-probabilities": answer(lambda x: x.log_softmax(-1)),
-        "the probabilities are sigmoids": answer(torch.sigmoid),
-        "the softmax of the probabilities runs over the batch": answer(lambda x: x.softmax(0)),
-        "the softmax of the probabilities is taken twice": answer(lambda x: x.softmax(-1).softmax(-1)),
-        "the probabilities are the logits' shares of their sum": answer(lambda x: x / x.sum(-1, keepdim=True)),
-        "the probabilities are exponentials that are not divided by their sum": answer(torch.exp),
-        "the probabilities are 1 for the best class and 0 for the others": answer(lambda x: one_hot(x, x.argmax(-1))),
-        "the best class comes out, not probabilities": answer(lambda x: x.argmax(-1)),
-        "the best probability comes out, not that of each class": answer(lambda x: x.softmax(-1).amax(-1)),
-        "the probabilities do not see the mask and the segments": answer(inputs=1),
-        "the probabilities do not see the segments": answer(inputs=2),
-    },
-    ("heads.BertSentClassifier.predict_proba", MODE, True): {
-        "probabilities are computed with dropout": answer(mode=None),
-        "probabilities are always computed in training mode": answer(mode=True),
-        "after the probabilities, the model stays in evaluation mode": answer(after="eval"),
-        "after the probabilities, the model is always in training mode": answer(after="train"),
-        "the probabilities keep gradients": answer(grads=True),
-    },
-}
-KNOWN = LOSSES | BALANCE | CLIPS | UPDATES | TRAIN_STEP | TRAIN_EPOCH | RATES | COUNTS | PREDICT | PROBABILITIES
+KNOWN = CLIPS | UPDATES | TRAIN_STEP | TRAIN_EPOCH | RATES | COUNTS

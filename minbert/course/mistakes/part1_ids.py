@@ -1,207 +1,9 @@
-"""Known mistakes of part 1: words, pieces, special tokens, pairs, cutting, padding."""
-
-import unicodedata
+"""Known mistakes of part 1: special tokens, pairs, cutting, padding."""
 
 import torch
 
 from minbert.course.mistakes import Around
-from minbert.tokenizer import CJK, clean, lower, replace, set_apart, split, strip_accents
-
-# WordPiece
-
-
-def cut(
-    self,
-    word,
-    prefix="##",
-    begin="",
-    shortest=False,
-    either=False,
-    bare=False,
-    unknown=None,
-    limit=200,
-    least=1,
-    stop=0,
-    skip=0,
-):
-    """The pieces of a word. unknown  what to do with a place where nothing fits: a function of (pieces, letter)"""
-    if len(word) > limit:
-        return ["[UNK]"]
-    pieces, start = [], 0
-    while start < len(word):
-        here = prefix if start else begin
-        ends = range(start + least, len(word) + 1 - stop)
-        for end in ends if shortest else reversed(ends):
-            forms = [here + word[start:end]] + ["##" * (not start) + word[start:end]] * either
-            if found := [form for form in forms if form in self.vocab or (bare and word[start:end] in self.vocab)]:
-                pieces.append(found[0])
-                start = end + skip
-                break
-        else:
-            if unknown is None:
-                return ["[UNK]"]
-            more = unknown(pieces, word[start])
-            if more is None:
-                return pieces
-            pieces, start = pieces + more, start + 1
-    return pieces
-
-
-def cutter(**how):
-    return lambda self, word: cut(self, word, **how)
-
-
-def cut_from_the_end(self, word):
-    pieces, end = [], len(word)
-    while end and len(word) <= 200:
-        start = next((at for at in range(end) if "##" * bool(at) + word[at:end] in self.vocab), None)
-        if start is None:
-            return ["[UNK]"]
-        pieces.insert(0, "##" * bool(start) + word[start:end])
-        end = start
-    return ["[UNK]"] if len(word) > 200 else pieces
-
-
-def with_backtracking(self, word, fewest=False):
-    known = {len(word): []}
-    for start in range(len(word) - 1, -1, -1):
-        ends = [end for end in range(len(word), start, -1) if end in known]
-        fits = [end for end in ends if "##" * bool(start) + word[start:end] in self.vocab]
-        if fits:
-            end = min(fits, key=lambda end: len(known[end])) if fewest else fits[0]
-            known[start] = ["##" * bool(start) + word[start:end], *known[end]]
-    return known.get(0, ["[UNK]"]) if len(word) <= 200 else ["[UNK]"]
-
-
-def rest_unknown(self, word):
-    if len(word) > 200:
-        return ["[UNK]"]
-    pieces = cut(self, word, unknown=lambda pieces, letter: None)
-    return (
-        pieces if sum(len(piece) - 2 * bool(at) for at, piece in enumerate(pieces)) == len(word) else [*pieces, "[UNK]"]
-    )
-
-
-WORDPIECE = {
-    ("tokenizer.BertTokenizer.wordpiece", "What is a word of which a part is unknown?"): {
-        "the shortest piece is taken, not the longest": cutter(shortest=True),
-        "later pieces are looked up without ##": cutter(prefix=""),
-        "the first piece may begin with ##": cutter(either=True),
-        "only the rest of the word becomes [UNK], not the whole word": rest_unknown,
-        "the pieces before a place that does not fit are the answer, without [UNK]": cutter(
-            unknown=lambda pieces, letter: None
-        ),
-        "each letter that does not fit is an [UNK] of its own": cutter(unknown=lambda pieces, letter: ["[UNK]"]),
-        "letters that do not fit are left out": cutter(unknown=lambda p, c: []),
-        "the pieces are cut from the end of the word": cut_from_the_end,
-        "a piece is given back when the rest does not fit": with_backtracking,
-        "the fewest pieces are taken, not the longest first": lambda self, word: with_backtracking(
-            self, word, fewest=True
-        ),
-        "the last character is ignored": lambda self, word: cut(self, word[:-1]),
-        "the whole rest of a word is never tried as one piece": cutter(stop=1),
-        "pieces of one letter are never tried": cutter(least=2),
-        "the limit is 100 characters, not 200": cutter(limit=100),
-        "a word of 200 characters is already too long": cutter(limit=199),
-        "no word is too long": cutter(limit=10**6),
-        "an unknown word has no pieces": lambda self, word: [] if cut(self, word) == ["[UNK]"] else cut(self, word),
-        "an unknown word stays as it is": lambda self, word: (
-            [word] if cut(self, word) == ["[UNK]"] else cut(self, word)
-        ),
-        "later pieces are returned without ##": lambda self, word: [
-            piece.removeprefix("##") if at else piece for at, piece in enumerate(cut(self, word))
-        ],
-        "every piece is looked up with ##, the first one too": cutter(begin="##"),
-        "a later piece may stand in the vocabulary without ##": cutter(bare=True),
-        "a letter is skipped after each piece": cutter(skip=1),
-        "the empty word is [UNK]": lambda self, word: cut(self, word) or ["[UNK]"],
-        "the word is lower-cased once more": lambda self, word: cut(self, word.lower()),
-    },
-}
-
-# Words
-
-
-def clean_with(other):
-    def clean_char(char):
-        return other(char) if other(char) is not None else right_clean(char)
-
-    return clean_char
-
-
-def right_clean(char):
-    if char in "\t\n\r" or unicodedata.category(char) == "Zs":
-        return " "
-    if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
-        return ""
-    return f" {char} " if any(first <= ord(char) <= last for first, last in CJK) else char
-
-
-def is_cjk(char):
-    return any(first <= ord(char) <= last for first, last in CJK)
-
-
-def words_with(lower_case=None, accents=None, strip_first=False):
-    """words_with_offsets with a step that is always done (True), never (False), or as it should be (None)."""
-
-    def words_with_offsets(self, text):
-        for chars in split(clean(text)):
-            steps = [(lower, self.lower_case if lower_case is None else lower_case)]
-            steps.append((strip_accents, self.strip_accents if accents is None else accents))
-            for step, wanted in steps:
-                chars = step(chars) if wanted else chars
-            for word in split(replace(chars, set_apart)):
-                letters, positions = zip(*word)
-                yield "".join(letters), positions
-
-    return words_with_offsets
-
-
-APART = "Which characters are words of their own?"
-WORDS = {
-    ("tokenizer.set_apart", APART): {
-        "punctuation stays with its word": lambda char: char,
-        "only ASCII punctuation is set apart": lambda char: (
-            f" {char} " if "!" <= char <= "~" and (not char.isalnum()) else char
-        ),
-        "ASCII symbols such as $ and ^ stay with their word": lambda char: (
-            f" {char} " if unicodedata.category(char)[0] == "P" else char
-        ),
-        "all symbols are set apart, not only ASCII ones": lambda char: (
-            f" {char} " if unicodedata.category(char)[0] in "PS" else char
-        ),
-        "punctuation is dropped": lambda char: " " if set_apart(char) != char else char,
-        "the apostrophe stays with its word": lambda char: "'" if char == "'" else set_apart(char),
-        "the hyphen stays with its word": lambda char: "-" if char in "-—" else set_apart(char),
-    },
-    ("tokenizer.clean_char", "What becomes of a soft hyphen?"): {
-        "CJK characters stay together": clean_with(lambda char: char if is_cjk(char) else None),
-        "control characters become spaces": clean_with(lambda char: " " if right_clean(char) == "" else None),
-        "control characters stay": clean_with(lambda char: char if right_clean(char) == "" else None),
-        "tabs and line ends are dropped, not made spaces": clean_with(lambda char: "" if char in "\t\n\r" else None),
-    },
-    ("tokenizer.strip_mark", "What comes after NFD?"): {
-        "accents are taken off their letters, but stay": lambda char: char,
-    },
-    ("tokenizer.BertTokenizer.words_with_offsets", "Which setting asks for lower case?"): {
-        "an uncased tokenizer keeps accents": words_with(None, False),
-        "an uncased tokenizer keeps capital letters": words_with(False),
-        "a cased tokenizer lower-cases": words_with(True),
-        "a cased tokenizer strips accents": words_with(None, True),
-    },
-    ("tokenizer.strip_accents", "In which form is an accent a character of its own?"): {
-        "accents are not taken off their letters (NFC, not NFD)": lambda chars: replace(
-            chars, lambda char: "" if unicodedata.category(char) == "Mn" else char
-        ),
-        "letters with accents are dropped as a whole": lambda chars: [
-            one
-            for one in chars
-            if unicodedata.normalize("NFD", one[0]) == one[0] and (not unicodedata.combining(one[0]))
-        ],
-    },
-}
-
-# Special tokens, pairs, cutting, padding
+from minbert.encoding import Template
 
 
 def joined(alone, together):
@@ -247,6 +49,25 @@ def only(at, stop=False):
         return excess > 0
 
     return shorten
+
+
+def shorter(tie):
+    """The shorter text is cut, even if it is empty; of equal ones, the first or the second."""
+
+    def shorten(row, room):
+        excess = sum(map(len, row)) - room
+        for _ in range(excess):
+            (row[0] if len(row[0]) < len(row[-1]) + (tie == 0) else row[-1]).pop()
+        return excess > 0
+
+    return shorten
+
+
+def each_alone(row, room):
+    longest = max(map(len, row))
+    for part in row:
+        del part[room:]
+    return longest > room
 
 
 def longer(row):
@@ -347,7 +168,22 @@ def text_first(segments, mask, ids):
 JOIN, SHORTEN, CALL = "join", "shorten", "Tokenizer.__call__"
 FRAME, LONG, SEGMENT = "Write the tokens of a pair on paper.", "Which tokens go, and how many?", "Whose token is this?"
 PAD = "What is under the padding?"
-ENCODING = {
+
+
+def template(begin=("[CLS]",), between=("[SEP]",), end=("[SEP]",), pair_segment=1):
+    return Template(begin, between, end, pair_segment)
+
+
+KNOWN = {
+    ("tokenizer.BertTokenizer.template", FRAME): {
+        "[CLS] is missing": template(begin=()),
+        "the last [SEP] is missing": template(end=()),
+        "there is no [SEP] between a text and its pair": template(between=()),
+        "[SEP] stands at the front, not [CLS]": template(begin=("[SEP]",)),
+        "[CLS] stands between a text and its pair, not [SEP]": template(between=("[CLS]",)),
+        "[CLS] stands at the end, not [SEP]": template(end=("[CLS]",)),
+        "the segments are all 0": template(pair_segment=0),
+    },
     ("encoding.join", FRAME): {
         "[CLS] is missing": joined(lambda b, t, e: t + e, lambda b, t, m, p, e: t + m + p + e),
         "[CLS] is missing before a pair": joined(one, lambda b, t, m, p, e: t + m + p + e),
@@ -365,9 +201,12 @@ ENCODING = {
     ("encoding.shorten", LONG): {
         "of a pair, only the second text is cut": [shortened(lambda row: row[-1]), only(-1), only(-1, stop=True)],
         "of a pair, only the first text is cut": [shortened(lambda row: row[0]), only(0), only(0, stop=True)],
-        "of a pair, the shorter text is cut first": shortened(
-            lambda row: row[0] if len(row[-1]) >= len(row[0]) else row[-1]
-        ),
+        "of a pair, the shorter text is cut first": [
+            shortened(lambda row: row[0] if len(row[-1]) >= len(row[0]) else row[-1]),
+            shortened(lambda row: row[-1] if len(row[-1]) <= len(row[0]) else row[0]),
+            shorter(0),
+            shorter(1),
+        ],
         "of two texts of equal length, the first is cut": shortened(
             lambda row: row[-1] if len(row[-1]) > len(row[0]) else row[0]
         ),
@@ -385,17 +224,18 @@ ENCODING = {
         ),
         "one token too few is kept": shortened(longer, room=lambda row, room: room - 1),
         "one token too many is kept": shortened(longer, room=lambda row, room: room + 1),
+        "each text of a pair is cut by itself": each_alone,
         "texts are never cut": lambda row, room: False,
     },
     ("encoding.Tokenizer.__call__", SEGMENT): {
         "the end is cut off with its [SEP]": around(sep_cut_off, truncation=False),
-        "the segments are all 0": each_row(lambda row, mask, ids: [0] * len(row)),
         "the segments are exchanged": each_row(
             lambda row, mask, ids: [1 - one if shown else 0 for one, shown in zip(row, mask)] if 1 in row else row
         ),
         "the [SEP] between counts as the pair's": each_row(middle_second),
         "the pair's first token counts as the first text's": each_row(late),
         "the last [SEP] counts as the first text's": each_row(last_first),
+        "the segments of a pair are all 1": each_row(lambda row, mask, ids: [*mask] if 1 in row else row),
         "padding has segment 1": each_row(
             lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)]
         ),
@@ -419,6 +259,9 @@ ENCODING = {
         "add_special_tokens is upside down": asked(
             lambda given: {"add_special_tokens": not given.get("add_special_tokens", True)}
         ),
+        "padding is done with the id of [SEP]": each_row(
+            lambda row, mask, ids: [id if shown else 3 for id, shown in zip(ids, mask)], "input_ids"
+        ),
         "padding comes first": around(left),
         "padding is done with the id of [UNK]": each_row(
             lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids"
@@ -429,4 +272,3 @@ ENCODING = {
         "control tokens in a text are never kept": asked(lambda given: {"allow_special": False}),
     },
 }
-KNOWN = WORDPIECE | WORDS | ENCODING
