@@ -171,11 +171,11 @@ PAD = "What is under the padding?"
 
 
 def template(begin=("[CLS]",), between=("[SEP]",), end=("[SEP]",), pair_segment=1):
-    return Template(begin, between, end, pair_segment)
+    return lambda *right, **names: Template(begin, between, end, pair_segment)
 
 
 KNOWN = {
-    ("tokenizer.BertTokenizer.template", FRAME): {
+    ("tokenizer.Template", FRAME): {
         "[CLS] is missing": template(begin=()),
         "the last [SEP] is missing": template(end=()),
         "there is no [SEP] between a text and its pair": template(between=()),

@@ -45,9 +45,9 @@ BUGS = [
         5,
         "heads",
         "logits divided by sqrt(D)",
-        "return self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))",
+        "logits = self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))",
         "x = self.features(input_ids, attention_mask, token_type_ids)\n"
-        "        return self.classifier(self.dropout(x)) / x.size(-1) ** 0.5",
+        "        logits = self.classifier(self.dropout(x)) / x.size(-1) ** 0.5",
     ),
     Bug(
         5,
