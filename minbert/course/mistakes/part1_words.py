@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from minbert.tokenizer import CJK, clean, lower, replace, set_apart, split, strip_accents
+from minbert.tokenizer import CJK, lower, replace, set_apart, strip_accents
 
 # WordPiece
 
@@ -150,20 +150,17 @@ def is_cjk(char):
     return any(first <= ord(char) <= last for first, last in CJK)
 
 
-def words_with(lower_case=None, accents=None):
-    """words_with_offsets with a step that is always done (True), never (False), or as it should be (None)."""
+def fold_with(lower_case=None, accents=None):
+    """`fold` with a step that is always done (True), never (False), or as it should be (None)."""
 
-    def words_with_offsets(self, text):
-        for chars in split(clean(text)):
-            steps = [(lower, self.lower_case if lower_case is None else lower_case)]
-            steps.append((strip_accents, self.strip_accents if accents is None else accents))
-            for step, wanted in steps:
-                chars = step(chars) if wanted else chars
-            for word in split(replace(chars, set_apart)):
-                letters, positions = zip(*word)
-                yield "".join(letters), positions
+    def fold(self, chars):
+        steps = [(lower, self.lower_case if lower_case is None else lower_case)]
+        steps.append((strip_accents, self.strip_accents if accents is None else accents))
+        for step, wanted in steps:
+            chars = step(chars) if wanted else chars
+        return chars
 
-    return words_with_offsets
+    return fold
 
 
 APART = "Which characters are words of their own?"
@@ -198,11 +195,11 @@ WORDS = {
     ("tokenizer.strip_mark", "What comes after NFD?"): {
         "accents are taken off their letters, but stay": lambda char: char,
     },
-    ("tokenizer.BertTokenizer.words_with_offsets", "Which setting asks for lower case?"): {
-        "an uncased tokenizer keeps accents": words_with(None, False),
-        "an uncased tokenizer keeps capital letters": words_with(False),
-        "a cased tokenizer lower-cases": words_with(True),
-        "a cased tokenizer strips accents": words_with(None, True),
+    ("tokenizer.BertTokenizer.fold", "Which setting asks for lower case?"): {
+        "an uncased tokenizer keeps accents": fold_with(None, False),
+        "an uncased tokenizer keeps capital letters": fold_with(False),
+        "a cased tokenizer lower-cases": fold_with(True),
+        "a cased tokenizer strips accents": fold_with(None, True),
     },
     ("tokenizer.strip_accents", "In which form is an accent a character of its own?"): {
         "accents are not taken off their letters (NFC, not NFD)": lambda chars: replace(
