@@ -5,9 +5,7 @@ A run that was stopped goes on where it was: rows are kept by the zip's hash, th
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +14,9 @@ from pathlib import Path
 
 from minbert.atomic import atomic_write
 from minbert.course import kit, naming, oracle, reports, seal, similarity
-from minbert.course.asking import Nursery
 from minbert.course.judge import Judge, Row, name_row, observe, unpack_trace
 from minbert.course.parts import Part
+from minbert.course.place import describe_seal, opened
 from minbert.course.reports import Graded
 from minbert.course.submission import Submission, read
 from minbert.errors import UserError
@@ -157,36 +155,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             raise UserError(f"{package} is not installed here: pip install minbert") from None
     return found
-
-
-@contextmanager
-def opened(settings: Settings):
-    """A nursery, its kit, and a folder for rooms, which pupils may enter but not list."""
-    if not hasattr(os, "fork"):
-        raise UserError("minbert grade runs on Linux and macOS; on Windows, use it inside WSL")
-    seal.hide_memory()
-    with tempfile.TemporaryDirectory(prefix="minbert-grade-") as folder:
-        folder = Path(folder)
-        folder.chmod(0o711)
-        (folder / "rooms" / "trial").mkdir(parents=True)
-        (folder / "rooms").chmod(0o711)
-        (folder / "rooms" / "trial").chmod(0o755)
-        with Nursery(kit.build(folder / "kit"), megabytes=settings.megabytes, wall=settings.wall) as nursery:
-            (folder / "secret").write_text("not for pupils")
-            steps = nursery.try_seal(folder / "rooms" / "trial", folder / "secret")
-            yield nursery, folder / "rooms", steps
-
-
-def describe_seal(level: str, steps: dict[str, str], settings: Settings) -> str:
-    """In one line: the level, and what was reached or not."""
-    missing = [f"{name}: {what}" for name, what in steps.items() if what.startswith("not possible")]
-    possible = [name for name, what in steps.items() if what == "possible"]
-    found = {"done": "as the user nobody", "not needed": "as a plain user"}.get(steps["user"], f"as {steps['user']}")
-    limits = f"{max(part.seconds for part in settings.parts)} s and {settings.megabytes} MB for a part"
-    lines = [f"seal       {level}: {'; '.join([*missing, found, limits])}"]
-    if possible:
-        lines.append(f"           not refused here: {', '.join(possible)}")
-    return "\n".join(lines)
 
 
 def grade(paths: list[Path], out: Path, settings: Settings, tell: Callable[[str], None] = print) -> list[Graded]:

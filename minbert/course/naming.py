@@ -131,7 +131,9 @@ def places(parts) -> set:
 
 
 def completes(first, second, all_places) -> bool:
-    return not first & second and first | second == all_places
+    """True if two mistakes are in probes of different functions, and explain all that is wrong."""
+    functions = [{probe.partition(",")[0] for probe, _ in each} for each in (first, second)]
+    return not functions[0] & functions[1] and first | second == all_places
 
 
 def apart(first: dict, second: dict, expected: dict, enough: float = np.inf) -> float:

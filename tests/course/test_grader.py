@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from minbert.course import asking, oracle
+from minbert.course import asking, oracle, place
 from minbert.course import grader as grading
 from minbert.course.grader import Settings
 from minbert.course.submission import find
@@ -258,6 +260,11 @@ def test_a_grader_that_is_killed_loses_nothing(grader, class_folder, tmp_path):
     assert process.returncode == 0
     assert (out / "results.csv").read_bytes() == right
     assert finished < 90
+    with place.opened(Settings(grader.parts)):
+        left = [path.name.split("-")[2] for path in Path(tempfile.gettempdir()).glob(place.PREFIX + "*")]
+    assert all(place.alive(int(number)) for number in left if number.isdigit()), (
+        "the next run removes what a killed one left"
+    )
 
 
 @pytest.mark.skipif(not ALL, reason="make course-test starts a process of its own for this")
@@ -271,6 +278,6 @@ def test_without_landlock_the_level_is_lower_and_says_what_is_not_refused(grader
         steps = nursery.try_seal(grader.rooms, grader.results / "run.json")
         assert nursery.level == "separated"
     assert steps["files"] == "not possible here (no Landlock)"
-    said = grading.describe_seal("separated", steps, Settings(grader.parts))
+    said = place.describe_seal("separated", steps, Settings(grader.parts))
     assert "read a file" in said.splitlines()[1] and "import the reference" in said.splitlines()[1]
     assert "open a socket" not in said

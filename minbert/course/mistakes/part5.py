@@ -9,6 +9,19 @@ from minbert.course.mistakes import Around
 # The pooler and BERT's wiring
 
 
+def built(change):
+    """A constructor, and something done after it."""
+
+    def make(right):
+        def __init__(self, config):
+            right(self, config)
+            change(self)
+
+        return __init__
+
+    return Around(make)
+
+
 POOLER = {
     ("bert.BertModel.pool", "One token's vector, one layer, one tanh: which token?"): {
         "the pooler's tanh is forgotten": lambda self, x: self.pooler(x[:, 0]),
@@ -85,6 +98,9 @@ def repeat_last(self, output, ids):
 
 WIRE = "Follow each argument of BertModel.forward to its place."
 BERT = {
+    ("bert.BertModel.__init__", "In which mode is a new model?"): {
+        "a new BertModel starts in training mode": built(lambda self: nn.Module.train(self)),
+    },
     ("bert.BertModel.forward", WIRE): {
         "causal, BertModel forgets the padding": written_out(lambda padding, causal: causal),
         "causal, a token may look at what is earlier or is no padding": written_out(
@@ -143,6 +159,14 @@ def without_last(weight):
 
 
 READ, MEAN = "Which vector stands for the whole text?", "Which tokens are summed, and by what is divided?"
+
+
+def pool_with_dropout(name):
+    return Around(
+        lambda right: lambda self, output, mask=None: right(self, output | {name: self.dropout(output[name])}, mask)
+    )
+
+
 READING = {
     ("heads.BertSentClassifier.pool", READ): {
         "the first token's vector is read, not the pooler's": reading(pooler=lambda o, m: last(o)[:, 0]),
@@ -153,6 +177,8 @@ READING = {
         "the second token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, 1]),
         "the pooler's output is read, not the mean": reading(mean=lambda o, m: o["pooler_output"]),
         "the first token's vector is read, not the mean": reading(mean=lambda o, m: last(o)[:, 0]),
+        "the pooler's output comes after dropout": pool_with_dropout("pooler_output"),
+        "the last hidden states come after dropout": pool_with_dropout("last_hidden_state"),
         "padding counts in the mean": reading(mean=lambda o, m: last(o).mean(1)),
         "the mean divides by all places, not by the real tokens": reading(
             mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1) * 0 + weight.size(1))
@@ -251,19 +277,6 @@ LOGITS_OF = {
 # Freezing and modes
 
 
-def built(change):
-    """The classifier's constructor, and something done after it."""
-
-    def make(right):
-        def __init__(self, config):
-            right(self, config)
-            change(self)
-
-        return __init__
-
-    return Around(make)
-
-
 def frozen(self):
     return self.config.option == "pretrain"
 
@@ -289,6 +302,30 @@ def head_dropout_only(self, mode=True):
     if frozen(self):
         self.bert.eval()
         self.dropout.eval()
+    return self
+
+
+def head_dropout_not_encoder(self, mode=True):
+    nn.Module.train(self, mode)
+    self.dropout.train(mode and not frozen(self))
+    return self
+
+
+def mode_of(child):
+    """Of the frozen encoder, only one child is in evaluation mode."""
+
+    def train(self, mode=True):
+        nn.Module.train(self, mode)
+        getattr(self.bert, child).train(mode and not frozen(self))
+        return self
+
+    return train
+
+
+def itself_only(self, mode=True):
+    self.training = mode
+    if frozen(self):
+        self.bert.eval()
     return self
 
 
@@ -337,7 +374,10 @@ FREEZING = {
         "the embeddings are frozen in flexible too": built(lambda self: self.bert.embeddings.requires_grad_(False)),
         "the pooler is frozen in flexible too": built(lambda self: self.bert.pooler.requires_grad_(False)),
         "the bias of the linear layer is frozen": built(lambda self: self.classifier.bias.requires_grad_(False)),
-        "a new model starts in training mode": built(lambda self: nn.Module.train(self)),
+        "a new model starts in training mode": [
+            built(lambda self: nn.Module.train(self)),
+            built(lambda self: (nn.Module.train(self), self.bert.eval())),
+        ],
         "without classifier_dropout there is no dropout": built(dropout_of(lambda self: 0.0)),
         "without classifier_dropout it is 0.1, not the encoder's": built(dropout_of(lambda self: 0.1)),
     },
@@ -345,7 +385,15 @@ FREEZING = {
         "the frozen encoder is in training mode": lambda self, mode=True: set_mode(self, mode, mode),
         "the encoder is always in evaluation mode": lambda self, mode=True: set_mode(self, mode, False),
         "with a frozen encoder, train() leaves everything in evaluation mode": head_off,
-        "with a frozen encoder, train() does nothing": keeps_head,
+        "with a frozen encoder, train() does nothing": [
+            keeps_head,
+            lambda self, mode=True: self if frozen(self) else set_mode(self, mode, mode),
+        ],
+        "with a frozen encoder, only its embeddings are in evaluation mode": mode_of("embeddings"),
+        "with a frozen encoder, only its layers are in evaluation mode": mode_of("encoder"),
+        "with a frozen encoder, only its pooler is in evaluation mode": mode_of("pooler"),
+        "with a frozen encoder, the head's dropout is off, and not the encoder's": head_dropout_not_encoder,
+        "train() reaches the model itself, but not its modules": itself_only,
         "with a frozen encoder, the dropout before the linear layer is off": head_dropout_only,
         "eval() leaves the encoder in training mode": lambda self, mode=True: set_mode(self, mode, not frozen(self)),
         "train(False) is training mode": lambda self, mode=True: set_mode(self, True, not frozen(self)),
@@ -356,11 +404,22 @@ FREEZING = {
         ),
     },
 }
+
+
+def random_biases(module, std):
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Embedding)):
+            for weight in layer.parameters():
+                nn.init.normal_(weight, std=std)
+
+
 START = {
     ("bert.initialize", "Print the spread of new weights."): {
         "weights start with 0.02, not with initializer_range": Around(
             lambda right: lambda module, std: right(module, 0.02)
         ),
+        "weights start with a spread of 1": Around(lambda right: lambda module, std: right(module, 1.0)),
+        "biases start at random, not at 0": random_biases,
         "weights start as torch's layers do": lambda module, std: None,
     },
 }

@@ -88,6 +88,8 @@ LOSSES = {
         "the labels are in another order than the texts": loss(lambda x, y, w: right_loss(x, y.flip(0), w)),
         "the labels are shifted by one text": loss(lambda x, y, w: right_loss(x, y.roll(1), w)),
         "only the last text counts": loss(lambda x, y, w: right_loss(x[-1:], y[-1:], w)),
+        "the last text does not count": loss(lambda x, y, w: right_loss(x[:-1], y[:-1], w)),
+        "the mean loss is multiplied by the number of texts": loss(lambda x, y, w: right_loss(x, y, w) * len(y)),
         "only the first text counts": loss(lambda x, y, w: right_loss(x[:1], y[:1], w)),
         "only the worst text counts": loss(lambda x, y, w: each(x, y, w).max()),
         "class 0 does not count, as if it were padding": loss(lambda x, y, w: F.cross_entropy(x, y, w, ignore_index=0)),
@@ -217,7 +219,7 @@ def answer(of=lambda logits: logits.softmax(-1), mode=False, after="was", grads=
     """A wrong `predict_proba`.
 
     mode   in between; None: as before
-    after  the mode afterwards: "was", "train", "eval"
+    after  the mode afterwards: "was", "train", "eval", "other"
     """
 
     def predict_proba(self, *given):
@@ -226,7 +228,7 @@ def answer(of=lambda logits: logits.softmax(-1), mode=False, after="was", grads=
             self.train(mode)
         with torch.set_grad_enabled(grads):
             found = of(self(*given[:inputs]))
-        self.train({"was": was, "train": True, "eval": False}[after])
+        self.train({"was": was, "train": True, "eval": False, "other": not was}[after])
         return found
 
     return predict_proba
@@ -252,6 +254,7 @@ PROBABILITIES = {
         "probabilities are computed with dropout": answer(mode=None),
         "probabilities are always computed in training mode": answer(mode=True),
         "after the probabilities, the model stays in evaluation mode": answer(after="eval"),
+        "after the probabilities, the model is in the other mode": answer(after="other"),
         "after the probabilities, the model is always in training mode": answer(after="train"),
         "the probabilities keep gradients": answer(grads=True),
     },

@@ -140,7 +140,10 @@ def steps(order="zero backward clip check step", most=lambda most: most):
 UPDATES = {
     ("training.update", "In which order: clear, backward, clip, step?", True): {
         "the gradient is not clipped": [steps("zero backward check step"), steps(most=lambda most: None)],
-        "the gradient is clipped after the step": steps("zero backward check step clip"),
+        "the gradient is clipped after the step": [
+            steps("zero backward check step clip"),
+            steps("zero backward step clip check"),
+        ],
         "the gradient of the step before is not cleared": steps("backward clip check step"),
         "the gradient is clipped before it is computed": steps("zero strict_clip backward check step"),
         "gradients are cleared after the step, not before backward": steps("backward clip check step zero"),
@@ -303,6 +306,7 @@ TRAIN_EPOCH = {
 RATES = {
     ("training.set_rate", "How many groups are there?", True): {
         "set_rate reaches the first group only": lambda optimizer, rate: optimizer.param_groups[0].update(lr=rate),
+        "set_rate sets nothing": lambda optimizer, rate: None,
         "set_rate multiplies": lambda optimizer, rate: [
             group.update(lr=group["lr"] * rate) for group in optimizer.param_groups
         ],

@@ -102,6 +102,7 @@ def ask_bert(code, input_ids, attention_mask, token_type_ids, table, causal=Fals
     yield "attentions", torch.stack(list(output["attentions"]))
     yield "last_hidden_state, no mask given", bert(input_ids)["last_hidden_state"]
     yield "what comes out if nothing more is asked for", names(bert(input_ids))
+    yield "modules in training mode at the start", names(modes(code.bert.BertModel(code.config.Config(**SIZES))))
 
 
 def ask_pooling(code, input_ids, attention_mask, token_type_ids, table, **weights):
@@ -140,7 +141,7 @@ def ask_defaults(code, input_ids, attention_mask, token_type_ids, table, **weigh
 
 
 def modes(model):
-    return [name or "the classifier" for name, module in model.named_modules() if module.training]
+    return [name or "the model itself" for name, module in model.named_modules() if module.training]
 
 
 def ask_modes(code, input_ids, attention_mask, token_type_ids, table, option, **weights):
