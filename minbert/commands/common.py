@@ -42,7 +42,9 @@ def manual(docstring):
         return now + rest + (gap and " " * max(2, len(gap) + len(spelling) - len(now)))
 
     spellings = "|".join(map(re.escape, sorted(SPELLINGS, key=len, reverse=True)))
-    return re.sub(rf"({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring or NO_MANUAL, flags=re.MULTILINE)
+    return re.sub(
+        rf"(?<!-m )({spellings})(?!\w)([^\n]*?)( {{3,}}|$)", write, docstring or NO_MANUAL, flags=re.MULTILINE
+    )
 
 
 PATHS = ("FILE", "FILE.pt", "FILE.onnx", "FOLDER", "OUT")  # how the manuals call a value that is a path

@@ -8,9 +8,9 @@
                                                             go on with a BERT, on the texts of your field
     python pretrain_lm.py --resume checkpoints/mine         resume a run that was stopped
 
-The folder (--out) is a model like any other when the run is done: --model checkpoints/mine in train_classifier.py and
-probe_lm.py. A run that Ctrl-C or SIGTERM stops saves its state there first, as it does ten times on the way and every
-few minutes. Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped.
+The folder (--out) is a model like any other when the run is done: train and probe take it as --model checkpoints/mine.
+A run that Ctrl-C or SIGTERM stops saves its state there first, as it does ten times on the way and every few minutes.
+Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped.
 """
 
 from dataclasses import dataclass, fields

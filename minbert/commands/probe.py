@@ -1,6 +1,6 @@
 """Ask a masked language model which word comes next, which word is missing, and which of two sentences is likelier.
 
-    minbert probe                                           five short reviews: positive or negative, and read where?
+    minbert probe                                           five short reviews: is the next word positive or negative?
     minbert probe --model bert-base-uncased --words good bad --prompt "{} The film was" --prompt "{} It was"
                                                             another model, other words, two wordings
     minbert probe --file reviews.txt --json                 your own texts, one a line; - is the standard input
@@ -72,10 +72,10 @@ def flags(parser):
     common.add_file_flags(add)
     add("--prompt", action="append", metavar="TEXT", help=f"again for more wordings; default: {DEFAULT_PROMPT!r}")
     add("--words", nargs="+", metavar="WORD", help="to choose from, the good one first; default: positive negative")
-    add("--mask_sep", action="store_true", default=None, help="read at [SEP] only: with it in sight, and hidden")
-    add("--causal", action="store_true", default=None, help="read at the last word only: looking both ways, and back")
+    add("--mask_sep", action="store_true", default=None, help="read at [SEP] only, with and without attention to it")
+    add("--causal", action="store_true", default=None, help="read at the last word only; full and causal attention")
     add("--top", type=common.natural, metavar="N", help="also the N most probable tokens; for --fill always; default 5")
-    add = parser.add_argument_group("or something else").add_argument
+    add = parser.add_argument_group("other questions").add_argument
     add("--fill", metavar="TEXT", help="which words stand at its [MASK]s")
     add("--targets", nargs="+", metavar="WORD", help="how probable these are at the [MASK]s of --fill")
     add("--compare", nargs=2, metavar="TEXT", help="which of two sentences is likelier, token by token")
@@ -149,7 +149,9 @@ def check_question(args):
     question = asked[0] if asked else "next_word"
     for flag in sorted(set.union(*USES.values()) - USES[question]):
         if getattr(args, flag) is not None:
-            raise UserError(f"--{flag} is no flag of {f'--{question}' if asked else 'the next word'}: leave it out")
+            owner = question if asked else next(other for other in USES if flag in USES[other])
+            remedy = "does not go with --{}: leave it out" if asked else "goes with --{}: add that, or leave it out"
+            raise UserError(f"--{flag} {remedy.format(owner)}")
     for flag in common.FILE_FLAGS:
         if getattr(args, flag) and not args.file:
             raise UserError(f"--{flag} is for --file: leave it out")

@@ -3,8 +3,8 @@
     python train_classifier.py                              a small real BERT on the reviews in data/
     python train_classifier.py --option pretrain            the encoder frozen: only the last linear layer learns
     python train_classifier.py --train my-train.csv --dev my-dev.csv --test my-test.csv \\
-           --text_column tweet --label_column stance        your own texts, in any format of minbert/files
-    python train_classifier.py --model bert-base-uncased    another encoder: a folder, or a name (minbert/weights)
+           --text_column tweet --label_column stance        your own texts: CSV, JSONL, Parquet and others
+    python train_classifier.py --model bert-base-uncased    another encoder: a folder, or a name
     python train_classifier.py --eval_only --model runs/flexible-3-0.0001 --test new.txt
                                                             evaluate an earlier run on other texts
     python train_classifier.py --resume runs/flexible-3-0.0001
@@ -106,7 +106,7 @@ def flags(parser):
     add("--weight_decay", type=amount, default=0.01, metavar="X", help="default: %(default)s")
     add("--warmup", type=amount, default=0.1, metavar="X", help="a share of the run, or steps; default: %(default)s")
     add("--schedule", choices=("linear", "constant"), default="linear", help="after the warm-up; default: %(default)s")
-    add("--class_weights", choices=["balanced"], help="weigh each class against its frequency")
+    add("--class_weights", choices=["balanced"], help="give rare classes more weight")
     add("--seed", **common.SEED)
     add("--precision", **common.PRECISION)
     add("--device", **common.DEVICE)
@@ -245,7 +245,7 @@ def complete(args):
         args.device = "cuda"
     if args.precision.startswith("int8"):
         if not args.eval_only or args.device not in ("auto", "cpu"):
-            raise UserError("--precision int8 is for inference on a CPU; add --eval_only, and no GPU")
+            raise UserError("--precision int8 is for inference on a CPU; add --eval_only, and leave out the GPU")
         if args.plain:
             raise UserError("--plain computes in float32 or bfloat16: leave out --plain or --precision int8")
         args.device = "cpu"

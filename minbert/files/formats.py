@@ -112,7 +112,7 @@ def of_lines(path, some, how, labels_required):
     if not labels_required:
         return "lines"
     raise UserError(
-        f"{path}: the format was not recognised; the first line is {header!r:.80}. Known are: label ||| text; "
+        f"{path}: the format was not recognised; the first line is {header!r:.80}. minbert reads: label ||| text; "
         "CSV or TSV (name its columns with --text_column and --label_column); text, a tab, label; "
         f"{FASTTEXT}LABEL text; JSONL, JSON and Parquet; NAME_text.txt beside NAME_labels.txt"
     )

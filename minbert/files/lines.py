@@ -41,7 +41,7 @@ TEXTUAL = {  # how a file of another form begins: what it is, and what to do. Of
     r"(create table|insert into|-- mysql dump|-- postgresql)": f"is SQL: {AS_CSV}",
 }
 BINARY = {
-    b"%PDF-": "is a PDF: save its text",
+    b"%PDF-": "is a PDF: save its text as a text file",
     b"SQLite format 3\0": f"is an SQLite database: {AS_CSV}",
     b"ARROW1": "is Arrow or Feather: save it as Parquet or CSV",
     b"FEA1": "is Feather: save it as Parquet or CSV",
@@ -219,7 +219,9 @@ def decode_line(raw):
         line = raw.decode()
     except UnicodeDecodeError as error:
         column = len(raw[: error.start].decode()) + 1
-        reason = f"not UTF-8 (byte 0x{raw[error.start]:02x} in column {column}); is the file Latin-1? --encoding cp1252"
+        reason = (
+            f"not UTF-8 (byte 0x{raw[error.start]:02x} in column {column}); if it is Latin-1, pass --encoding cp1252"
+        )
         line = raw.decode(errors="replace")
     if "\0" in line:
         reason = f"NUL character in column {line.index(chr(0)) + 1}"

@@ -80,7 +80,7 @@ def learn_vocab(
     if len(tokens) < size:
         raise UserError(
             f"the text supports a vocabulary of {len(tokens)} tokens, not of {size}: "
-            "give more text, or choose a smaller vocabulary"
+            "give more text, or choose a smaller --vocab_size"
         )
     return tokens
 

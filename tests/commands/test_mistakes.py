@@ -128,7 +128,7 @@ MISTAKES = [
     (("predict.py",), "--model tiny", "the following arguments are required: --text (--help lists all flags)"),
     (PROBE, "--fil [MASK]", "did you mean --file or --fill?"),
     (PRETRAIN, "--txt texts.txt", "did you mean --text?"),
-    (TRAIN, "--precision int8", "--precision int8 is for inference on a CPU; add --eval_only, and no GPU"),
+    (TRAIN, "--precision int8", "--precision int8 is for inference on a CPU; add --eval_only, and leave out the GPU"),
     (TRAIN[:3], "--eval_only --plain --precision int8", "leave out --plain or --precision int8"),
     # A GPU
     (TRAIN, "--device cuda", "there is no cuda device here"),

@@ -358,7 +358,7 @@ def test_a_mapping_that_cannot_be_read(file, mapping, reason):
             "a.csv",
             b"text,label\ngood,1\nb\xe9d,0\nfine,1\n",
             3,
-            "not UTF-8 (byte 0xe9 in column 2); is the file Latin-1?",
+            "not UTF-8 (byte 0xe9 in column 2); if it is Latin-1, pass --encoding",
         ),
         ("a.csv", b'text,label\ngood,1\n"b\nmo\xe9d\nd",0\nfine,1\n', 4, "not UTF-8"),
         ("a.csv", 'text,label\ngood,1\n"bad,0\nfine,1\n', 3, "unbalanced quote"),
