@@ -1,5 +1,5 @@
-# make train, make test, make fuzz, make crash-test, make course-test, make bench, make weights, make lint: each sets everything up by
-# itself, once.
+# make train, make test, make fuzz, make crash-test, make course-test, make bench, make weights, make lint: each sets
+# everything up by itself, once.
 
 PYTHON ?= python3
 # all-MiniLM-L6-v2, a real BERT that comes through the Python package index: no access to a model hub is needed.
