@@ -22,7 +22,7 @@ FLOORS = (
     {"commands": "one file for each command"},
     {
         "pretraining": "a BERT from your own text",
-        "course": "known mistakes",
+        "course": "hand out, check, grade",
         "study": "baselines and statistics",
         "pages": "results as HTML pages",
     },

@@ -551,9 +551,7 @@ def test_the_tour_names_every_module():
     tour = set(re.findall(r"`([\w/]+\.py)`", read("docs/reading.md")))
     fast = read("docs/reading.md").partition("| file in `fast/` |")[2].partition("\n\n")[0]
     tour |= {f"fast/{name}" for name in re.findall(r"^\| `(\w+\.py)`", fast, re.MULTILINE)}
-    folders = tuple(
-        re.findall(r"`(\w+/\w+/)`", read("docs/reading.md"))
-    )  # such as course/probes/, a file for each part
+    folders = tuple(re.findall(r"`(\w+/\w+/)`", read("docs/reading.md")))  # such as course/probes/
     modules = {path.relative_to(ROOT / "minbert") for path in (ROOT / "minbert").rglob("*.py")}
     modules = {path for path in modules if not str(path).startswith(folders)}
     rooms = {path for path in modules if path.name == "__init__.py" and len(read(f"minbert/{path}").splitlines()) < 5}

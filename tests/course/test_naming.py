@@ -44,10 +44,18 @@ def test_two_mistakes_that_act_alike_are_both_said_and_disguises_of_one_are_one(
     assert name(full(same), RIGHT, {**known(a=same), "a | 2": known(a=same)["a"]}) == Name("known", ("a",))
 
 
+def test_more_than_three_that_act_alike_are_not_told():
+    same = {"p": {"x": 1.0}}
+    assert name(full(same), RIGHT, known(a=same, b=same, c=same)).kind == "one of"
+    assert name(full(same), RIGHT, known(a=same, b=same, c=same, d=same)).kind == "not known"
+
+
 def test_two_mistakes_in_stages_of_their_own_are_named_together():
     wrong = known(a={"p": {"x": 1.0}}, b={"q": {"z": 2.0}}, c={"p": {"x": 5.0}})
     assert name(full({"p": {"x": 1.0}, "q": {"z": 2.0}}), RIGHT, wrong) == Name("two", ("a", "b"))
     assert name(full({"p": {"x": 5.0}, "q": {"z": 7.0}}), RIGHT, wrong).kind == "not known"
+    one_function = known(a={"p": {"x": 1.0}}, b={"p": {"y": 2.0}})
+    assert name(full({"p": {"x": 1.0, "y": 2.0}}), RIGHT, one_function).kind == "not known"
 
 
 def test_an_exception_alone_names_nothing():

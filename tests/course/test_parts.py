@@ -66,6 +66,14 @@ def test_without_a_function_its_part_fails_and_no_other(number, place):
     assert failed == [number]
 
 
+@pytest.mark.parametrize("number", [one.number for one in PARTS])
+def test_a_part_needs_nothing_of_the_files_of_others(number):
+    """They are blanked, as in the folder of a student who has written this part only."""
+    places = [place for _, place in BLANKS if f"{place.partition('.')[0]}.py" not in part(number).files]
+    found = probes.run(number, record()[number].inputs, mistakes.mutant(dict.fromkeys(places, blanked)))
+    assert not [stage.title for stage in compare(found, record()[number].expected) if not stage.ok]
+
+
 def test_dropout_drops_the_same_places_everywhere():
     import torch
 

@@ -155,7 +155,7 @@ UPDATES = {
         "the step comes before backward, with nothing to go by": steps("zero step backward clip check"),
         "the step is forgotten": steps("zero backward clip check"),
         "the step is taken twice": steps("zero backward clip check step step"),
-        "backward is forgotten": steps("zero clip check step"),
+        "backward is forgotten": [steps("zero clip check step"), steps("zero strict_clip check step")],
         "backward runs twice: gradients are doubled": steps("zero backward backward clip check step"),
         "the gradient is clipped twice as hard": steps(most=lambda most: most and most / 2),
         "the gradient is always clipped to 1": steps(most=lambda most: 1.0),
@@ -226,6 +226,12 @@ def without_inputs(count):
 
 
 RETURN = "What does train_step return: of which weights, of how many texts?"
+
+
+def only_loss(model, batch, optimizer, weight=None, max_grad_norm=1.0, precision="fp32"):
+    return loss_again(0.0, model, batch, weight)
+
+
 TRAIN_STEP = {
     ("training.train_step", RETURN, True): {
         "train_step returns the loss after the step": returning(loss_again),
@@ -233,6 +239,7 @@ TRAIN_STEP = {
         "train_step returns nothing that counts: 0": returning(lambda loss, model, batch, w: 0.0),
         "train_step does not hand on the weights of classes": handed(weight=None),
         "train_step does not hand on max_grad_norm": handed(max_grad_norm=1.0),
+        "train_step computes the loss, and changes nothing": only_loss,
         "train_step never clips": handed(max_grad_norm=None),
         "the step is taken in evaluation mode": in_mode(False),
         "train_step puts the model into training mode by itself": in_mode(True),

@@ -23,7 +23,8 @@ RAISED = "raised"  # the stage that holds an exception: its type, its message, a
 class Probe:
     """A question to a student's code.
 
-    name  unique in its part
+    name  unique in its part: what is asked, a comma, and how. One that begins with "option: " asks for a branch of
+          its own, which can be right although the rest is wrong
     draw  a numpy generator -> {argument: array, number or list of strings}, at least one
     ask   a generator function: ask(code, **arguments) yields (stage, what came out). `code.attention` is the module
           attention of the package under test. Arrays arrive as tensors

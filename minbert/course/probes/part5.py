@@ -133,11 +133,12 @@ def ask_defaults(code, input_ids, attention_mask, token_type_ids, table, **weigh
     layers = {name: layer for name, layer in fresh.named_modules() if isinstance(layer, (nn.Linear, nn.Embedding))}
     biases = {name: layer.bias for name, layer in layers.items() if getattr(layer, "bias", None) is not None}
     yield "biases that are not 0 at the start", names(name for name, bias in biases.items() if bias.any())
-    spread = {name: layer.weight.std().item() for name, layer in layers.items() if layer.weight.numel() > 20}
-    yield (
-        "weights that do not start with initializer_range",
-        names(name for name, std in spread.items() if not 0.3 < std < 0.8),
-    )
+    spreads = {name: layer.weight.std().item() for name, layer in layers.items() if layer.weight.numel() > 20}
+    yield "the spread of new weights", names(f"{name} {about(spread)}" for name, spread in spreads.items())
+
+
+def about(spread):
+    return next((f"about {value}" for value in (0.02, 0.5, 1.0) if 0.7 < spread / value < 1.4), "another")
 
 
 def modes(model):

@@ -69,6 +69,7 @@ def ask_step(code, table, weight, balanced=False, max_grad_norm=0.0, momentum=0.
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=momentum)
     for number, batch in enumerate(batches(given), start=1):
         options = {"weight": class_weight(balanced), "max_grad_norm": max_grad_norm or None}
+        options = options if max_grad_norm >= 0 else {}  # the defaults
         yield f"loss of step {number}", float(code.training.train_step(model, batch, optimizer, **options))
         yield f"weight after step {number}", model.weight
         yield f"table after step {number}", model.table
@@ -159,11 +160,11 @@ def ask_class_weights(code, labels, classes):
 
 
 def labelled(rng):
-    return {"labels": rng.permutation([0] * 5 + [1] * 2 + [3] * 3), "classes": 5}
+    return {"labels": rng.permutation([0] * 5 + [1] + [3] * 3), "classes": 5}
 
 
 def ask_steps(code, examples):
-    for batch_size, epochs, warmup in ((8, 3, 0.1), (7, 2, 5.0), (examples, 1, 0.0)):
+    for batch_size, epochs, warmup in ((8, 3, 0.1), (7, 2, 5.0), (9, 2, 1.0), (examples, 1, 0.0)):
         settings = code.training.Settings(epochs=epochs, batch_size=batch_size, lr=0.1, warmup=warmup)
         yield f"steps, batches of {batch_size}", torch.tensor([float(count) for count in settings.steps(examples)])
 
@@ -202,6 +203,7 @@ PROBES = (
     Probe("batch_loss, weights of classes", lambda rng: inputs(rng, balanced=True), ask_loss),
     Probe("train_step, not clipped", lambda rng: several(rng), ask_step),
     Probe("train_step, clipped", lambda rng: several(rng, max_grad_norm=0.7), ask_step),
+    Probe("option: train_step, defaults", lambda rng: several(rng, max_grad_norm=-1.0), ask_step),
     Probe("train_step, weights of classes", lambda rng: several(rng, balanced=True), ask_step),
     Probe("train_step, training", lambda rng: several(rng, training=True, momentum=0.5, max_grad_norm=3.0), ask_step),
     Probe("update, clipped", lambda rng: inputs(rng, max_grad_norm=0.5), ask_update),
@@ -213,7 +215,7 @@ PROBES = (
     Probe("train_epoch, in training mode before", lambda rng: epoch(rng) | {"training": True}, ask_epoch),
     Probe("set_rate", lambda rng: {"rate": 0.7}, ask_rate),
     Probe("class_weights", labelled, ask_class_weights),
-    Probe("steps of a run", lambda rng: {"examples": int(rng.integers(30, 40))}, ask_steps),
+    Probe("steps of a run", lambda rng: {"examples": int(rng.integers(300, 400))}, ask_steps),
     Probe("predict", lambda rng: inputs(rng, text_sizes=np.array([3, 700, 1, 9, 500, 9, 2, 40])), ask_predict),
     Probe("in_order", shuffled, ask_in_order),
     Probe("predict_proba, evaluation", lambda rng: inputs(rng, training=False), ask_answer),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from minbert.course.probes import Probe, fill, gradient, lengths, linears, names, normal, norms
+from minbert.course.probes import Probe, fill, gradient, lengths, linears, names, normal, norms, refusal
 
 B, T, D = 3, 6, 8
 WORDS = [
@@ -160,6 +160,8 @@ def ask_masked_lm(code, table, input_ids, labels, mask, segments, training=False
         yield f"logits, causal={causal}", logits
         yield f"loss, causal={causal}", loss
     yield "logits, ids alone", model(input_ids)[0]
+    fresh = code.heads.BertForMaskedLM(model.config)
+    yield "the mode of a new model", ["training" if fresh.training else "evaluation"]
 
 
 def ask_pretraining(code, table, input_ids, labels, mask, segments, **weights):
@@ -196,6 +198,7 @@ def ask_fill(code, table, texts, top=5, targets=None):
             yield f"ids, {where}", [str(row["id"]) for row in rows]
             yield f"texts, {where}", [row["sequence"] for row in rows]
     yield "the model's mode afterwards", names(["training" if model.training else "evaluation"])
+    yield "a text without [MASK]", [refusal(code.probing.fill_mask, model, Words(), "the film was good .")]
 
 
 def ask_answers(code, table):
