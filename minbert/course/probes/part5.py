@@ -133,7 +133,8 @@ def ask_defaults(code, input_ids, attention_mask, token_type_ids, table, **weigh
     layers = {name: layer for name, layer in fresh.named_modules() if isinstance(layer, (nn.Linear, nn.Embedding))}
     biases = {name: layer.bias for name, layer in layers.items() if getattr(layer, "bias", None) is not None}
     yield "biases that are not 0 at the start", names(name for name, bias in biases.items() if bias.any())
-    spreads = {name: layer.weight.std().item() for name, layer in layers.items() if layer.weight.numel() > 20}
+    own = {name: layer.weight for name, layer in layers.items() if "encoder" not in name}  # which is others' work
+    spreads = {name: weight.std().item() for name, weight in own.items() if weight.numel() > 20}
     yield "the spread of new weights", names(f"{name} {about(spread)}" for name, spread in spreads.items())
 
 
