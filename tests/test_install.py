@@ -90,7 +90,8 @@ def test_every_room_is_in_the_wheel_and_what_is_shipped_and_nothing_else(wheel):
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert").rglob("*.py")}
     tiny = {f"minbert/shipped/checkpoints/tiny/{path.name}" for path in (ROOT / "checkpoints" / "tiny").glob("[!.]*")}
     data = {f"minbert/shipped/data/reviews-{part}.txt" for part in ("train", "dev", "test")}
-    assert names == package | tiny | data
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert" / "course" / "text").glob("*.md")}
+    assert len(pages) == 9 and names == package | tiny | data | pages
 
 
 def test_the_wheel_says_what_it_needs_and_for_which_python(wheel):

@@ -40,8 +40,8 @@ def flags(parser):
     add("--name", metavar="NAME", help="of the course, for receipts; default: OUT's name")
 
 
-def main(arguments):
-    args = common.parse("handout", __doc__, flags, arguments)
+def run(args):
+    """Build the folder, test it, and keep it only if it passes."""
     from minbert.course import handout
     from minbert.course.parts import PARTS
 
@@ -58,6 +58,9 @@ def main(arguments):
     except BaseException:
         handout.remove(out)
         raise
-    print(
-        f"{out} is ready after {time.monotonic() - began:.0f} s: kit {about['kit'][:12]}. Students run: python check.py"
-    )
+    seconds, kit = time.monotonic() - began, about["kit"][:12]
+    print(f"{out} is ready after {seconds:.0f} s: kit {kit}. Students run: python check.py")
+
+
+def main(arguments):
+    run(common.parse("handout", __doc__, flags, arguments))
