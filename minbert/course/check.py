@@ -37,7 +37,7 @@ from minbert.course.parts import PARTS, WHOLE, Part
 from minbert.course.public import Public, load
 
 KIT = Path(__file__).parents[2]  # the folder kit/ of a handout
-WIDTH = 25  # of a title
+WIDTH = 36  # of a title
 
 
 @dataclass

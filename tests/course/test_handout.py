@@ -91,21 +91,21 @@ def test_public_questions_are_read_as_they_were_written(built, tmp_path):
 def test_nothing_written(folder):
     status, out, err = run(folder, "check.py")
     assert (status, err) == (1, "")
-    assert out.startswith("part 2     embeddings                 not written yet\npublic tests: 0 of 1 part. ")
+    assert out.startswith(f"part 2     {'embeddings':36}  not written yet\npublic tests: 0 of 1 part. ")
 
 
 def test_right_work(folder):
     solve(folder)
     status, out, _ = run(folder, "check.py", "2")
     assert status == 0
-    assert out.startswith("part 2     embeddings                 ok        ")
+    assert out.startswith(f"part 2     {'embeddings':36}  ok        ")
 
 
 def test_a_known_mistake_is_named_and_a_hint_given(folder):
     solve(folder, change=lambda source: source.replace(" + self.segment(token_type_ids)", ""))
     status, out, _ = run(folder, "check.py", "2")
     assert status == 1
-    assert "\n" + " " * 38 + "KNOWN     " in out
+    assert "\n" + " " * 49 + "KNOWN     " in out
     assert "the largest difference is " in out
     assert "next: python check.py 2 --hint\n" in out
     assert [run(folder, "check.py", "2", "--hint")[1][:6] for _ in range(4)] == ["1 of 3", "2 of 3", "3 of 3", "1 of 3"]
