@@ -115,6 +115,9 @@ def read_package():
     for file in sorted(PACKAGE.rglob("*.py")):
         if file.stem == "__init__" and file.parent != PACKAGE:
             rooms.setdefault(room_of(file), []).extend([file.parent.name] if room_of(file) == GROUND else [])
+        elif len(file.relative_to(PACKAGE).parts) > 2:  # of a folder within a room, its name alone
+            name = f"{file.parent.name}/"
+            rooms[room_of(file)] += [name] if name not in rooms[room_of(file)] else []
         elif file.stem not in NOT_DRAWN:
             rooms.setdefault(room_of(file), []).append(file.stem)
         if file.parent != PACKAGE or file.stem not in NOT_DRAWN:
@@ -175,7 +178,7 @@ def draw():
             place[ROOF] = (LEFT, 40, RIGHT - LEFT, 60)
             continue
         height = {MODEL: 34 + len(rows) * BOX + (len(rows) - 1) * LANE + 26, GROUND: HIGH + 16}.get(floor[0], HIGH)
-        lengths = {room: max(len(" · ".join(rooms[room])), 36) for room in floor}
+        lengths = {room: min(max(len(" · ".join(rooms[room])), 44), 120) for room in floor}
         x, share = LEFT, (RIGHT - LEFT - 14 * (len(floor) - 1)) / sum(lengths.values())
         widths = {room: length * share for room, length in lengths.items()}
         if floor[0] not in (MODEL, GROUND):
