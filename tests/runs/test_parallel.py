@@ -305,11 +305,11 @@ def test_each_text_is_predicted_once_and_stands_in_its_place(both, tiny, lessons
 # The program
 
 
-def torchrun(script, *arguments):
-    """What a script leaves and says in two processes."""
+def torchrun(script, *arguments, look=0.1):
+    """What a script leaves and says in two processes. look  torchrun sees after so many seconds who has ended"""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port", free_port()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command += [script, *arguments]
+    command += ["--monitor_interval", str(look), script, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, env=environment)
 
 
@@ -395,7 +395,7 @@ def test_a_mistake_is_reported_once_and_ends_all(place, who, rank):
 @pytest.mark.fault("command line: several processes, one that dies or has less to do")
 def test_a_process_that_is_killed_is_missed_in_one_line(place):
     Path("mistakes.py").write_text(MISTAKES)
-    ran = torchrun("mistakes.py", "killed")
+    ran = torchrun("mistakes.py", "killed", look=10)  # or it might stop the other process before that has noticed
     assert ran.returncode != 0
     assert f"\nerror: {parallel.LOST}\n" in f"\n{ran.stderr}"
     assert "parallel.py" not in ran.stderr
