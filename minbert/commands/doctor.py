@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -246,11 +247,9 @@ def packages():
     from importlib.metadata import PackageNotFoundError, requires, version
 
     minimum = dict.fromkeys(PACKAGES, "")
-    try:
+    with suppress(PackageNotFoundError, TypeError):  # a clone that was not installed
         wanted = [re.match(r"([\w-]+) *(?:>= *([\d.]+))?", text) for text in requires("minbert") if "extra" not in text]
         minimum = {match[1]: match[2] or "" for match in wanted}
-    except (PackageNotFoundError, TypeError):  # a clone that was not installed
-        pass
     lines = [Line("python", platform.python_version(), "needed: 3.10 or newer")]
     for name, least in minimum.items():
         try:

@@ -56,7 +56,7 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
+        return True  # another user's
     return True
 
 

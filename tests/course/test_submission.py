@@ -32,10 +32,10 @@ def pack(path, files, links=(), **options):
         ({"minbert/attention.py": GOOD}, []),
         ({"attention.py": GOOD, "encoder.py": GOOD, "README.md": b""}, []),
         (
-            {"work/minbert/attention.py": GOOD, "__MACOSX/work/minbert/attention.py": b"x"},
+            {"homework/minbert/attention.py": GOOD, "__MACOSX/homework/minbert/attention.py": b"x"},
             ["the files are in a folder"],
         ),
-        ({"work/attention.py": GOOD}, ["the files are in a folder"]),
+        ({"homework/attention.py": GOOD}, ["the files are in a folder"]),
         ({"attention.py": b"\xef\xbb\xbfx = 1\r\n"}, []),
         (
             {"attention.py": GOOD, "conftest.py": b"", "sitecustomize.py": b"", "a.pth": b"", "torch.py": b""},

@@ -51,30 +51,27 @@ def cap(norm, most):
     return (most / (norm + 1e-6)).clamp(max=1.0)
 
 
-def norm_of(measure):
-    """A wrong `clip` with another norm. measure  a function of all numbers of all gradients"""
+def clip_by(norm_of_all):
+    """A wrong `clip` with another norm. norm_of_all  a function of the gradients"""
 
     def clip(parameters, most):
         grads = [p.grad for p in parameters if p.grad is not None]
-        norm = measure(torch.cat([grad.flatten() for grad in grads]))
+        norm = norm_of_all(grads)
         for grad in grads:
             grad.mul_(cap(norm, most))
         return norm
 
     return clip
+
+
+def norm_of(measure):
+    """measure  a function of all numbers of all gradients"""
+    return clip_by(lambda grads: measure(torch.cat([grad.flatten() for grad in grads])))
 
 
 def of_norms(combine):
-    """A wrong `clip` that combines the norms of the weights' gradients otherwise."""
-
-    def clip(parameters, most):
-        grads = [p.grad for p in parameters if p.grad is not None]
-        norm = combine(torch.stack([grad.norm() for grad in grads]))
-        for grad in grads:
-            grad.mul_(cap(norm, most))
-        return norm
-
-    return clip
+    """combine  a function of the norms of the weights' gradients"""
+    return clip_by(lambda grads: combine(torch.stack([grad.norm() for grad in grads])))
 
 
 def norm_after(parameters, most):
