@@ -172,17 +172,15 @@ def add_file_flags(add):
 def load_tokenizer(name, directory, config):
     """The tokenizer of the model called name. Says so if the model has more vectors than there are tokens.
 
-    Raises UserError if there are tokens for which the model has no vectors.
+    Raises UserError as from_pretrained does, also for tokens for which the model has no vectors.
     """
     from minbert.tokenizer import BertTokenizer
 
     with warnings_in_a_line():
         tokenizer = BertTokenizer.from_pretrained(directory)
-    file = "vocab.txt" if (directory / "vocab.txt").exists() else "tokenizer.json"
-    sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
-    if len(tokenizer) > config.vocab_size:
-        raise UserError(f"{name}: {sizes}")
     if len(tokenizer) < config.vocab_size:
+        file = "vocab.txt" if (directory / "vocab.txt").exists() else "tokenizer.json"
+        sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         print(f"note: {name}: {sizes}: the last ones are not used", file=sys.stderr)
     return tokenizer
 
