@@ -7,7 +7,7 @@ SHIPPED = {  # a folder of the package: the folder in a clone, and what of it is
         "checkpoints/tiny",
         ["*.json", "*.md", "*.svg", "model.safetensors", "vocab.txt"],
     ),
-    "minbert.shipped.data": ("data", ["reviews-*.txt"]),
+    "minbert.shipped.data.reviews": ("data/reviews", ["*.csv"]),
 }
 
 setup(

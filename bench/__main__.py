@@ -45,7 +45,7 @@ def find_data(folder):
     for name in ("sst", "cfimdb"):
         for part in ("train", "dev"):
             path = Path(folder, name, f"{name}-{part}.txt")
-            parts[f"{name}-{part}"] = str(path if path.exists() else ROOT / "data" / f"reviews-{part}.txt")
+            parts[f"{name}-{part}"] = str(path if path.exists() else ROOT / "data" / "reviews" / f"{part}.csv")
     return parts
 
 

@@ -1,6 +1,7 @@
 """What the benchmarks compute from what they measure; the speeds themselves are in bench/results, not here."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,9 @@ def test_the_strongest_peer_is_the_fastest_one_in_the_same_precision():
 
 
 def test_without_sst_the_shipped_reviews_stand_in(tmp_path):
-    assert {path.rsplit("/", 1)[1] for path in find_data(tmp_path).values()} == {"reviews-train.txt", "reviews-dev.txt"}
+    found = find_data(tmp_path)
+    assert {path.rsplit("/", 1)[1] for path in found.values()} == {"train.csv", "dev.csv"}
+    assert all(Path(path).exists() for path in found.values())
 
 
 def test_the_page_on_speed_holds_the_table_of_the_results():

@@ -89,7 +89,7 @@ def test_every_room_is_in_the_wheel_and_what_is_shipped_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert").rglob("*.py")}
     tiny = {f"minbert/shipped/checkpoints/tiny/{path.name}" for path in (ROOT / "checkpoints" / "tiny").glob("[!.]*")}
-    data = {f"minbert/shipped/data/reviews-{part}.txt" for part in ("train", "dev", "test")}
+    data = {f"minbert/shipped/data/reviews/{part}.csv" for part in ("train", "dev", "test")}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert" / "course" / "text").glob("*.md")}
     assert len(pages) == 9 and names == package | tiny | data | pages
 
@@ -117,7 +117,7 @@ def test_the_commands_work_one_after_the_other(installed, place):
     program = installed / "minbert"
     assert call(program, cwd=place).stdout == call(installed / "python", "-m", "minbert", cwd=place).stdout
     trained = call(program, "train", "--limit", "40", "--epochs", "1", "--out", "out", cwd=place)
-    assert "reviews-train.txt: 40 rows" in trained.stdout
+    assert "train.csv: 40 rows" in trained.stdout
     assert "use it: minbert train --eval_only --model out --test FILE" in trained.stdout
     call(program, "predict", "--model", "out", "--text", "texts.txt", cwd=place)
     lines = (place / "texts.txt.predictions.csv").read_text().splitlines()

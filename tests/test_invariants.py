@@ -13,6 +13,7 @@ import torch
 
 from minbert import BertForMaskedLM, BertSentClassifier, BertTokenizer, fast, probing
 from minbert.batch import make_batch
+from minbert.files.examples import read_examples
 from minbert.pretraining import corpus
 from minbert.pretraining.objective import Objective, evaluate
 from minbert.pretraining.settings import Settings as PretrainingSettings
@@ -36,8 +37,8 @@ def asked(request, tiny, tokenizer):
         folder = request.getfixturevalue("minilm")
         model, tokenizer = BertSentClassifier.from_pretrained(folder, **changes), BertTokenizer.from_pretrained(folder)
         torch.nn.init.normal_(model.classifier.weight, std=0.5)
-        lines = (ROOT / "data" / "reviews-test.txt").read_text(encoding="utf-8").splitlines()
-        texts = [" ".join(line.split()[2 : 6 + 2 * at]) for at, line in enumerate(lines[: len(TEXTS)])]
+        words = " ".join(read_examples(ROOT / "data" / "reviews" / "test.csv").texts).split()
+        texts = [" ".join(words[30 * at : 32 * at + 4]) for at in range(len(TEXTS))]
     else:
         option = "pretrain" if "pretrain" in request.param else "flexible"
         model, texts = BertSentClassifier(tiny.change(initializer_range=0.5, option=option, **changes)), TEXTS

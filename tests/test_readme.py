@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from minbert import BertSentClassifier
+from minbert.files.examples import read_examples
 from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
 
@@ -63,7 +64,8 @@ def prepared(place):
     for part in ("train", "dev", "test"):
         rows = [f'{number},"a {word} {part} text, {number}",{stance}' for number, (word, stance) in enumerate(stances)]
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
-    shutil.copy(ROOT / "data" / "reviews-train.txt", place / "my-texts.txt")
+    texts = read_examples(ROOT / "data" / "reviews" / "dev.csv").texts
+    (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     (place / "submissions").mkdir()
     with zipfile.ZipFile(place / "submissions" / "ada.zip", "w") as file:
         file.write(ROOT / "minbert" / "embeddings.py", "minbert/embeddings.py")

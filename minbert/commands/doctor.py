@@ -229,7 +229,7 @@ def files():
     except UserError as error:
         lines.append(Line("tiny", "the shipped model", str(error), broken=True))
     try:
-        paths = [shipped.folder("data") / f"reviews-{part}.txt" for part in ("train", "dev", "test")]
+        paths = [shipped.folder("data") / "reviews" / f"{part}.csv" for part in ("train", "dev", "test")]
         counts = " + ".join(str(len(read_examples(path).texts)) for path in paths)
         lines.append(Line("reviews", short(paths[0].parent), f"the shipped texts: {counts} rows"))
     except UserError as error:

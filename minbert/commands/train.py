@@ -33,8 +33,8 @@ from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.shell import advice, quote
 
-SHIPPED = shipped.folder("data")
-SHIPPED_LABELS = ("0=negative", "1=positive")
+SHIPPED = shipped.folder("data") / "reviews"
+SHIPPED_LABELS = ("negative", "positive")
 PARTS = ("train", "dev", "test")
 RATES = {"pretrain": 1e-3, "flexible": 5e-5}  # learning rates: of a new linear layer alone, or of all of BERT
 # Narrower models get twice the default rate: checkpoints/tiny does better on SST-2's dev set with 1e-4 than with 3e-4.
@@ -236,7 +236,7 @@ def complete(args):
     if args.eval_only and (args.train or args.filepath):
         raise UserError("--eval_only does not train: leave --train and --filepath out")
     if not (args.train or args.dev or args.test):
-        args.train, args.dev, args.test = (str(SHIPPED / f"reviews-{part}.txt") for part in PARTS)
+        args.train, args.dev, args.test = (str(SHIPPED / f"{part}.csv") for part in PARTS)
         args.labels = args.labels or (None if args.eval_only else SHIPPED_LABELS)
         args.train = None if args.eval_only else args.train
     elif not (args.train or args.eval_only):
@@ -320,7 +320,7 @@ def check_model(args, directory, config):
         )
     common.fits(args.max_length, args.model, config)
     common.load_tokenizer(args.model, directory, config)
-    shipped = args.eval_only and args.dev == str(SHIPPED / "reviews-dev.txt")
+    shipped = args.eval_only and args.dev == str(SHIPPED / "dev.csv")
     if shipped and config.labels not in ((), ("negative", "positive")):
         reason = f"the reviews in data/ are negative or positive, but {args.model} tells {', '.join(config.labels)}"
         raise UserError(f"--eval_only: name your texts with --test; {reason}")

@@ -84,7 +84,7 @@ def table(header, rows, width=100):
 
 
 def describe_data(part, examples, ids, labels):
-    """'train  data/reviews-train.txt: 600 rows (negative 300, positive 300); pipes'"""
+    """'train  my-train.csv: 600 rows (negative 300, positive 300); table; columns text, label'"""
     counts = "no labels"
     if ids is not None:
         counts = ", ".join(f"{name} {ids.count(id)}" for id, name in enumerate(labels.names))

@@ -1,5 +1,6 @@
 """What minbert doctor says of a machine, and of one that is not as it should be."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from minbert.fast import linear, measure, memory
 from minbert.fast.linear import KERNEL
 from minbert.runs import precision, selftest
 from minbert.weights import hub
+from tests.conftest import ROOT
 
 GROUPS = ["machine", "memory", "kernels", "GPU", "files", "packages"]
 both = pytest.mark.skipif("onednn" not in linear.kernels(), reason="this torch has no oneDNN")
@@ -58,12 +60,17 @@ def verdict(lines, name):
     return lines[name][39:]
 
 
+def rows_of(part):
+    with open(ROOT / "data" / "reviews" / f"{part}.csv", encoding="utf-8", newline="") as file:
+        return str(sum(1 for _ in csv.DictReader(file)))
+
+
 def test_all_is_well(ask):
     status, lines, err = ask()
     assert (status, err) == (0, "")
     assert verdict(lines, "fp32 results") == verdict(lines, "bf16 results") == "correct"
     assert verdict(lines, "tiny") == "the shipped model: loads, 5,404,928 parameters"
-    assert verdict(lines, "reviews") == "the shipped texts: 600 + 130 + 130 rows"
+    assert verdict(lines, "reviews") == f"the shipped texts: {' + '.join(map(rows_of, ('train', 'dev', 'test')))} rows"
     assert verdict(lines, "freed memory") == "is kept for the next batch"
     assert lines["large pages"].startswith("32 MB: small 20.0 ms, large 5.0 ms ")
     assert verdict(lines, "large pages") == "torch gets 90% of a tensor in large pages (Linux: madvise)"
@@ -180,7 +187,7 @@ def test_a_shipped_model_that_is_damaged(ask, monkeypatch, tmp_path):
 def test_shipped_texts_that_are_missing(ask, monkeypatch, tmp_path):
     folder = shipped.folder
     monkeypatch.setattr(shipped, "folder", lambda name: tmp_path if name == "data" else folder(name))
-    broken(ask, "reviews", "reviews-train.txt")
+    broken(ask, "reviews", "train.csv")
 
 
 @pytest.mark.parametrize(

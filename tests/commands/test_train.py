@@ -257,7 +257,7 @@ def test_without_data_the_reviews_of_the_project_are_used(run):
     ran = run("--model", "tiny", "--limit", "12", "--epochs", "1")
     assert ran.status == 0, ran.err
     folder = "runs/flexible-1-0.0001"
-    assert Path(folder, "labels.txt").read_text() == "0=negative\n1=positive\n"
+    assert Path(folder, "labels.txt").read_text() == "negative\npositive\n"
     assert {part: data["rows"] for part, data in record(folder)["data"].items()} == {"train": 12, "dev": 12, "test": 12}
 
 

@@ -5,9 +5,9 @@
     python tests/golden/make.py
 
 tiny_bert is a tiny random BERT, stage by stage. tiny_heads is what the heads of pretraining make of it: the same
-encoder and batch under BertForMaskedLM, BertForPreTraining and BertLMHeadModel. minilm is all-MiniLM-L6-v2 on real
-reviews: a slice of each hidden state. ids.json is the reference's tokenizer written in Python, on awkward texts, with
-the vocabulary of bert-base-uncased.
+encoder and batch under BertForMaskedLM, BertForPreTraining and BertLMHeadModel. minilm is all-MiniLM-L6-v2 on the
+texts of reviews.txt: a slice of each hidden state. ids.json is the reference's tokenizer written in Python, on awkward
+texts, with the vocabulary of bert-base-uncased.
 
 The only code here that imports transformers. The weights are drawn N(0, 0.5), the norms around 1: at the usual 0.02 a
 wrong GELU or swapped queries and keys would stay below any tolerance. Sizes are odd and no two alike, rows are padded
@@ -247,12 +247,12 @@ def write_ids(directory):
     (directory / "ids.json").write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")
 
 
-def write_minilm(directory, reviews=6, slice_of_hidden=16):
-    """Hidden states of every layer on a padded batch of the shipped test reviews."""
+def write_minilm(directory, slice_of_hidden=16):
+    """Hidden states of every layer on a padded batch of reviews.txt."""
     folder = hub.find("all-MiniLM-L6-v2")
-    lines = (directory.parent.parent / "data" / "reviews-test.txt").read_text(encoding="utf-8").splitlines()
+    reviews = (directory / "reviews.txt").read_text(encoding="utf-8").splitlines()
     tokenizer = BertTokenizerLegacy(str(folder / "vocab.txt"))
-    batch = tokenizer([line.split(" ||| ")[1] for line in lines[:reviews]], padding=True, return_tensors="pt")
+    batch = tokenizer(reviews, padding=True, return_tensors="pt")
     with torch.no_grad():
         output = transformers.BertModel.from_pretrained(folder).eval()(**batch, output_hidden_states=True)
     tensors = {f"input/{name}": value for name, value in batch.items()} | {"pooler": output.pooler_output}

@@ -17,6 +17,7 @@ from torch import multiprocessing
 
 from minbert import BertSentClassifier, UserError
 from minbert.batch import make_batch
+from minbert.files.examples import read_examples
 from minbert.runs import parallel, state
 from minbert.runs.classifier import begin, fit, predict
 from minbert.training import Data, Settings, batch_loss, class_weights, update
@@ -347,12 +348,10 @@ def test_one_of_two_processes_writes_and_speaks(place):
     record = json.loads(Path("out/run.json").read_text(encoding="utf-8"))
     assert record["machine"]["processes"] == 2
     for part in ("dev", "test"):
-        gold, predicted = (
-            [line.split(" ||| ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
-            for path in (ROOT / f"data/reviews-{part}.txt", Path(f"out/{part}_out.txt"))
-        )
-        assert [text.split() for _, text in predicted] == [text.split() for _, text in gold[:41]]
-        right = sum(label == other for (label, _), (other, _) in zip(gold, predicted))
+        gold = read_examples(ROOT / "data" / "reviews" / f"{part}.csv")
+        predicted = [line.split(" ||| ", 1) for line in Path(f"out/{part}_out.txt").read_text("utf-8").splitlines()]
+        assert [text.split() for _, text in predicted] == [text.split() for text in gold.texts[:41]]
+        right = sum(label == ("negative", "positive")[int(id)] for label, (id, _) in zip(gold.labels, predicted))
         assert record["scores"][part]["accuracy"] == pytest.approx(right / 41)
         assert sum(map(sum, record["scores"][part]["matrix"])) == 41
 

@@ -5,20 +5,21 @@ import torch
 from safetensors.torch import load_file
 
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer, UserError
+from minbert.files.examples import read_examples
 from tests.conftest import ROOT
 from tests.golden import check
 
 
 @pytest.fixture(scope="module")
 def reviews():
-    lines = (ROOT / "data" / "reviews-test.txt").read_text(encoding="utf-8").splitlines()
-    return [line.split(" ||| ")[1] for line in lines[:24]]
+    return read_examples(ROOT / "data" / "reviews" / "test.csv").texts[:24]
 
 
-def test_minilm_equals_what_hugging_face_computed(minilm, reviews):
+def test_minilm_equals_what_hugging_face_computed(minilm):
     """Ids, and a slice of every layer's hidden states within 1e-4, on a padded batch of real reviews."""
     golden = load_file(ROOT / "tests" / "golden" / "minilm.safetensors")
-    batch = BertTokenizer.from_pretrained(minilm)(reviews[: len(golden["pooler"])], padding=True, return_tensors="pt")
+    reviews = (ROOT / "tests" / "golden" / "reviews.txt").read_text(encoding="utf-8").splitlines()
+    batch = BertTokenizer.from_pretrained(minilm)(reviews, padding=True, return_tensors="pt")
     for name in ("input_ids", "attention_mask"):
         assert torch.equal(batch[name], golden[f"input/{name}"]), name
     with torch.no_grad():
