@@ -33,7 +33,7 @@ from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.shell import advice, quote
 
-SHIPPED = shipped.folder("data") / "reviews"
+SHIPPED = shipped.folder("data")
 SHIPPED_LABELS = ("negative", "positive")
 PARTS = ("train", "dev", "test")
 RATES = {"pretrain": 1e-3, "flexible": 5e-5}  # learning rates: of a new linear layer alone, or of all of BERT
@@ -236,8 +236,8 @@ def complete(args):
     if args.eval_only and (args.train or args.filepath):
         raise UserError("--eval_only does not train: leave --train and --filepath out")
     if not (args.train or args.dev or args.test):
-        args.train, args.dev, args.test = (str(SHIPPED / f"{part}.csv") for part in PARTS)
-        args.labels = args.labels or (None if args.eval_only else SHIPPED_LABELS)
+        args.train, args.dev, args.test = (str(SHIPPED / "reviews" / f"{part}.csv") for part in PARTS)
+        args.labels = args.labels or SHIPPED_LABELS
         args.train = None if args.eval_only else args.train
     elif not (args.train or args.eval_only):
         raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
@@ -320,9 +320,10 @@ def check_model(args, directory, config):
         )
     common.fits(args.max_length, args.model, config)
     common.load_tokenizer(args.model, directory, config)
-    shipped = args.eval_only and args.dev == str(SHIPPED / "dev.csv")
-    if shipped and config.labels not in ((), ("negative", "positive")):
-        reason = f"the reviews in data/ are negative or positive, but {args.model} tells {', '.join(config.labels)}"
+    shipped = args.eval_only and args.dev == str(SHIPPED / "reviews" / "dev.csv")
+    classes = config.labels or tuple(map(str, range(config.num_labels)))
+    if shipped and classes not in (("0", "1"), SHIPPED_LABELS):
+        reason = f"the reviews in data/ are negative or positive, but {args.model} tells {', '.join(classes)}"
         raise UserError(f"--eval_only: name your texts with --test; {reason}")
     if args.eval_only and args.labels and config.labels and len(args.labels) != config.num_labels:
         known = f"but {args.model} knows {config.num_labels}: {', '.join(config.labels)}"

@@ -118,6 +118,12 @@ def predictions(part, folder="out"):
         return list(csv.DictReader(stream))
 
 
+def reviews(part):
+    """The rows of a file in data/reviews/ as dicts."""
+    with open(ROOT / "data" / "reviews" / f"{part}.csv", newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def probabilities(part, folder="out"):
     """[N, C]"""
     rows = predictions(part, folder)
@@ -768,6 +774,24 @@ def test_a_model_of_other_classes_is_not_scored_on_the_reviews_of_this_project(t
     train("--labels", "positive=for", "negative=against")
     status, _, err = run("--eval_only", "--model", "out")
     assert status == 2 and "name your texts with --test" in err and "out tells for, against" in err
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_model_whose_classes_have_no_names_is_scored_on_the_reviews_if_it_has_two(run, classes):
+    """As a course kit's is: 0 is negative and 1 is positive."""
+    torch.manual_seed(0)
+    BertSentClassifier.from_pretrained("tiny", num_labels=classes, labels=()).save_pretrained("kit")
+    BertTokenizer.from_pretrained("tiny").save_pretrained("kit")
+    status, out, err = run("--eval_only", "--model", "kit", "--limit", "12", "--out", "scores")
+    if classes == 3:
+        assert status == 2 and "kit tells 0, 1, 2" in err
+    else:
+        assert status == 0 and "random" not in err and "labels: 0 = negative, 1 = positive" in out
+        gold = [row["label"] for row in reviews("dev")[:12]]
+        assert [row["gold"] for row in predictions("dev", "scores")] == gold
+        p_positive = [float(row["p_positive"]) for row in predictions("dev", "scores")]
+        right = sum((p > 0.5) == (label == "positive") for p, label in zip(p_positive, gold))
+        assert record("scores")["scores"]["dev"]["accuracy"] == pytest.approx(right / 12)
 
 
 def test_eval_only_does_not_train(refused):
