@@ -1,5 +1,9 @@
-"""Label texts with a trained classifier: files of any size, in memory that does not grow with them.
+"""Label texts with a trained classifier: sentences at once, and files of any size in memory that does not grow.
 
+    minbert predict --model runs/flexible-3-0.0001 --sentence "Not what I had hoped for."
+                                                            the label and the probabilities; may be repeated
+    minbert predict --model runs/flexible-3-0.0001 --sentence -
+                                                            lines of the standard input, each answered at once
     minbert predict --model runs/flexible-3-0.0001 --text new.txt
                                                             one text a line, or any form that training reads
     minbert predict --model runs/flexible-3-0.0001 --text new.csv.gz --text_column tweet --out labels.csv
@@ -8,10 +12,14 @@
     minbert predict --model runs/flexible-3-0.0001 --text new.txt --shard 2/8
                                                             every eighth row, from the second
 
-The result is CSV, a line for each text in the file's order: row, predicted, the probability of each label, and with
---with_text the text. row counts the rows of the file from 1; where each line is a row, it is the line's number. The
-result goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input it is the
-standard output. A file gets its name when all of it is written: a run that is stopped leaves none.
+A sentence is answered by one line on the standard output: the label, a tab, and each label's probability, the highest
+first; with --with_text another tab and the text. Lines are also read where the standard input is a pipe and neither
+--sentence nor --text is given. A line that holds no text is answered by an empty line, and named on standard error.
+
+The result for a file is CSV, a line for each text in the file's order: row, predicted, the probability of each label,
+and with --with_text the text. row counts the rows of the file from 1; where each line is a row, it is the line's
+number. The result goes to --out. By default that is FILE.predictions.csv beside FILE; for texts from the standard input
+it is the standard output. A file gets its name when all of it is written: a run that is stopped leaves none.
 
 A row that holds no text or cannot be read stops the run there. With --skip_bad_rows such rows have no line in the
 result and are listed at the end. Labels in the file are not read; `minbert train --eval_only` scores them.
@@ -27,6 +35,7 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 import argparse
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -43,6 +52,12 @@ from minbert.errors import UserError
 from minbert.shell import advice
 
 LISTED = 20  # bad rows
+OF_FILES = (
+    "out",
+    "shard",
+    "excel_safe",
+    "skip_bad_rows",
+)  # and common.FILE_FLAGS: flags that --sentence has no use for
 
 
 def shard(text):
@@ -55,7 +70,8 @@ def shard(text):
 def flags(parser):
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
-    add("--text", required=True, metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
+    add("--text", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
+    add("--sentence", action="append", metavar="TEXT", help="answer at once; -: lines of the standard input")
     common.add_file_flags(add)
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
@@ -74,12 +90,13 @@ class Job:
     """What was decided before the work begins."""
 
     directory: Path  # of the model
-    rows: Iterator  # stream.Row, those of --shard
+    rows: Iterator | None  # stream.Row, those of --shard; None: sentences
     out: str  # a path, or "-"
     device: object  # torch.device
     # as the flags of the same names say
     model: str
-    text: str
+    text: str | None
+    sentence: list | None  # ["-"]: the standard input
     shard: tuple
     with_text: bool
     excel_safe: bool
@@ -99,7 +116,12 @@ def check(args):
             raise UserError("--plain computes in float32 or bfloat16: leave out --plain or --precision int8")
     part, parts = args.shard
     out = args.out
-    if not out:
+    if not args.text:
+        check_sentences(args)
+        out = "-"
+    elif args.sentence:
+        raise UserError("--sentence and --text are two questions: ask one of them")
+    elif not out:
         suffix = "" if parts == 1 else f"-{part}-of-{parts}"
         out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
@@ -109,15 +131,59 @@ def check(args):
 
     device = selftest.pick_device("cpu" if int8 else args.device)
     how = (args.text_column, args.format, args.no_header, args.encoding, args.quoting)
-    _, rows = stream.read_rows(args.text, *how)
+    rows = None
+    if args.text:
+        rows = islice(stream.read_rows(args.text, *how)[1], part - 1, None, parts)
+    check_run(args.model)
     directory = hub.find(args.model)
-    check_output(out, [args.text, *directory.iterdir()])
+    check_output(out, [*([args.text] if args.text else []), *directory.iterdir()])
     common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
     check_classifier(args.model, directory)
     selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
-    rows = islice(rows, part - 1, None, parts)
     return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device})
+
+
+def check_sentences(args):
+    """Raise UserError for flags that do not go with sentences. Without any, take the standard input if it is a pipe."""
+    if not args.sentence:
+        if not piped():
+            raise UserError("there is nothing to label: give --sentence TEXT or --text FILE (--help lists all flags)")
+        args.sentence = ["-"]
+        print("the texts are read from the standard input, one a line", file=sys.stderr, flush=True)
+    given = [f"--{name}" for name in OF_FILES if getattr(args, name) not in (None, False, (1, 1))]
+    if given:
+        raise UserError(f"these flags are for a file of texts, --text FILE: {', '.join(given)}")
+    if "-" in args.sentence and len(args.sentence) > 1:
+        raise UserError("--sentence - reads all sentences from the standard input: leave the others out")
+    from minbert.files.examples import BLANK
+
+    for text in args.sentence:
+        if not text.strip(BLANK):
+            raise UserError(f"--sentence {text!r} holds no text")
+
+
+def piped():
+    """Whether the standard input is a pipe or a file: no terminal, and no service's empty one."""
+    try:
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):  # closed, or a notebook's
+        return False
+    return stat.S_ISFIFO(kind) or stat.S_ISREG(kind) or stat.S_ISSOCK(kind)
+
+
+def check_run(name):
+    """Raise UserError for a folder of training that is not there, or whose training is not done."""
+    from minbert.runs import state
+
+    folder = Path(name)
+    if folder.parts[:1] == ("runs",) and not folder.exists():  # not OWNER/NAME on the hub
+        runs = [str(path) for path in sorted(Path("runs").glob("*")) if path.is_dir()]
+        hint = common.nearest(name, runs) or f"; train a classifier first: {advice('train', '--out', name)}"
+        raise UserError(f"there is no folder {name}{hint}")
+    if (folder / state.STATE).exists() and not (folder / "config.json").exists():
+        remedy = f"finish it first: {advice('train', '--resume', name)}"
+        raise UserError(f"{name} holds a run that was stopped before it had a classifier; {remedy}")
 
 
 def check_classifier(name, directory):
@@ -150,6 +216,10 @@ def run(job):
 
     retain_freed_memory()
     model, tokenizer = load_model(job)
+    if job.rows is None:
+        with result("-") as file:
+            answer(job, model, tokenizer, file)
+        return
     with result(job.out) as file:
         label(job, model, tokenizer, file)
     if job.out != "-":
@@ -219,6 +289,64 @@ def beginning(text, tokenizer, tokens):
     return text if end < 0 else text[:end]
 
 
+def answer(job, model, tokenizer, file):
+    """Write a line for each sentence, as soon as it is there. Raises UserError if there is none."""
+    from minbert.files.examples import BLANK
+    from minbert.runs import report
+
+    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    number, lines = 0, job.sentence == ["-"]
+    sentences = typed_lines() if lines else ((text, None) for text in job.sentence)
+    for number, (text, problem) in enumerate(sentences, start=1):
+        name = f"line {number}" if lines else f"sentence {number}"
+        text = text.strip()
+        if problem or not text.strip(BLANK):
+            report.warn(f"{name}: {problem or 'empty text'}")
+            print(file=file, flush=True)
+            continue
+        encoding, cut = encode([text], tokenizer, longest)
+        if cut:
+            report.warn(f"{name} was longer than {longest} tokens and was cut")
+        print(*cells(job, model, encoding, text), sep="\t", file=file, flush=True)
+    if not number:
+        raise UserError("the standard input holds no line")
+
+
+def cells(job, model, encoding, text):
+    """The answer for one sentence: its label, the probabilities, and the text if it is wanted."""
+    from minbert import training
+    from minbert.runs.findings import on_one_line
+
+    names = [on_one_line(name) for name in names_of(model)]
+    logits = training.predict(model, training.Data(encoding, None), job.device, job.precision)  # [1, C]
+    found = sorted(zip(logits.softmax(-1)[0].tolist(), names), key=lambda pair: -pair[0])
+    answer = [found[0][1], "  ".join(f"{name} {p:.4f}" for p, name in found)]
+    return answer + [on_one_line(text)] * job.with_text
+
+
+def typed_lines():
+    """The lines of the standard input as they come: (line, what is wrong with it or None)."""
+    from minbert.files import lines, stream
+
+    source, first = lines.standard_input(), True
+    if sys.stdin.isatty():
+        print("type a text and press Enter; Ctrl-D ends", file=sys.stderr, flush=True)
+    while raw := source.readline(stream.LONGEST + 1):
+        long = len(raw) > stream.LONGEST
+        while long and raw and not raw.endswith(b"\n"):  # what follows is not held
+            raw = source.readline(stream.LONGEST + 1)
+        raw, first = raw.removeprefix(lines.BOM) if first else raw, False
+        text, problem = lines.decode_line(raw.removesuffix(b"\n"))
+        if long:
+            text, problem = "", f"longer than {stream.LONGEST:,} bytes"
+        yield text, problem and problem.partition(";")[0]  # what follows names flags of files
+
+
+def names_of(model):
+    """What a classifier calls its classes."""
+    return model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
+
+
 def label(job, model, tokenizer, file):
     """Write a line for each row that holds a text, and say on stderr what was done."""
     from tqdm import tqdm
@@ -227,7 +355,7 @@ def label(job, model, tokenizer, file):
     from minbert.files import stream
     from minbert.runs import report
 
-    names = model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
+    names = names_of(model)
     longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
     write = report.csv_writer(file, job.excel_safe)
     write(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * job.with_text])

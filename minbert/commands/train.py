@@ -18,7 +18,6 @@ minutes. Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130
 """
 
 import argparse
-import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -42,7 +41,9 @@ NARROW = 384
 # Flags that do not change the result: they may be given, or given again, with --resume. So may those that say where
 # something is that the run began with: what is in it is compared.
 PLACES = (*PARTS, "model")
-OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "save_minutes")
+OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "slices", "no_baseline", "save_minutes")
+TRY = ("--sentence", "Not what I had hoped for.")
+OWN_SLICES = ("kind", "topic")  # columns of the files in data/reviews
 
 
 def option(text):
@@ -121,6 +122,14 @@ def flags(parser):
     add("--excel_safe", action="store_true", help="in CSV, an apostrophe before what a spreadsheet takes for a formula")
     add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
     add(
+        "--slices",
+        nargs="+",
+        metavar="COLUMN",
+        help="also give the accuracy by the values of these columns of --dev and --test; default: "
+        f"{' and '.join(OWN_SLICES)} for the reviews in data/reviews, none for other files",
+    )
+    add("--no_baseline", action="store_true", help="do not train simple systems to compare with")
+    add(
         "--save_minutes",
         type=amount,
         default=10.0,
@@ -150,6 +159,8 @@ class Job:
     settings: object  # training.Settings; None: evaluate only
     how_to_resume: str  # command lines
     how_to_use: str
+    how_to_try: str  # "": the classifier is random
+    slices: dict  # {"dev": columns, "test": columns} by whose values to split the scores
     # as the flags of the same names say
     format: str | None
     text_column: str | None
@@ -172,6 +183,7 @@ class Job:
     filepath: str | None
     excel_safe: bool
     plot: bool
+    no_baseline: bool
     save_minutes: float
     resume: str | None
 
@@ -216,10 +228,17 @@ def check(args):
         "directory": directory,
         "device": device,
         "settings": settings,
+        "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"},
+        "how_to_try": advice("predict", "--model", report.short(folder if settings else args.model), *TRY),
         "how_to_use": advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
         "how_to_resume": advice("train", "--resume", report.short(folder)),
     }
     return Job(**given | decided)
+
+
+def own_slices(path):
+    """The columns by which the scores of a file are split if none are named."""
+    return OWN_SLICES if Path(path).resolve().parent == (SHIPPED / "reviews").resolve() else ()
 
 
 @contextmanager
@@ -241,6 +260,8 @@ def complete(args):
         args.train = None if args.eval_only else args.train
     elif not (args.train or args.eval_only):
         raise UserError("--dev or --test without --train: name the training file too, or pass --eval_only")
+    if args.slices and not (args.dev or args.test):
+        raise UserError("--slices splits scores: name a file to score with --dev or --test")
     if args.use_gpu:
         args.device = "cuda"
     if args.precision.startswith("int8"):
@@ -359,10 +380,11 @@ def run(job):
     from minbert.training import set_seed
 
     retain_freed_memory()
-    began, seconds = time.time(), {}
+    seconds = {}
     set_seed(job.seed)
     report.header(job.device, job.seed)
     examples, classes, labels = stages.read_data(job)
+    values = stages.read_slices(job, examples, classes)
     model, tokenizer = stages.load(job, labels)
     if parallel.writer():
         report.prepare(job.outputs)
@@ -375,16 +397,18 @@ def run(job):
         if history and parallel.writer():
             stages.save(job, model, tokenizer, labels, history)
         with stages.timed(seconds, "evaluate"):
-            scores = stages.evaluate(job, model, examples, data, labels, stop)
+            scored = stages.evaluate(job, model, examples, data, labels, stop)
         if not parallel.writer():
             return
-        report.write_run(job, model, labels, examples, history, scores, seconds)
+        with stages.timed(seconds, "compare"):
+            rivals, verdict = stages.compare(job, examples, classes, labels, scored)
+        more = stages.show(job, examples, labels, scored, rivals, verdict, values)
+        scores = {part: each.scores for part, each in scored.items()}
+        report.write_run(job, model, labels, examples, history, scores, seconds, more)
         if job.settings:  # the run is done
             state.forget(job.folder)
-    report.say("\ntime: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
-    report.written(job.folder, began)
-    if history:
-        report.say(f"use it: {job.how_to_use}")
+    report.say("time: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
+    stages.next_steps(job, model, scored)
 
 
 def main(arguments):

@@ -20,6 +20,7 @@ from minbert.errors import UserError
 from minbert.fast import measure
 from minbert.fast.int8 import used_precision
 from minbert.format import FORMAT, KEY
+from minbert.metrics import places
 from minbert.runs import parallel
 
 RUN_FILES = (
@@ -55,14 +56,6 @@ def short(path):
     return os.path.join(".", path) if path.startswith("-") else path  # no flag
 
 
-def places(text):
-    """How many places a text takes in a terminal: 2 for a wide character, 0 for a mark and a character without form."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me", "Cf") for char in text)
-
-
 def table(header, rows, width=100):
     """Print cells in columns, numbers to the right; too wide a table in blocks that repeat the first column."""
     columns = []
@@ -84,14 +77,14 @@ def table(header, rows, width=100):
 
 
 def describe_data(part, examples, ids, labels):
-    """'train  my-train.csv: 600 rows (negative 300, positive 300); table; columns text, label'"""
+    """'train my-train.csv: 600 rows (negative 300, positive 300); table; columns text, label'"""
     counts = "no labels"
     if ids is not None:
         counts = ", ".join(f"{name} {ids.count(id)}" for id, name in enumerate(labels.names))
     columns = f"; columns {examples.columns}" if examples.columns else ""
     skipped = f"; {len(examples.problems)} bad rows left out" if examples.problems else ""
     return (
-        f"{part:5}  {short(examples.path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
+        f"{part:5} {short(examples.path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
     )
 
 
@@ -280,8 +273,11 @@ def write_course_predictions(path, examples, probabilities):
         new.write_text("".join(lines), encoding="utf-8")
 
 
-def write_run(job, model, labels, examples, history, scores, seconds):
-    """run.json: what was asked, on what, with what, and what came out."""
+def write_run(job, model, labels, examples, history, scores, seconds, more=None):
+    """run.json: what was asked, on what, with what, and what came out.
+
+    more  of what came out, {name: anything that JSON can hold}
+    """
     record = {
         KEY: FORMAT,
         "arguments": job.arguments,
@@ -301,6 +297,7 @@ def write_run(job, model, labels, examples, history, scores, seconds):
         },
         "epochs": history,
         "scores": {part: vars(figures) for part, figures in scores.items() if figures},
+        **(more or {}),
         "seconds": seconds,
         "versions": versions(),
         "machine": {

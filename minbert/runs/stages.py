@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
@@ -16,13 +17,15 @@ from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
-from minbert.metrics import score
-from minbert.runs import classifier, parallel, plots, precision, report, state
+from minbert.metrics import Scores, score
+from minbert.runs import classifier, findings, parallel, plots, precision, report, slices, state
 from minbert.shell import quote
 from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
 from minbert.weights.folders import weight_files
+
+SCORED = ("dev", "test")  # the parts that are scored, where they have labels
 
 
 def read_data(job):
@@ -222,8 +225,9 @@ def stoppable_bar(stop):
 def save(job, model, tokenizer, labels, history):
     """Write what was learnt, so that --model FOLDER finds it."""
     model.save_pretrained(job.folder)
-    if why := not_for_transformers(model):
-        report.say(f"note: {why}")
+    if not_for_transformers(model):
+        pooling = f"it reads {model.config.pooling} pooling; sentence-transformers can"
+        report.say(f"note: transformers cannot compute this classifier, as {pooling}")
     tokenizer.save_pretrained(job.folder)
     labels.save(job.folder / "labels.txt")
     if job.filepath:
@@ -232,31 +236,105 @@ def save(job, model, tokenizer, labels, history):
         plots.learning_curve(history, job.folder / "learning_curve.svg")
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The predictions for one file, and how good they are."""
+
+    gold: list  # class ids
+    predicted: list  # class ids
+    probabilities: torch.Tensor  # [N, C]
+    scores: Scores
+
+    @property
+    def right(self):
+        """Whether each prediction is right."""
+        return [gold == predicted for gold, predicted in zip(self.gold, self.predicted)]
+
+
+def read_slices(job, examples, classes):
+    """{part: {column: its value for each row}}, of each part that will be scored, where job.slices names columns."""
+    scored = [part for part in SCORED if part in classes]
+    if job.arguments["slices"] and not scored:
+        raise UserError("--slices splits scores, and neither --dev nor --test has labels to score")
+    how = (job.text_column, job.no_header, job.encoding, job.quoting)
+    return {part: slices.read(examples[part], job.slices[part], *how) for part in scored if job.slices[part]}
+
+
 def evaluate(job, model, examples, data, labels, stop):
-    """Predict dev and test, write the predictions, and show and return the scores, {part: score or None}."""
+    """Predict dev and test, and write the predictions. Returns {part: Scored} of those that have labels."""
     model.to(job.device)
-    scores = {}
-    for part in ("dev", "test"):
+    scored = {}
+    for part in SCORED:
         if part in data:
             logits = classifier.predict(model, data[part], job.device, job.precision, stoppable_bar(stop))
             if parallel.writer():
-                scores[part] = write_scores(job, part, examples[part], data[part].labels, logits.softmax(-1), labels)
-    return scores
+                probabilities, gold = logits.softmax(-1), data[part].labels
+                write_predictions(job, part, examples[part], gold, probabilities, labels)
+                if gold is not None:
+                    predicted = probabilities.argmax(-1).tolist()
+                    scored[part] = Scored(gold, predicted, probabilities, score(gold, predicted, labels.names))
+    return scored
 
 
-def write_scores(job, part, examples, gold, probabilities, labels):
-    """Write the predictions for one file; show and return its scores (None without gold labels)."""
+def write_predictions(job, part, examples, gold, probabilities, labels):
+    """Write the predictions for one file, in both forms."""
     path = job.folder / f"{part}_predictions.csv"
     report.write_predictions(path, examples, gold, probabilities, labels.names, job.excel_safe)
     report.write_course_predictions(job.course_files[part], examples, probabilities)
-    if gold is None:
-        return None
-    scores = score(gold, probabilities.argmax(-1).tolist(), labels.names)
-    report.say(f"\n{part}: accuracy {scores.accuracy:.4f}, macro F1 {scores.macro_f1:.4f}")
-    report.say(scores.report, "", scores.confusion)
+
+
+def compare(job, examples, classes, labels, scored):
+    """({name: Baseline}, Verdict) of simple systems that learn from the same training file; ({}, None) without one."""
+    if job.no_baseline or not scored or "train" not in examples:
+        return {}, None
+    from minbert.runs import baseline  # here: what it imports takes a while
+
+    texts = {part: examples[part].texts for part in ("train", *scored)}
+    rivals = baseline.baselines(texts, {part: classes[part] for part in texts}, labels.names)
+    part, last = list(scored.items())[-1]
+    return rivals, baseline.judge(part, last.gold, last.predicted, rivals)
+
+
+def show(job, examples, labels, scored, rivals, verdict, values):
+    """Show what came out, draw it with --plot, and return more of it for run.json: {"baselines": ..., "slices": ...}.
+
+    rivals, verdict  as `compare` returns them
+    values           as `read_slices` returns them
+    """
+    found = {
+        column: slices.by_value(
+            {part: columns[column] for part, columns in values.items() if column in columns},
+            {part: scored[part].right for part in values},
+        )
+        for column in dict.fromkeys(column for columns in values.values() for column in columns)
+    }
+    if scored:
+        findings.scores({part: each.scores for part, each in scored.items()}, rivals, verdict)
+        part, last = list(scored.items())[-1]
+        findings.classes(part, last.scores, labels.names)
+        findings.slices(found, list(values))
+        findings.mistakes(part, last, examples[part].texts, labels.names)
     if job.plot:
-        plots.confusion_matrix(scores.matrix, labels.names, part, job.folder / f"{part}_confusion.svg")
-    return scores
+        for part, each in scored.items():
+            plots.confusion_matrix(each.scores.matrix, labels.names, part, job.folder / f"{part}_confusion.svg")
+    more = {}
+    if rivals:
+        from minbert.runs import baseline
+
+        more["baselines"] = baseline.record(rivals, verdict)
+    return more | ({"slices": slices.record(found)} if found else {})
+
+
+def next_steps(job, model, scored):
+    """Say what was written, what to look at, and what to type next."""
+    files = [file for file in job.folder.rglob("[!.]*") if file.is_file()]
+    report.say(f"written to {report.short(job.folder)}: {len(files)} files")
+    last = list(scored)[-1] if scored else "test"
+    pictures = (f"{last}_confusion.svg", "learning_curve.svg") if job.plot else ()
+    commands = {"use it": job.how_to_use} if job.settings else {}
+    if job.settings or "classifier" not in model.loaded.new:
+        commands["try a sentence"] = job.how_to_try
+    findings.next_steps([job.folder / name for name in (f"{last}_predictions.csv", *pictures)], commands)
 
 
 @contextmanager
