@@ -52,12 +52,7 @@ from minbert.errors import UserError
 from minbert.shell import advice
 
 LISTED = 20  # bad rows
-OF_FILES = (
-    "out",
-    "shard",
-    "excel_safe",
-    "skip_bad_rows",
-)  # and common.FILE_FLAGS: flags that --sentence has no use for
+OF_FILES = ("out", "shard", "excel_safe", "skip_bad_rows", *common.FILE_FLAGS)  # sentences have no use for these flags
 
 
 def shard(text):

@@ -33,6 +33,12 @@ def read(examples, columns, text_column=None, no_header=False, encoding=None, qu
         except UserError as error:
             said = str(error).replace("--label_column", "--slices").replace("as the label", "in --slices")
             raise UserError(said) from None
+        numbers = [*examples.lines, *(line for line, _ in examples.problems)]
+        if len(set(numbers)) < len(numbers) and (examples.problems or rows.problems):
+            raise UserError(
+                f"{examples.path}: several rows stand on one line, and some are left out or have no {column}: "
+                "for --slices, write one object a line"
+            )
         values = defaultdict(deque)
         for line, text, value in zip(rows.lines, rows.texts, rows.labels):
             values[line, text].append(rows.mapping.get(value, value))

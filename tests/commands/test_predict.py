@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import random
+import select
 import shutil
 import subprocess
 import sys
@@ -231,6 +232,85 @@ def test_int8_and_bf16_say_about_the_same(answer):
     for precision in ("int8-always", "bf16"):
         p = probabilities(answer("--text", "new.txt", "--precision", precision))
         assert 0 < (p - expected(texts)).abs().max() < 0.05
+
+
+# Sentences
+
+
+def answers(out):
+    """The lines of an answer as (label, {label: probability}, *text)."""
+    found = []
+    for line in out.splitlines():
+        label, numbers, *text = line.split("\t")
+        pairs = [cell.split() for cell in numbers.split("  ")]
+        found.append((label, {name: float(p) for name, p in pairs}, *text))
+    return found
+
+
+def test_sentences_are_answered_in_their_order_by_label_and_probabilities(run):
+    texts = ["a good film!", "bad, bad plot", "the film was so bad"]
+    balance(texts)
+    ran = run("--with_text", *(word for text in texts for word in ("--sentence", text)))
+    assert (ran.status, ran.err) == (0, "")
+    found = answers(ran.out)
+    assert [text for _, _, text in found] == texts
+    assert len({label for label, *_ in found}) == 2
+    for (label, numbers, _), p in zip(found, expected(texts)):
+        assert [*numbers.values()] == sorted(numbers.values(), reverse=True)
+        assert label == next(iter(numbers)) == ("negative", "positive")[p.argmax()]
+        assert [numbers["negative"], numbers["positive"]] == pytest.approx(p.tolist(), abs=6e-5)
+    assert answers(run("--sentence", texts[0]).out) == [found[0][:2]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="select is for sockets only there")
+def test_lines_of_a_pipe_are_answered_before_the_next_one_comes(run):
+    command = [sys.executable, str(ROOT / "predict.py"), "--model", "tiny", "--device", "cpu", "--sentence", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for text in ("good", "a bad film"):
+            process.stdin.write(f"{text}\n")
+            process.stdin.flush()
+            assert select.select([process.stdout], [], [], 120)[0], "no answer before the next line"
+            ((_, numbers),) = answers(process.stdout.readline())
+            p = expected([text])[0]
+            assert [numbers["negative"], numbers["positive"]] == pytest.approx(p.tolist(), abs=6e-5)
+        process.stdin.close()
+        assert process.stdout.read() == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("flags", [(), ("--sentence", "-")])
+def test_each_line_has_its_answer_also_those_that_hold_no_text(run, flags):
+    data = b"\xef\xbb\xbfgood\r\n\n\xff\xfe\n a\x1b[2Jplot\tbad\nbad"
+    command = [sys.executable, str(ROOT / "predict.py"), "--model", "tiny", "--device", "cpu", "--with_text"]
+    done = subprocess.run([*command, *flags], input=data, capture_output=True)
+    out, err = done.stdout.decode().split("\n"), done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert [line.split("\t")[2:] for line in out] == [["good"], [], [], ["a\\x1b[2Jplot\\tbad"], ["bad"], []]
+    assert err[-2:] == ["warning: line 2: empty text", "warning: line 3: not UTF-8 (byte 0xff in column 1)"]
+    assert err[:-2] == [] if flags else err[0].startswith("the texts are read from the standard input")
+
+
+def test_a_pipe_without_a_line_is_a_mistake(run):
+    command = [sys.executable, str(ROOT / "predict.py"), "--model", "tiny", "--device", "cpu"]
+    done = subprocess.run(command, input="", capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: the standard input holds no line" in done.stderr
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: there is nothing to label" in done.stderr
+
+
+def test_a_long_sentence_is_cut_and_a_line_too_long_to_hold_is_named(run, monkeypatch):
+    ran = run("--sentence", "good " * 50)
+    assert "warning: sentence 1 was longer than 40 tokens and was cut\n" in ran.err
+    with pytest.warns(UserWarning, match="1 of 1"):
+        p = expected(["good " * 50])[0].tolist()
+    assert [answers(ran.out)[0][1][name] for name in ("negative", "positive")] == pytest.approx(p, abs=6e-5)
+    monkeypatch.setattr(stream, "LONGEST", 20)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"bad " * 30 + b"\ngood\n"))))
+    ran = run("--sentence", "-")
+    assert ran.err == "warning: line 1: longer than 20 bytes\n"
+    assert [bool(line) for line in ran.out.split("\n")] == [False, True, False]
 
 
 # Any size
@@ -479,7 +559,29 @@ def test_of_many_bad_rows_the_first_twenty_are_listed(refused):
         (["--text", "new.txt", "--precision", "int8", "--device", "cuda"], "int8 is for a CPU"),
         (["--text", "new.txt", "--max_length", "2"], "3 or more"),
         (["--text", "new.txt", "--model", "./nothing"], "nothing"),
-        ([], "required: --text"),
+        ([], "there is nothing to label: give --sentence TEXT or --text FILE"),
+        (["--sentence", "good", "--text", "new.txt"], "--sentence and --text are two questions"),
+        (["--sentence", "-", "--sentence", "good"], "leave the others out"),
+        (["--sentence", " \u200b"], "holds no text"),
+        (["--sentence", ""], "--sentence is empty"),
+        *(
+            (["--sentence", "good", flag, *value], f"for a file of texts, --text FILE: {flag}\n")
+            for flag, *value in (
+                ("--out", "x.csv"),
+                ("--shard", "1/2"),
+                ("--excel_safe",),
+                ("--skip_bad_rows",),
+                ("--format", "lines"),
+                ("--text_column", "text"),
+                ("--no_header",),
+                ("--encoding", "cp1252"),
+                ("--quoting", "none"),
+            )
+        ),
+        (["--sentence", "good", "--model", "runs/mine"], "there is no folder runs/mine; did you mean runs/mine2?"),
+        (["--sentence", "good", "--model", "runs/x"], "there is no folder runs/x; train a classifier first: "),
+        (["--sentence", "good", "--model", "runs/mine2"], "stopped before it had a classifier; finish it first: "),
+        (["--sentence", "good", "--model", "runs"], "runs holds no config.json"),
     ],
 )
 def test_a_mistake_is_answered_before_the_model_is_loaded(refused, monkeypatch, arguments, said):
@@ -491,7 +593,10 @@ def test_a_mistake_is_answered_before_the_model_is_loaded(refused, monkeypatch, 
     Path("half.gz").write_bytes(gzip.compress(b"good\n" * 100)[:-12])
     Path("utf16.txt").write_bytes("good".encode("utf-16")[:-1])
     Path("empty.txt").write_text("\n\n")
-    assert said in refused(*arguments)
+    Path("runs/mine2").mkdir(parents=True)
+    Path("runs/mine2/state.safetensors").touch()
+    assert said in (err := refused(*arguments))
+    assert err.count("\n") == 1
 
 
 def test_a_gzip_file_that_breaks_off_leaves_no_result(refused, monkeypatch):
