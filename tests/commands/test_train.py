@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -250,7 +251,7 @@ def test_the_printed_scores_are_those_of_the_predictions(train):
     right = sum(gold == predicted for gold, predicted in pairs)
     assert right > 0
     assert f"dev: accuracy {right / len(pairs):.4f} (" in out
-    assert "gold, dev  rows  precision  recall      F1  as negative  as positive\n" in out
+    assert "gold, dev  rows  precision  recall      F1  called negative  called positive\n" in out
     for label in ("negative", "positive"):
         row = [pairs.count((label, other)) for other in ("negative", "positive")]
         assert re.search(rf"^  {label} +{sum(row)} .* {row[0]} +{row[1]}$", out, re.MULTILINE)
@@ -272,6 +273,153 @@ def test_help_has_every_default_filled_in(run):
     ran = run("--help")
     assert ran.status == 0 and "--filepath" in (out := ran.out)
     assert "None" not in out
+
+
+# What the scores are worth
+
+
+def test_below_each_score_stand_those_of_simple_systems_with_intervals(train):
+    write("test.csv", DEV[:3])
+    out = train("--dev", "dev.csv", "--test", "test.csv").out
+    scores, rivals = record()["scores"], record()["baselines"]
+    assert rivals["commonest"]["class"] == "negative"
+    for part in ("dev", "test"):
+        rows = [scores[part], *(rivals[name]["scores"][part] for name in ("commonest", "words"))]
+        lines = out[out.index(f"\n{part}: accuracy") :].splitlines()[1:4]
+        for line, figures in zip(lines, rows):
+            low, high = figures["accuracy_interval"]
+            assert f"accuracy {figures['accuracy']:.4f} ({low:.3f}-{high:.3f}), " in line
+            low, high = figures["macro_f1_interval"]
+            assert f"macro F1 {figures['macro_f1']:.4f} ({low:.3f}-{high:.3f})" in line
+        assert lines[1].endswith(": always negative, the commonest")
+        assert lines[2].endswith(f": TF-IDF, logistic regression, C {rivals['words']['C']}")
+    difference = rivals["difference"]
+    better = max(rivals[name]["scores"]["test"]["accuracy"] for name in ("commonest", "words"))
+    assert difference["part"] == "test"
+    assert difference["difference"] == pytest.approx(scores["test"]["accuracy"] - better)
+    assert f"accuracy {100 * difference['difference']:+.1f} points" in out
+    assert "compare" in record()["seconds"]
+
+
+def test_a_model_that_knows_more_than_words_is_called_clearly_better(train):
+    """Which of two words comes first is the class: half of the pairs of words that say so are in train, half in dev."""
+    first, second = ("good", "bad"), ("film", "plot")
+    pairs = [(one, two) for one in first for two in second]
+    rows = [("positive", f"{one} {two}") for one, two in pairs] + [("negative", f"{two} {one}") for one, two in pairs]
+    write("train.csv", [(label, f"{text} {end}") for label, text in rows for end in ("the", "a", "!")])
+    write("dev.csv", [(label, text.replace(" ", " so ")) for label, text in rows * 6])
+    out = train("--dev", "dev.csv", *LEARN, "--epochs", "60").out
+    assert record()["scores"]["dev"]["accuracy"] > 0.9
+    assert "on dev the model is clearly better than " in out
+    low, high = record()["baselines"]["difference"]["interval"]
+    assert 0 < low < high
+
+
+def test_no_baseline_is_trained_where_it_is_not_wanted_or_cannot_be(train, run, monkeypatch):
+    out = train("--dev", "dev.csv", "--no_baseline").out
+    assert "always" not in out and "TF-IDF" not in out and "baselines" not in record()
+    assert re.search(r"^dev: accuracy \d\.\d{4} \(\d", out, re.MULTILINE)
+    monkeypatch.setitem(sys.modules, "minbert.runs.baseline", None)  # it is not even imported
+    train("--dev", "dev.csv", "--no_baseline")
+    train("--test", "test.csv")  # without labels there is no score
+    ran = run("--eval_only", "--model", "out", "--test", "dev.csv", "--out", "scored")
+    assert ran.status == 0 and "baselines" not in record("scored")
+
+
+def test_texts_too_large_for_a_comparison_are_named(train, monkeypatch):
+    monkeypatch.setattr("minbert.runs.baseline.LARGEST", 100)
+    out = train("--dev", "dev.csv").out
+    assert re.search(r"^no score of TF-IDF, logistic regression: .* the texts have \d+ characters", out, re.MULTILINE)
+    assert "always negative" in out
+    assert record()["baselines"]["words"]["scores"] == {}
+
+
+SLICED = [(label, text, topic) for (label, text), topic in zip(DEV, ("film", "film", "plot", "film", ""))]
+
+
+def test_slices_split_the_scores_by_a_column(train):
+    write("dev.csv", SLICED, header=("label", "text", "topic"))
+    out = train("--dev", "dev.csv", "--test", "test.csv", "--slices", "topic", *LEARN).out
+    right = [row["gold"] == row["predicted"] for row in predictions("dev")]
+    found = record()["slices"]["topic"]
+    assert {value: parts["dev"]["rows"] for value, parts in found.items()} == {"film": 3, "(empty)": 1, "plot": 1}
+    assert next(iter(found)) == "film"
+    film = sum(hit for hit, (_, _, topic) in zip(right, SLICED) if topic == "film")
+    assert found["film"]["dev"]["accuracy"] == pytest.approx(film / 3)
+    assert re.search(rf"^  topic film +3  {film / 3:.3f} \(", out, re.MULTILINE)
+
+
+def test_the_reviews_with_columns_are_split_by_themselves(train):
+    reviews = ROOT / "data" / "reviews"
+    files = [word for part in ("train", "dev", "test") for word in (f"--{part}", str(reviews / f"{part}.csv"))]
+    out = train(*files, "--limit", "30", "--epochs", "1").out
+    assert record()["slices"].keys() == {"kind", "topic"}
+    assert record()["slices"]["kind"]["plain"].keys() == {"dev", "test"}
+    assert re.search(r"^  accuracy by +dev +.* +test +", out, re.MULTILINE)
+    Path("dev.csv").write_bytes((reviews / "dev.csv").read_bytes())  # elsewhere, they are columns like others
+    train("--train", str(reviews / "train.csv"), "--dev", "dev.csv", "--limit", "30", "--epochs", "1")
+    assert "slices" not in record()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--dev", "dev.csv"],
+            "dev.csv: no column topics; the columns are 'label', 'text', 'topic'. Did you mean topic?",
+        ),
+        (["--test", "test.csv"], "--slices splits scores, and neither --dev nor --test has labels"),
+        ([], "--slices splits scores: name a file to score with --dev or --test"),
+        (["--test", "dev.txt"], "dev.txt: --slices is for a table, JSON or Parquet, and this is pipes"),
+    ],
+)
+def test_slices_that_cannot_be_made_are_refused_before_the_training(refused, arguments, said):
+    write("dev.csv", SLICED, header=("label", "text", "topic"))
+    Path("dev.txt").write_text("negative ||| bad\npositive ||| good\n")
+    assert said in refused(*arguments, "--slices", "topics")
+
+
+def test_the_surest_mistakes_are_shown_with_their_texts(train):
+    write("test.csv", [("negative", "good,\n\x1b good"), *TRAIN])
+    out = train("--test", "test.csv", *LEARN, "--epochs", "60").out
+    p = float(predictions("test")[0]["p_positive"])
+    header = "surest mistakes on test: gold label, predicted label and its probability, text\n"
+    assert f"{header}  negative  positive  {p:.3f}  good,\\n\\x1b good\n" in out
+
+
+def test_the_run_ends_with_what_to_look_at_and_what_to_type(train, run, capsys):
+    pytest.importorskip("matplotlib")
+    write("test.csv", DEV)
+    out = train("--dev", "dev.csv", "--test", "test.csv", "--plot").out
+    files = ["out/test_predictions.csv", "out/test_confusion.svg", "out/learning_curve.svg"]
+    assert f"\nlook at: {', '.join(files)}\n" in out
+    assert all(Path(file).exists() for file in files)
+    assert "\nlook at: plain/test_predictions.csv\n" in train("--test", "test.csv", "--out", "plain").out
+    *_, line = out.splitlines()
+    purpose, _, command = line.partition(": ")
+    assert purpose == "try a sentence"
+    program, script, *words = shlex.split(command)
+    assert (program, script) == ("python", "predict.py")
+    assert main(["predict", *words]) == 0
+    assert re.match(r"(negative|positive)\t(negative|positive) 0\.\d{4}  ", capsys.readouterr().out)
+
+
+def test_the_report_of_the_reviews_fits_a_screen(train):
+    reviews = ROOT / "data" / "reviews"
+    files = [word for part in ("train", "dev", "test") for word in (f"--{part}", str(reviews / f"{part}.csv"))]
+    out = train(*files, "--limit", "150", "--epochs", "3", "--plot").out
+    assert len(record()["slices"]["topic"]) == 11
+    assert len(out.splitlines()) < 60
+
+
+def test_slices_and_the_comparison_may_be_asked_for_when_a_run_is_resumed(run, monkeypatch):
+    write("dev.csv", SLICED, header=("label", "text", "topic"))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "update", lambda *given: signal.raise_signal(signal.SIGTERM))
+        began = run("--model", "tiny", "--train", "train.csv", "--dev", "dev.csv", "--out", "out", "--epochs", "1")
+        assert began.status == 143
+    assert main(["train", "--resume", "out", "--slices", "topic", "--no_baseline"]) == 0
+    assert "slices" in record() and "baselines" not in record()
 
 
 # Learning
