@@ -52,7 +52,7 @@ ROWS = (
     {
         "optimizer": ("AdamW and the", "learning rate"),
         "training": ("loss, gradients,", "one step"),
-        "metrics": ("accuracy, F1,", "confusion"),
+        "metrics": ("accuracy, F1,", "intervals"),
         "probing": ("which word", "comes next"),
     },
 )
