@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import logging
+import os
 import random
 import select
 import shutil
@@ -265,7 +266,8 @@ def test_sentences_are_answered_in_their_order_by_label_and_probabilities(run):
 @pytest.mark.skipif(sys.platform == "win32", reason="select is for sockets only there")
 def test_lines_of_a_pipe_are_answered_before_the_next_one_comes(run):
     command = [sys.executable, str(ROOT / "predict.py"), "--model", "tiny", "--device", "cpu", "--sentence", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, env=buffered, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         for text in ("good", "a bad film"):
             process.stdin.write(f"{text}\n")
             process.stdin.flush()
