@@ -22,6 +22,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.tokenizer, self.settings, self.teacher = model, tokenizer, settings, teacher
         self.project = nn.Linear(model.config.hidden_size, teacher.size) if teacher else None
+        if teacher and model.config.hidden_size == teacher.size:
+            nn.init.eye_(self.project.weight)  # it may have inherited the teacher's layers: begin close to them
+            nn.init.zeros_(self.project.bias)
 
     def forward(self, packed, rng, number, length):
         """The loss on `number` rows of `length` ids, a scalar; and its parts, as floats."""

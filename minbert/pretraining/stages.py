@@ -114,7 +114,7 @@ def build(job, tokenizer):
             its_tokenizer = swap(job, BertTokenizer.from_pretrained(job.teacher))
         teacher = Teacher(encoder, its_tokenizer)
         if not (job.model or job.resume):
-            teacher.initialize(model, tokenizer)
+            report.say(f"model  starts with the teacher's {teacher.initialize(model, tokenizer)}")
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
     count = sum(parameter.numel() for parameter in model.parameters())
     taught = f"; taught by {job.teacher}" if teacher else ""
