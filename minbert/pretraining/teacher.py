@@ -42,17 +42,20 @@ class Teacher:
 
     @torch.no_grad()
     def bequeath(self, model: BertForMaskedLM, student: BertTokenizer) -> str:
-        """Copy the teacher's embeddings and its first layers.
+        """Copy the teacher's embeddings and its first layers into the model.
 
-        Dropping the last layers costs least (Sajjad et al. 2023, section 4). A token that the teacher lacks starts
+        Of the layers that one can leave out, the last cost least (Sajjad et al. 2023, top-layer dropping). A token that the teacher lacks starts
         with the mean of the embeddings of the pieces that the teacher cuts it into.
         """
         ours, theirs = model.bert, self.model
         pieces = theirs.embeddings.token.weight
         for token, id in student.vocab.items():
-            known = self.tokenizer.vocab.get(token)
-            ids = [known] if known is not None else self.tokenizer.encode(token.removeprefix("##"), add_special_tokens=False)
-            ours.embeddings.token.weight[id] = pieces[ids].mean(0)
+            if token in self.tokenizer.vocab:
+                ids = [self.tokenizer.vocab[token]]
+            else:
+                ids = self.tokenizer.encode(token.removeprefix("##"), add_special_tokens=False)
+            if ids:
+                ours.embeddings.token.weight[id] = pieces[ids].mean(0)
         for name in ("position", "segment"):
             source, target = getattr(theirs.embeddings, name).weight, getattr(ours.embeddings, name).weight
             rows = min(len(source), len(target))

@@ -7,6 +7,8 @@ import torch
 import minbert.pretraining.teacher
 from minbert import BertForMaskedLM, BertModel, BertTokenizer
 from minbert.pretraining.corpus import TokenFile, pack
+from minbert.pretraining.objective import Objective
+from minbert.pretraining.settings import Settings
 from minbert.pretraining.teacher import Teacher, mean_of_words
 from tests.conftest import VOCAB
 
@@ -200,3 +202,48 @@ def test_many_tokens_are_read_in_batches(tiny, teacher):
     sizes = torch.linalg.svdvals(theirs)[:15]  # each the square of a column's length, but for the scale
     energy = student.bert.embeddings.token.weight[5:].detach().double().square().sum(0)
     assert (energy / energy.sum() - sizes / sizes.sum()).abs().max() < 1e-4
+
+
+# A student of the teacher's sizes inherits its layers
+
+
+@pytest.fixture
+def heir(tiny, teacher):
+    torch.manual_seed(2)
+    theirs = teacher.model.config
+    return BertForMaskedLM(theirs.change(vocab_size=len(VOCAB), num_hidden_layers=1, max_position_embeddings=20))
+
+
+@torch.no_grad()
+def test_an_heir_computes_what_the_teachers_first_layers_compute(heir, teacher, tokenizer):
+    assert len(teacher.model.encoder.layers) > 1
+    assert teacher.initialize(heir, tokenizer) == "embeddings and its first 1 layers"
+    ours = torch.tensor([tokenizer.convert_tokens_to_ids(["[CLS]", "the", "good", ".", "[SEP]"])])
+    theirs = torch.tensor([teacher.tokenizer.convert_tokens_to_ids(["[CLS]", "the", "good", ".", "[SEP]"])])
+    expected = teacher.model(theirs, output_hidden_states=True)["hidden_states"]
+    found = heir.bert(ours, output_hidden_states=True)["hidden_states"]
+    assert all((a - b).abs().max() < 1e-6 for a, b in zip(found, expected[:2], strict=True))
+
+
+@torch.no_grad()
+def test_a_token_that_the_teacher_lacks_starts_as_the_mean_of_its_pieces(heir, teacher, tokenizer):
+    teacher.initialize(heir, tokenizer)
+    ours, theirs = heir.bert.embeddings.token.weight, teacher.model.embeddings.token.weight
+    pieces = teacher.tokenizer.convert_tokens_to_ids(["fi", "##lm"])
+    assert torch.equal(ours[VOCAB.index("film")], theirs[pieces].mean(0))
+    assert torch.equal(ours[VOCAB.index("[MASK]")], theirs[teacher.tokenizer.mask_token_id])
+
+
+@pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"num_attention_heads": 1}, {"intermediate_size": 9}])
+def test_a_student_of_other_sizes_inherits_no_layer(tiny, teacher, tokenizer, change):
+    sizes = {"vocab_size": len(VOCAB), "num_hidden_layers": 1} | change
+    student = BertForMaskedLM(teacher.model.config.change(**sizes))
+    before = {name: value.clone() for name, value in student.state_dict().items() if "encoder" in name}
+    assert teacher.initialize(student, tokenizer) == "token embeddings, reduced to its size"
+    assert all(torch.equal(student.state_dict()[name], value) for name, value in before.items())
+
+
+def test_the_map_to_the_teacher_starts_as_it_is_if_the_sizes_are_equal(heir, teacher, tokenizer):
+    objective = Objective(heir, tokenizer, Settings(), teacher)
+    x = torch.randn(3, 8)
+    assert torch.equal(objective.project(x), x)
