@@ -44,8 +44,8 @@ class Teacher:
     def bequeath(self, model: BertForMaskedLM, student: BertTokenizer) -> str:
         """Copy the teacher's embeddings and its first layers into the model.
 
-        Of the layers that one can leave out, the last cost least (Sajjad et al. 2023, top-layer dropping). A token that the teacher lacks starts
-        with the mean of the embeddings of the pieces that the teacher cuts it into.
+        Of the layers that one can leave out, the last cost least (Sajjad et al. 2023, top-layer dropping). A token that
+        the teacher lacks starts with the mean of the embeddings of the pieces that the teacher cuts it into.
         """
         ours, theirs = model.bert, self.model
         pieces = theirs.embeddings.token.weight
