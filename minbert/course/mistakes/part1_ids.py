@@ -4,6 +4,7 @@ import torch
 
 from minbert.course.mistakes import Around
 from minbert.encoding import Template
+from minbert.encoding import shorten as right_shorten
 
 
 def joined(alone, together):
@@ -192,8 +193,16 @@ KNOWN = {
         "the last [SEP] is missing behind a pair": joined(one, lambda b, t, m, p, e: b + t + m + p),
         "the last [SEP] is missing behind a text alone": joined(lambda b, t, e: b + t, two),
         "there is no [SEP] between a text and its pair": joined(one, lambda b, t, m, p, e: b + t + p + e),
-        "the pair begins with a [CLS] of its own": joined(one, lambda b, t, m, p, e: b + t + m + b + p + e),
-        "two [SEP] stand between a text and its pair": joined(one, lambda b, t, m, p, e: b + t + m + m + p + e),
+        "the pair begins with a [CLS] of its own": [
+            joined(one, lambda b, t, m, p, e: b + t + m + b + p + e),
+            joined(one, lambda b, t, m, p, e: b + t + e + b + p + e),
+        ],
+        "two [SEP] stand between a text and its pair": [
+            joined(one, lambda b, t, m, p, e: b + t + m + m + p + e),
+            joined(one, lambda b, t, m, p, e: b + t + e + m + p + e),
+        ],
+        "`end` stands between a text and its pair, not `between`": joined(one, lambda b, t, m, p, e: b + t + e + p + e),
+        "`between` stands at the end of a pair, not `end`": joined(one, lambda b, t, m, p, e: b + t + m + p + m),
         "the pair comes first": joined(one, lambda b, t, m, p, e: b + p + m + t + e),
         "the pair is left out": joined(one, lambda b, t, m, p, e: b + t + e),
         "[CLS] and [SEP] are exchanged": joined(lambda b, t, e: e + t + b, lambda b, t, m, p, e: e + t + b + p + b),
@@ -226,6 +235,12 @@ KNOWN = {
         "one token too many is kept": shortened(longer, room=lambda row, room: room + 1),
         "each text of a pair is cut by itself": each_alone,
         "texts are never cut": lambda row, room: False,
+        "shorten returns nothing": lambda row, room: (right_shorten(row, room), None)[1],
+        "shorten returns the number of items that it cut, not True": lambda row, room: (
+            max(0, sum(map(len, row)) - room) + 0 * right_shorten(row, room)
+        ),
+        "shorten always returns True": lambda row, room: right_shorten(row, room) or True,
+        "shorten returns True if nothing was cut": lambda row, room: not right_shorten(row, room),
     },
     ("encoding.Tokenizer.__call__", SEGMENT): {
         "the end is cut off with its [SEP]": around(sep_cut_off, truncation=False),

@@ -23,6 +23,8 @@ def cut(
     fail=lambda word: ["[UNK]"],
     too_long=lambda word: ["[UNK]"],
     late=False,
+    most=0,
+    as_found=False,
 ):
     """The pieces of a word. unknown  what to do with a place where nothing fits: a function of (pieces, letter)"""
     if len(word) > limit:
@@ -30,11 +32,11 @@ def cut(
     pieces, start = [], 0
     while start < len(word):
         here = prefix if (start if not late else any(piece != "[UNK]" for piece in pieces)) else begin
-        ends = range(start + least, len(word) + 1 - stop)
+        ends = range(start + least, min(len(word) - stop, start + self.longest + most) + 1)
         for end in ends if shortest else reversed(ends):
             forms = [here + word[start:end]] + ["##" * (not start) + word[start:end]] * either
             if found := [form for form in forms if form in self.vocab or (bare and word[start:end] in self.vocab)]:
-                pieces.append(found[0])
+                pieces.append(word[start:end] if as_found and found[0] not in self.vocab else found[0])
                 start = end + skip
                 break
         else:
@@ -71,6 +73,13 @@ def with_backtracking(self, word, fewest=False):
             end = min(fits, key=lambda end: len(known[end])) if fewest else fits[0]
             known[start] = ["##" * bool(start) + word[start:end], *known[end]]
     return known.get(0, ["[UNK]"]) if len(word) <= 200 else ["[UNK]"]
+
+
+def whole_or_letters(self, word):
+    if word in self.vocab:
+        return [word]
+    letters = ["##" * bool(at) + letter for at, letter in enumerate(word)]
+    return letters if all(letter in self.vocab for letter in letters) and len(word) <= 200 else ["[UNK]"]
 
 
 def rest_unknown(self, word):
@@ -121,7 +130,9 @@ WORDPIECE = {
             piece.removeprefix("##") if at else piece for at, piece in enumerate(cut(self, word))
         ],
         "every piece is looked up with ##, the first one too": cutter(begin="##"),
-        "a later piece may stand in the vocabulary without ##": cutter(bare=True),
+        "a later piece may stand in the vocabulary without ##": [cutter(bare=True), cutter(bare=True, as_found=True)],
+        "a word that the vocabulary does not hold is cut into letters": whole_or_letters,
+        "the longest piece of the vocabulary is never tried": cutter(most=-1),
         "a letter is skipped after each piece": cutter(skip=1),
         "the empty word is [UNK]": lambda self, word: cut(self, word) or ["[UNK]"],
         "the word is lower-cased once more": lambda self, word: cut(self, word.lower()),
@@ -177,6 +188,15 @@ WORDS = {
             f" {char} " if unicodedata.category(char)[0] in "PS" else char
         ),
         "punctuation is dropped": lambda char: " " if set_apart(char) != char else char,
+        "all but letters and digits is set apart": lambda char: (
+            char if char.isalnum() or char.isspace() else f" {char} "
+        ),
+        "digits are set apart, too": [
+            lambda char: f" {char} " if "!" <= char <= "~" and not char.isalpha() else set_apart(char),
+            lambda char: f" {char} " if char.isdigit() else set_apart(char),
+        ],
+        "punctuation is set apart from what stands before it only": lambda char: set_apart(char).rstrip() or char,
+        "punctuation is set apart from what follows it only": lambda char: set_apart(char).lstrip() or char,
         "the apostrophe stays with its word": lambda char: "'" if char == "'" else set_apart(char),
         "the hyphen stays with its word": lambda char: "-" if char in "-—" else set_apart(char),
     },

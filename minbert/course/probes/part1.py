@@ -34,7 +34,7 @@ def random_words(rng):
     first = {spell(rng, 4) for _ in range(24)} | {"a", "b", "A", "c" * 12}
     later = {"##" + spell(rng, 3) for _ in range(20)} | {"##a", "##b", "##c", "##C", "##de", "##d" * 2}
     words = [spell(rng, 9, 2) for _ in range(90)] + [piece + piece[::-1] for piece in sorted(first)]
-    words += ["", "a", "e", "A", "aC", "ac", "acA", "ab#", "##a", "[UNK]", "a[UNK]", "c" * 12 + "a", "[SEP]"]
+    words += ["a", "e", "A", "aC", "ac", "acA", "ab#", "##a", "[UNK]", "a[UNK]", "c" * 12 + "a", "[SEP]"]
     return {"vocabulary": ["[UNK]", *sorted(first), *sorted(later)], "words": words}
 
 
@@ -55,14 +55,25 @@ def long_words(rng):
     return {"vocabulary": vocabulary, "words": ["a" + "b" * (size - 1) for size in sizes]}
 
 
-def ask_wordpiece(code, vocabulary, words):
+def pieces(code, vocabulary, words):
+    """The pieces of each word; an exception's name stands for a word, and does not hide the others."""
     tokenizer = code.tokenizer.BertTokenizer(vocabulary)
-    yield "pieces", [" ".join(tokenizer.wordpiece(word)) for word in words]
+    for word in words:
+        try:
+            found = list(tokenizer.wordpiece(word))
+            yield found if all(isinstance(piece, str) for piece in found) else [repr(found)]
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            yield [type(error).__name__]
+
+
+def ask_wordpiece(code, vocabulary, words):
+    yield "pieces", [" ".join(found) for found in pieces(code, vocabulary, words)]
 
 
 def ask_long(code, vocabulary, words):
-    tokenizer = code.tokenizer.BertTokenizer(vocabulary)
-    cut = {len(word): tokenizer.wordpiece(word) for word in words}
+    cut = {len(word): found for word, found in zip(words, pieces(code, vocabulary, words))}
     ends = {size: f"{len(pieces)} pieces, {pieces[:1]} ... {pieces[-1:]}" for size, pieces in cut.items()}
     yield "pieces", [f"{size} letters: {end}" for size, end in ends.items()]
 
@@ -113,6 +124,23 @@ def ask_each(code, texts, pairs, limits):
             except Exception as error:  # one row does not hide the others
                 rows.append(type(error).__name__)
         yield f"input_ids, cut to {size}", rows
+
+
+def ask_join(code, texts, pairs):
+    """Special tokens of which no two are alike, as RoBERTa's nearly are."""
+    begin, between, end = ["<s>"], ["</s>", "<t>"], ["</t>"]
+    for name, columns in (("a text alone", [texts]), ("a text and its pair", [texts, pairs])):
+        rows = [tuple(part.split() for part in row) for row in zip(*columns)]
+        yield name, [" ".join(row) for row in code.encoding.join(rows, begin, between, end)]
+
+
+def ask_shorten(code, texts, pairs):
+    rows = [(text.split(), pair.split()) for text, pair in zip(texts, pairs)] + [(text.split(),) for text in texts]
+    for room in (4, 9, 100):
+        copies = [tuple(list(part) for part in row) for row in rows]
+        answers = [str(code.encoding.shorten(row, room)) for row in copies]
+        yield f"what is left, room {room}", [" | ".join(map(" ".join, row)) for row in copies]
+        yield f"what it returns, room {room}", answers
 
 
 def ask_decode(code, rows):
@@ -170,4 +198,7 @@ PROBES = (
     Probe("pairs, cut one by one", texts(LONG, SHORT, limits=np.array([5, 8, 16])), ask_each),
     Probe("pairs, padded", texts(LONG, SHORT, padding=True, return_tensors="pt"), ask_encode),
     Probe("decode", ids, ask_decode),
+    Probe("option: the empty word", lambda rng: {"vocabulary": ["[UNK]", "a", "##a"], "words": [""]}, ask_wordpiece),
+    Probe("option: join, other special tokens", texts(LONG, SHORT), ask_join),
+    Probe("option: shorten, by itself", texts(LONG, SHORT), ask_shorten),
 )
