@@ -26,21 +26,22 @@ def embed(
     order=("norm", "dropout"),
     dropout=lambda self, x: self.dropout(x),
     early=lambda self, x: x,
+    each=lambda self, x: x,
 ):
     """A wrong `Embeddings.forward`.
 
-    early   acts on the token vectors
+    early   acts on the token vectors;  each  on each of the three before they are added
     places  gives each token's position; None: as it should be
     """
 
     def forward(self, input_ids, token_type_ids=None, positions=None):
         kinds = segments(token_type_ids, input_ids)
-        x = early(self, token(self.token(input_ids)))
+        x = each(self, early(self, token(self.token(input_ids))))
         if "position" in add:
             right = self.positions(input_ids) if positions is None else positions
-            x = x + self.position(places(input_ids, positions) if places else right)
+            x = x + each(self, self.position(places(input_ids, positions, kinds) if places else right))
         if "segment" in add and kinds is not None:
-            x = x + self.segment(kinds)
+            x = x + each(self, self.segment(kinds))
         for step in order:
             x = finish(x, self.norm) if step == "norm" else dropout(self, x)
         return x
@@ -56,28 +57,32 @@ def always(self, x):
     return F.dropout(x, self.dropout.p)
 
 
-def first(ids, given):
+def first(ids, given, kinds):
     return torch.zeros_like(ids[0])
 
 
-def rows(ids, given):
+def rows(ids, given, kinds):
     return torch.arange(ids.size(0))[:, None].expand_as(ids)
 
 
-def backwards(ids, given):
+def backwards(ids, given, kinds):
     return torch.arange(ids.size(1)).flip(0) if given is None else given
 
 
-def later(ids, given):
+def later(ids, given, kinds):
     return (torch.arange(ids.size(1)) if given is None else given).add(1)
 
 
 def unless_given(places):
-    return lambda ids, given: places(ids, given) if given is None else given
+    return lambda ids, given, kinds: places(ids, given, kinds) if given is None else given
 
 
-def not_given(ids, given):
+def not_given(ids, given, kinds):
     return torch.arange(ids.size(1))
+
+
+def each_text(ids, given, kinds):
+    return torch.where(kinds > 0, kinds.cumsum(1) - 1, torch.arange(ids.size(1)))
 
 
 def not_refused(limit):
@@ -99,6 +104,10 @@ FORWARD = {
         "every token has the first position": [embed(places=first), embed(places=unless_given(first))],
         "the positions are counted along the batch": [embed(places=rows), embed(places=unless_given(rows))],
         "the positions run backwards": embed(places=backwards),
+        "the second text's positions start at 0 again": [
+            embed(places=each_text),
+            embed(places=unless_given(each_text)),
+        ],
         "given positions are ignored": embed(places=not_given),
         "the tokens are forgotten": embed(token=lambda x: 0 * x),
         "the token vectors are multiplied by sqrt(D)": embed(token=lambda x: x * math.sqrt(x.size(-1))),
@@ -107,13 +116,20 @@ FORWARD = {
         "tokens and positions are multiplied, not added": embed(
             early=lambda self, x: x * (self.position.weight[: x.size(1)] - 0) - self.position.weight[: x.size(1)]
         ),
+        "each of the three vectors is normalised, then they are added": embed(
+            each=lambda self, x: norm(x, self.norm), order=("dropout",)
+        ),
+        "each of the three vectors is normalised, and the sum once more": embed(each=lambda self, x: norm(x, self.norm)),
+        "the three vectors are averaged, not added": embed(each=lambda self, x: x / 3),
         "only the token vectors are normalised": embed(early=lambda self, x: norm(x, self.norm), order=("dropout",)),
         "the norm's eps is torch's 1e-5, not the config's": normed(eps=1e-05),
         "the norm's eps is 1e-12, not the config's": normed(eps=1e-12),
         "the norm runs over the tokens, not over a token's numbers": normed(dim=1),
-        "the norm has no weight and bias": normed(plain=True),
+        "the norm runs over all numbers of a text": normed(dim=(1, 2)),
+        "the norm has no weight and bias": [normed(plain=True), normed(plain=True, eps=1e-5)],
         "the norm's variance divides by D - 1": normed(unbiased=True),
         "the norm adds eps outside the square root": normed(outside=True),
+        "the norm divides by torch's std + eps: D - 1, and eps outside the root": normed(unbiased=True, outside=True),
     },
     ("embeddings.Embeddings.forward", DROP, True): {
         "dropout is on in evaluation": embed(dropout=always),
@@ -129,10 +145,12 @@ FORWARD = {
 }
 
 
-def table(halves=False, swapped=False, base=10000, power=2, first=0, together=False, only=None):
+def table(halves=False, swapped=False, base=10000, power=2, first=0, together=False, only=None, times=False, trim=True):
     def wrong(length, size):
         pairs = torch.arange((size + 1) // 2)
         angle = (torch.arange(length)[:, None] + first) / base ** (power * pairs / size)
+        if times:
+            angle = torch.arange(length)[:, None] * base ** (2 * pairs / size)
         if together:  # each of the size numbers has a frequency of its own
             angle = (torch.arange(length)[:, None] + first) / base ** (torch.arange(size) / size)
             return torch.where(torch.arange(size) % 2 == 0, angle.sin(), angle.cos())
@@ -141,7 +159,8 @@ def table(halves=False, swapped=False, base=10000, power=2, first=0, together=Fa
             sines = cosines = angle.sin() if only == "sin" else angle.cos()
         if halves:
             return torch.cat([sines, cosines], 1)[:, :size]
-        return torch.stack([sines, cosines], 2).flatten(1)[:, :size]
+        found = torch.stack([sines, cosines], 2).flatten(1)
+        return found[:, :size] if trim else found
 
     return wrong
 
@@ -152,7 +171,9 @@ SINUSOIDS = {
         "the sinusoids: all sines come first, then all cosines": table(halves=True),
         "the sinusoids: there are sines only": table(only="sin"),
         "the sinusoids: there are cosines only": table(only="cos"),
-        "the sinusoids: the position is multiplied, not divided": table(power=-2),
+        "the sinusoids: the position is multiplied, not divided": [table(power=-2), table(times=True)],
+        "the sinusoids: the exponent is 4i / size, not 2i / size": table(power=4),
+        "the sinusoids: an odd size has a cosine too many": table(trim=False),
         "the sinusoids: the base is 1000": table(base=1000),
         "the sinusoids: the exponent is i / size, not 2i / size": table(power=1),
         "the sinusoids: positions start at 1": table(first=1),

@@ -8,11 +8,8 @@ from torch.nn import functional as F
 GELU = "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."
 
 
-SCALE = math.sqrt(2 / math.pi)
-
-
-def tanh(scale=SCALE, cube=0.044715):
-    return lambda x: x * 0.5 * (1 + torch.tanh(scale * (x + cube * x**3)))
+def tanh_gelu(x):
+    return F.gelu(x, approximate="tanh")
 
 
 def network(activation):
@@ -21,8 +18,8 @@ def network(activation):
 
 
 ACTIVATIONS = {
-    ("encoder.gelu", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
-        "the GELU is the tanh approximation": lambda x: F.gelu(x, approximate="tanh"),
+    ("encoder.gelu", GELU): {
+        "the GELU is the tanh approximation": tanh_gelu,
         "the activation is ReLU, not GELU": torch.relu,
         "the GELU is the sigmoid approximation, x * sigmoid(1.702 x)": lambda x: x * torch.sigmoid(1.702 * x),
         "the activation is SiLU, x * sigmoid(x), not GELU": F.silu,
@@ -32,36 +29,28 @@ ACTIVATIONS = {
         "the GELU multiplies by sqrt(2), it does not divide": lambda x: x * 0.5 * (1 + torch.erf(x * math.sqrt(2))),
         "the GELU is twice as large: 0.5 is forgotten": lambda x: x * (1 + torch.erf(x / math.sqrt(2))),
         "the GELU does not multiply by x": lambda x: 0.5 * (1 + torch.erf(x / math.sqrt(2))),
+        "the GELU's erf is subtracted from 1, not added": lambda x: x * 0.5 * (1 - torch.erf(x / math.sqrt(2))),
+        "the GELU's brackets are forgotten: x * 0.5 * 1 + erf": lambda x: x * 0.5 * 1 + torch.erf(x / math.sqrt(2)),
+        "the GELU's factor 0.5 falls on erf alone: x * (1 + erf / 2)": lambda x: (
+            x * (1 + 0.5 * torch.erf(x / math.sqrt(2)))
+        ),
         "the GELU's 1 + is forgotten": lambda x: x * 0.5 * torch.erf(x / math.sqrt(2)),
         "the GELU has tanh in the place of erf": lambda x: x * 0.5 * (1 + torch.tanh(x / math.sqrt(2))),
         "gelu does nothing": lambda x: x,
     },
-    ("encoder.gelu_tanh", "gelu(1) is 0.8413447, gelu(-1) is -0.1586553."): {
-        "gelu_tanh multiplies by pi, it does not divide": tanh(scale=math.sqrt(2 * math.pi)),
-        "gelu_tanh divides by pi, not by its square root": tanh(scale=math.sqrt(2) / math.pi),
+    ("encoder.gelu_tanh", GELU): {
         "gelu_tanh is the exact GELU": F.gelu,
-        "gelu_tanh takes 0.44715, not 0.044715": tanh(cube=0.44715),
-        "gelu_tanh does not divide by sqrt(pi)": tanh(scale=math.sqrt(2)),
-        "gelu_tanh forgets the cube": lambda x: x * 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * x)),
-        "gelu_tanh takes sqrt(pi / 2), not sqrt(2 / pi)": lambda x: (
-            x * 0.5 * (1 + torch.tanh(math.sqrt(math.pi / 2) * (x + 0.044715 * x**3)))
-        ),
-        "gelu_tanh takes 2 / pi, not its square root": lambda x: (
-            x * 0.5 * (1 + torch.tanh(2 / math.pi * (x + 0.044715 * x**3)))
-        ),
-        "gelu_tanh squares where it should cube": lambda x: (
-            x * 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**2)))
-        ),
     },
 }
 
 
 FEED_FORWARD = {
     ("encoder.FeedForward.forward", "Two layers, one activation: which comes between?"): {
-        "the GELU is the tanh approximation": network(tanh()),
+        "the GELU is the tanh approximation": network(tanh_gelu),
         "the activation is ReLU, not GELU": network(torch.relu),
         "the activation is SiLU, x * sigmoid(x), not GELU": network(F.silu),
         "the activation is tanh, not GELU": network(torch.tanh),
+        "the activation is always GELU, whatever the config says": network(F.gelu),
         "the feed-forward network has no activation": lambda self, x: self.contract(self.expand(x)),
         "the activation comes last": lambda self, x: self.activation(self.contract(self.expand(x))),
         "the activation comes after both layers": lambda self, x: self.activation(
@@ -97,7 +86,7 @@ def layer(
     """A wrong `EncoderLayer.forward`.
 
     norms   the two norms, None for none
-    again   the second residual adds the layer's input, or "looked": what attention gave
+    again   the second residual adds the layer's input; "looked": what attention gave; "sum": its sum before the norm
     order   of each half: "post"; "pre"; "inside": x + norm(f(x)); "both": norm before and after
     drop    where dropout falls, around attention and around the feed-forward network: "sublayer"; "sum": after the
             residual; "norm": after the norm; "input": on what the sublayer reads; "none"; words add up: "sum norm"
@@ -114,16 +103,20 @@ def layer(
             x = dropout(self, x)
         return x
 
+    sums = []  # of the halves, before their norms
+
     def step(self, x, function, norm, keep, places, start, order, eps):
         read = normalise(self, norm, x, eps) if order in ("pre", "both") else x
         out = fall(self, function(fall(self, read, places, "input")), places, "sublayer")
         out = fall(self, normalise(self, norm, out, eps), places, "inside") if order == "inside" else out
         start = fall(self, start, places, "residual")
         out = fall(self, start + out if keep else out, places, "sum")
+        sums.append(out)
         return fall(self, normalise(self, norm, out, eps) if order in ("post", "both") else out, places, "norm")
 
     def forward(self, x, mask):
         found, seen = [], []
+        sums.clear()
 
         def attend(x):
             output, probabilities = self.attention(x, use(mask))
@@ -134,16 +127,27 @@ def layer(
         functions = (attend, self.feed_forward) if first == "attention" else (self.feed_forward, attend)
         names = norms if first == "attention" else norms[::-1]
         looked = step(self, x, functions[0], names[0], residual[0], drop[0], x, order[0], eps[0])
-        start = {False: looked, True: x, "looked": seen[0] if seen else x}[again]
+        start = {False: looked, True: x, "looked": seen[0] if seen else x, "sum": sums[-1]}[again]
         output = step(self, looked, functions[1], names[1], residual[1], drop[1], start, order[1], eps[1])
         return (looked if middle else output), found[0]
 
     return forward
 
 
-def side_by_side(self, x, mask):
-    output, probabilities = self.attention(x, mask)
-    return self.feed_forward_norm(self.attention_norm(x + output) + self.feed_forward(x)), probabilities
+def side_by_side(dropout):
+    def forward(self, x, mask):
+        output, probabilities = self.attention(x, mask)
+        looked = self.attention_norm(x + dropout(self, output))
+        return self.feed_forward_norm(looked + dropout(self, self.feed_forward(x))), probabilities
+
+    return forward
+
+
+def in_place(self, x, mask):
+    looked, probabilities = self.attention(x, mask)
+    x += self.dropout(looked)
+    x = self.attention_norm(x)
+    return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), probabilities
 
 
 def always(self, x):
@@ -163,6 +167,8 @@ LAYER = {
         "the residual around the feed-forward network is forgotten": layer(residual=(True, False)),
         "the second residual adds what attention gave": layer(again="looked"),
         "the second residual adds the layer's input": layer(again=True),
+        "the second residual adds the first sum, before its norm": layer(again="sum"),
+        "the layer changes its input in place": in_place,
         "the norms come first (pre-norm)": layer(order=("pre", "pre")),
         "the norms fall on what is added, before it is added": [
             layer(order=("inside", "inside")),
@@ -191,7 +197,10 @@ LAYER = {
         "the first norm's eps is torch's 1e-5 or BERT's 1e-12, not the config's": layer(eps=(1e-12, None)),
         "the second norm's eps is torch's 1e-5 or BERT's 1e-12, not the config's": layer(eps=(None, 1e-12)),
         "the feed-forward network comes before attention": layer(first="feed-forward"),
-        "the feed-forward network reads the layer's input": side_by_side,
+        "the feed-forward network reads the layer's input": [
+            side_by_side(lambda self, x: self.dropout(x)),
+            side_by_side(lambda self, x: x),
+        ],
         "the layer returns what comes after attention": layer(middle=True),
         "the layer does not hand on the mask": layer(use=torch.ones_like),
     },

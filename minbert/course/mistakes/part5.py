@@ -38,6 +38,8 @@ POOLER = {
         "the pooler's activation is ReLU, not tanh": lambda self, x: self.pooler(x[:, 0]).relu(),
         "the pooler's activation is GELU, not tanh": lambda self, x: F.gelu(self.pooler(x[:, 0])),
         "the pooler's activation is a sigmoid, not tanh": lambda self, x: self.pooler(x[:, 0]).sigmoid(),
+        "the pooler reads all tokens, not the first one": lambda self, x: self.pooler(x).tanh(),
+        "the pooler reads all tokens of the first text": lambda self, x: self.pooler(x[0]).tanh(),
         "the pooler reads the first text of the batch": lambda self, x: self.pooler(x[0]).tanh()[: len(x)],
     },
 }
@@ -183,6 +185,15 @@ READING = {
         "the mean divides by all places, not by the real tokens": reading(
             mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1) * 0 + weight.size(1))
         ),
+        "the mean divides by the tokens of all texts": reading(
+            mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum().expand(len(weight)))
+        ),
+        "the mean is of the first places, as many as there are tokens": reading(
+            mean=lambda o, m: mean(last(o), None if m is None else m.sort(1, descending=True).values)
+        ),
+        "a text without a token gets NaN": reading(
+            mean=lambda o, m: (last(o) * ones(last(o), m)[:, :, None]).sum(1) / ones(last(o), m).sum(1, keepdim=True)
+        ),
         "the mean divides by the longest text's tokens": reading(
             mean=lambda o, m: mean(last(o), m, count=lambda weight: weight.sum(1).max().expand(len(weight)))
         ),
@@ -198,6 +209,9 @@ READING = {
         ),
         "the mean leaves out [CLS]": reading(mean=lambda o, m: mean(last(o), m, without_first)),
         "the mean leaves out the last token": reading(mean=lambda o, m: mean(last(o), m, without_last)),
+        "the mean leaves out [CLS] and the last token": reading(
+            mean=lambda o, m: mean(last(o), m, lambda weight: without_first(without_last(weight)))
+        ),
         "the mean runs over a token's numbers": reading(mean=lambda o, m: last(o).mean(-1)),
         "the largest of each number is read, not the mean": reading(mean=lambda o, m: last(o).amax(1)),
         "the largest of each number among the real tokens is read, not the mean": reading(
@@ -215,12 +229,15 @@ def forward(
     linear=lambda self, x: self.classifier(x),
     after=lambda self, x: x,
     inputs=lambda ids, mask, segments: (ids, mask, segments),
+    loss=F.cross_entropy,
+    answer=lambda loss, logits: {"loss": loss, "logits": logits},
 ):
-    """A wrong `BertSentClassifier.forward`."""
+    """A wrong `BertSentClassifier.forward`. loss, answer  with labels: the loss, and what comes out"""
 
-    def wrong(self, input_ids, attention_mask=None, token_type_ids=None):
+    def wrong(self, input_ids, attention_mask=None, token_type_ids=None, labels=None):
         x = self.features(*inputs(input_ids, attention_mask, token_type_ids))
-        return after(self, linear(self, before(self, x)))
+        logits = after(self, linear(self, before(self, x)))
+        return logits if labels is None else answer(loss(logits, labels), logits)
 
     return wrong
 
@@ -246,6 +263,15 @@ LOGITS_OF = {
         "the linear layer reads a ReLU of its input": forward(before=lambda self, x: self.dropout(x).relu()),
         "the classifier does not hand on the segments": forward(inputs=lambda ids, mask, segments: (ids, mask, None)),
         "the classifier does not hand on the mask": forward(inputs=lambda ids, mask, segments: (ids, None, segments)),
+        "with labels, the loss is summed, not averaged": forward(
+            loss=lambda x, y: F.cross_entropy(x, y, reduction="sum")
+        ),
+        "with labels, the softmax is taken twice": forward(loss=lambda x, y: F.cross_entropy(x.softmax(-1), y)),
+        "with labels, only the loss comes out": forward(answer=lambda loss, logits: loss),
+        "with labels, loss and logits come out as a pair, not under their names": forward(
+            answer=lambda loss, logits: (loss, logits)
+        ),
+        "labels are ignored": forward(answer=lambda loss, logits: logits),
         "mask and segments are exchanged": forward(inputs=lambda ids, mask, segments: (ids, segments, mask)),
     },
     ("heads.BertSentClassifier.features", ARGUMENTS): {
@@ -322,6 +348,12 @@ def mode_of(child):
     return train
 
 
+def modules_only(self, mode=True):
+    for child in self.children():
+        child.train(mode and not (frozen(self) and child is self.bert))
+    return self
+
+
 def itself_only(self, mode=True):
     self.training = mode
     if frozen(self):
@@ -394,6 +426,7 @@ FREEZING = {
         "with a frozen encoder, only its pooler is in evaluation mode": mode_of("pooler"),
         "with a frozen encoder, the head's dropout is off, and not the encoder's": head_dropout_not_encoder,
         "train() reaches the model itself, but not its modules": itself_only,
+        "train() reaches the modules, but not the model itself": modules_only,
         "with a frozen encoder, the dropout before the linear layer is off": head_dropout_only,
         "eval() leaves the encoder in training mode": lambda self, mode=True: set_mode(self, mode, not frozen(self)),
         "train(False) is training mode": lambda self, mode=True: set_mode(self, True, not frozen(self)),

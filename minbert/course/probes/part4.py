@@ -55,10 +55,10 @@ def ask_layer(code, mix, x, mask, training=False, **weights):
     yield "output", real(output, mask)
 
 
-def ask_feed_forward(code, mix, x, mask, training=False, **weights):
+def ask_feed_forward(code, mix, x, mask, training=False, activation="gelu", **weights):
     prefix = "feed_forward."
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    config = code.config.Config(**SIZES, hidden_dropout_prob=0.4)
+    config = code.config.Config(**SIZES, hidden_dropout_prob=0.4, hidden_act=activation)
     yield "output", fill(code.encoder.FeedForward(config), weights).train(training)(x)
 
 
@@ -97,4 +97,5 @@ PROBES = (
     Probe("EncoderLayer, training", lambda rng: inputs(rng, training=True), ask_layer),
     Probe("Encoder", stack, ask_stack),
     Probe("Encoder, training", lambda rng: stack(rng, training=True), ask_stack),
+    Probe("option: FeedForward, ReLU", lambda rng: inputs(rng, activation="relu"), ask_feed_forward),
 )

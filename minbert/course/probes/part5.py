@@ -51,6 +51,17 @@ def inputs(rng, **more):
     return found | linears(rng, pooler=(D, D), classifier=(C, D)) | more
 
 
+def masked(attention_mask):
+    return lambda rng: inputs(rng, attention_mask=attention_mask)
+
+
+def gaps():
+    """Padding in the middle, in front, and behind."""
+    mask = lengths(T, T, T - 2, gap=(0, 2))
+    mask[1, :2] = 0
+    return mask
+
+
 def stand_in(bert, table, weights):
     bert.embeddings, bert.encoder = Embeddings(table), Encoder()
     bert.pooler.load_state_dict({name: weights[f"pooler.{name}"] for name in ("weight", "bias")})
@@ -112,6 +123,21 @@ def ask_pooling(code, input_ids, attention_mask, token_type_ids, table, **weight
         model = build(code, table, weights, pooling=pooling)
         yield f"pooling {pooling}", model.pool(output, attention_mask)
         yield f"option: pooling {pooling}, no mask", model.pool(output)
+
+
+def ask_mean(code, input_ids, attention_mask, token_type_ids, table, **weights):
+    model = build(code, table, weights, pooling="mean")
+    yield "mean", model.pool({"last_hidden_state": table[input_ids]}, attention_mask)
+
+
+@with_masks
+def ask_labels(code, input_ids, attention_mask, token_type_ids, table, **weights):
+    """What comes out with labels; a loss or logits that are missing are 0."""
+    output = build(code, table, weights)(input_ids, attention_mask, token_type_ids, torch.tensor([1, 0, 3]))
+    named = output if isinstance(output, dict) else {}
+    yield "what comes out", names(named or [type(output).__name__, *map(str, getattr(output, "shape", ()))])
+    for name in ("loss", "logits"):
+        yield name, named.get(name, torch.zeros(()))
 
 
 @with_masks
@@ -207,4 +233,7 @@ PROBES = (
     Probe("pretrain, modes", lambda rng: inputs(rng, option="pretrain"), ask_modes),
     Probe("flexible, two steps", lambda rng: inputs(rng, option="flexible"), ask_step),
     Probe("pretrain, two steps", lambda rng: inputs(rng, option="pretrain"), ask_step),
+    Probe("BertSentClassifier.pool, gaps", masked(gaps()), ask_mean),
+    Probe("option: a text without a token", masked(lengths(T - 1, 0, T - 3, width=T)), ask_mean),
+    Probe("option: BertSentClassifier, labels", inputs, ask_labels),
 )
