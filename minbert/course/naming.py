@@ -27,7 +27,7 @@ class Name:
 
     kind      "right": nothing is wrong; "known": one mistake; "one of": two or three that act the same here;
               "two": two mistakes, each in probes of its own; "not known"
-    mistakes  their names
+    mistakes  their names; of two, the second can be "something else in `an option`": it has no name
     """
 
     kind: str
@@ -69,7 +69,29 @@ def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, d
         return verdict(unique(partly))
     pairs = itertools.islice(itertools.combinations(fitting, 2), MOST_PAIRS)
     both = {unique(pair) for pair in pairs if completes(*(places(wrong[mistake]) for mistake in pair), there)}
-    return Name("two", both.pop()) if len(both) == 1 else Name("not known")
+    if len(both) == 1:
+        return Name("two", both.pop())
+    plain = without_options(outputs)
+    if both or places(plain) == places(outputs):
+        return Name("not known")
+    found = name(plain, without_options(expected), {mistake: without_options(parts) for mistake, parts in wrong.items()})
+    if found.kind != "known":
+        return Name("not known")
+    disguises = [parts for mistake, parts in wrong.items() if unique([mistake]) == found.mistakes]
+    options = {
+        (probe if probe.startswith(OPTION) else stage).removeprefix(OPTION)
+        for probe, stage in sorted(there - places(plain))
+        if not any(same(outputs[probe][stage], parts.get(probe, {}).get(stage), 2.0) for parts in disguises)
+    }
+    return Name("two", (*found.mistakes, f"something else in `{'`, `'.join(sorted(options))}`"))
+
+
+def without_options(outputs: dict[str, dict]) -> dict[str, dict]:
+    return {
+        probe: {stage: value for stage, value in stages.items() if not stage.startswith(OPTION)}
+        for probe, stages in outputs.items()
+        if not probe.startswith(OPTION)
+    }
 
 
 def verdict(names: tuple[str, ...]) -> Name:

@@ -69,11 +69,22 @@ def test_an_exception_alone_names_nothing():
 def test_an_option_may_be_right_all_the_same():
     right = RIGHT | {f"{OPTION}r": {"z": np.zeros(1)}}
     wrong = {"a": {"p": {"x": np.ones(3)}, f"{OPTION}r": {"z": np.ones(1)}}}
-    for value, kind in ((1.0, "known"), (0.0, "known"), (0.5, "not known")):
+    for value, kind in ((1.0, "known"), (0.0, "known"), (0.5, "two")):
         outputs = full({"p": {"x": 1.0}}) | {f"{OPTION}r": {"z": np.full(1, value)}}
         assert name(outputs, right, wrong).kind == kind
     outputs = full({}) | {f"{OPTION}r": {"z": np.ones(1)}}
     assert name(outputs, right, wrong).kind == "not known", "the option alone is not the mistake"
+
+
+def test_an_option_may_be_wrong_in_its_own_way_and_is_then_a_second_mistake():
+    right = RIGHT | {f"{OPTION}r": {"z": np.zeros(1)}}
+    wrong = {"a": {"p": {"x": np.ones(3)}, f"{OPTION}r": {"z": np.ones(1)}}, "b": {"p": {"x": np.ones(3)}}}
+    outputs = full({"p": {"x": 1.0}}) | {f"{OPTION}r": {"z": np.full(1, 0.5)}}
+    assert name(outputs, right, {"a": wrong["a"]}) == Name("two", ("a", "something else in `r`"))
+    assert name(outputs, right, {"b": wrong["b"]}) == Name("two", ("b", "something else in `r`"))
+    assert name(outputs, right, wrong).kind == "not known", "the option would tell which of them it is"
+    outputs["q"] = {"z": np.ones(2)}
+    assert name(outputs, right, {"a": wrong["a"]}).kind == "not known", "something plain is wrong, too"
 
 
 def test_nan_is_reproduced_by_nan_only():

@@ -17,9 +17,13 @@ def adamw(
     count=lambda t: t,
     count1=None,
     shared=None,
+    lasting=(True, True),
+    corrected=(False, False),
+    times_corrections=False,
     l2=False,
     twice=False,
     decay="before",
+    both=False,
     rate=lambda group: group["lr"] * group["weight_decay"],
     sign=1.0,
     move=lambda mean, root, eps: mean / (root + eps),
@@ -32,7 +36,7 @@ def adamw(
     no_gradient="skip",
     times=1,
     clear=False,
-    honour=("efficient", "correct_bias"),
+    honour=("efficient", "correct_bias", "second"),
     spoil=False,
     folded=False,
 ):
@@ -41,8 +45,10 @@ def adamw(
     first, second  whether the two corrections are done, "other": with the other's beta
     count, count1  functions of t: the step that they are computed with, both or the first
     shared         what several weights share: "t", "m", "v", "all", "shape" (those of one shape); None: nothing
+    lasting        whether m and v are kept from step to step;  corrected  whether it is their corrected values
+    times_corrections  the corrections multiply, they do not divide
     betas          which beta each moment uses; old  which one keeps its old value
-    decay          "before", "after", "never"; "gradient": inside the first moment only; "update": with the step
+    decay          "before", "after", "never"; "gradient": inside the first moment only
     no_gradient    what a weight without gradient does: "skip", "decay", "count"; "zero": as if its gradient were 0;
                    "break": it ends its group
     inside         eps is inside the square root; folded  eps meets the uncorrected root
@@ -58,7 +64,7 @@ def adamw(
         for group in self.param_groups:
             used = group_of(self, group)
             (beta1, beta2), eps = used["betas"][::-1] if swapped else used["betas"], used["eps"]
-            correct = used["correct_bias"] or "correct_bias" not in honour
+            correct = [used["correct_bias"] or name not in honour for name in ("correct_bias", "second")]
             efficient = used["efficient"] and "efficient" in honour
             for weight in group["params"]:
                 note = notes.setdefault({"all": 0, "shape": weight.shape}.get(shared, id(weight)), {})
@@ -82,17 +88,23 @@ def adamw(
                     in_mean = grad + used["weight_decay"] * weight if decay == "gradient" else grad
                     pair = beta1, beta2
                     keep = [pair[kept] / pair[used] for kept, used in zip(old, betas)]
-                    m = means["m"] = mean(means.get("m", start(weight)) * keep[0], in_mean, pair[betas[0]])
-                    v = squares["v"] = square(squares.get("v", start(weight)) * keep[1], grad, pair[betas[1]], m)
+                    m = mean(means.get("m", start(weight)) * keep[0], in_mean, pair[betas[0]])
+                    v = square(squares.get("v", start(weight)) * keep[1], grad, pair[betas[1]], m)
                     correction1 = (
-                        1 - (beta1 if first is True else beta2) ** (count1 or count)(t) if first and correct else 1.0
+                        1 - (beta1 if first is True else beta2) ** (count1 or count)(t) if first and correct[0] else 1.0
                     )
-                    correction2 = 1 - (beta2 if second is True else beta1) ** count(t) if second and correct else 1.0
+                    correction2 = 1 - (beta2 if second is True else beta1) ** count(t) if second and correct[1] else 1.0
+                    if times_corrections:
+                        correction1, correction2 = 1 / correction1, 1 / correction2
+                    means["m"] = (m / correction1 if corrected[0] else m) if lasting[0] else start(weight)
+                    squares["v"] = (v / correction2 if corrected[1] else v) if lasting[1] else start(weight)
                     lowers = (twice or not l2) and decay in ("before", "after")
                     late = decay == "after" or (efficient and decay == "before")
-                    if lowers and not late:
+                    if lowers and (both or not late):
                         weight -= rate(used) * weight
-                    if efficient or folded:
+                    if efficient and inside:
+                        step = math.sqrt(correction2) / correction1 * m / (v + eps).sqrt()
+                    elif efficient or folded:
                         step = math.sqrt(correction2) / correction1 * move(m, v.sqrt(), eps)
                     elif inside:
                         root = (v / correction2 + eps).sqrt() if inside is True else (v + eps).sqrt() / correction2**0.5
@@ -101,9 +113,8 @@ def adamw(
                         step = move(m / correction1, v.sqrt() / correction2, eps)
                     else:
                         step = move(m / correction1, (v / correction2).sqrt(), eps)
-                    step = step + used["weight_decay"] * weight if decay == "update" else step
                     weight -= sign * used["lr"] * step
-                    if lowers and late:
+                    if lowers and (both or late):
                         weight -= rate(used) * weight
                 if spoil and weight.grad is not None:
                     plain.mul_(1 - beta1)
@@ -153,7 +164,6 @@ STEP = {
         ),
         "decay makes weights larger": adamw(rate=lambda group: -group["lr"] * group["weight_decay"]),
         "decay comes after the step, on the weight that moved": adamw(decay="after"),
-        "decay is taken of the weight's old value, with the step": adamw(decay="update"),
         "a weight without gradient decays": adamw(no_gradient="decay"),
         "a weight without gradient moves by its old mean": adamw(no_gradient="zero"),
         "after a weight without gradient, the rest of its group stays": adamw(no_gradient="break"),
@@ -191,6 +201,13 @@ STEP = {
         "v keeps no mean: it is the last gradient's square": adamw(square=lambda old, grad, beta, m: grad**2),
         "m lacks the factor 1 - beta1": adamw(mean=uncorrected_mean),
         "v lacks the factor 1 - beta2": adamw(square=lambda old, grad, beta, m: beta * old + grad**2),
+        "m and v lack their factors 1 - beta": adamw(
+            mean=uncorrected_mean, square=lambda old, grad, beta, m: beta * old + grad**2
+        ),
+        "m and v weigh old and new the other way round": adamw(
+            mean=lambda old, grad, beta: (1 - beta) * old + beta * grad,
+            square=lambda old, grad, beta, m: (1 - beta) * old + beta * grad**2,
+        ),
         "m weighs old and new the other way round": adamw(mean=lambda old, grad, beta: (1 - beta) * old + beta * grad),
         "v weighs old and new the other way round": adamw(
             square=lambda old, grad, beta, m: (1 - beta) * old + beta * grad**2
@@ -217,8 +234,21 @@ STEP = {
         "the settings of the first group are used for all weights": adamw(group_of=first_group),
         "the learning rate stays that of the first step": adamw(group_of=first_rate),
         "the settings of the constructor are used, not the group's": adamw(group_of=defaults),
-        "efficient is ignored": adamw(honour=("correct_bias",)),
+        "efficient is ignored": adamw(honour=("correct_bias", "second")),
         "correct_bias is ignored": adamw(honour=("efficient",)),
+        "correct_bias=False leaves out the first correction only": adamw(honour=("efficient", "correct_bias")),
+        "correct_bias=False leaves out the second correction only": adamw(honour=("efficient", "second")),
+        "the weight stays as it is: new numbers are computed, but not in place": adamw(sign=0.0, decay="never"),
+        "the weight decays, but makes no step: its new numbers are not in place": adamw(sign=0.0),
+        "m and v are not kept from step to step": adamw(lasting=(False, False)),
+        "m is not kept from step to step": adamw(lasting=(False, True)),
+        "v is not kept from step to step": adamw(lasting=(True, False)),
+        "m and v are kept in their corrected form": adamw(corrected=(True, True)),
+        "m is kept in its corrected form": adamw(corrected=(True, False)),
+        "v is kept in its corrected form": adamw(corrected=(False, True)),
+        "m and v are multiplied by their corrections, not divided": adamw(times_corrections=True),
+        "the step goes along the gradient, not along m": adamw(mean=lambda old, grad, beta: grad, first=False),
+        "decay comes before the step and after it": adamw(both=True),
         "the step forgets the gradients": adamw(clear=True),
         "the gradient is changed in place": adamw(spoil=True),
     },
@@ -235,6 +265,52 @@ STEP = {
         "the closure's loss is not returned": Around(
             lambda right: lambda self, closure=None: (right(self, closure), None)[1]
         ),
+    },
+}
+
+
+def efficient(move=lambda m, v, c1, c2, eps: c2**0.5 / c1 * m / (v.sqrt() + eps), decay="after", correct=None):
+    """A wrong `update` that is right unless group["efficient"]."""
+
+    def make(right):
+        def update(weight, grad, step, mean, square, group):
+            if not group["efficient"]:
+                return right(weight, grad, step, mean, square, group)
+            right(weight.clone(), grad, step, mean, square, group)
+            corrects = group["correct_bias"] if correct is None else correct
+            c1, c2 = (1 - beta**step if corrects else 1.0 for beta in group["betas"])
+            keep = 1 - group["lr"] * group["weight_decay"]
+            weight *= keep if decay == "before" else 1.0
+            weight -= group["lr"] * move(mean, square, c1, c2, group["eps"])
+            weight *= keep if decay == "after" else 1.0
+
+        return update
+
+    return Around(make)
+
+
+EFFICIENT = {
+    ("optimizer.update", "Write out the two lines of the efficient form.", True): {
+        "efficient: the root of the second correction is forgotten": efficient(
+            lambda m, v, c1, c2, eps: c2 / c1 * m / (v.sqrt() + eps)
+        ),
+        "efficient: the corrections are upside down": efficient(
+            lambda m, v, c1, c2, eps: c1 / c2**0.5 * m / (v.sqrt() + eps)
+        ),
+        "efficient: only the first correction is done": efficient(lambda m, v, c1, c2, eps: m / c1 / (v.sqrt() + eps)),
+        "efficient: only the second correction is done": efficient(
+            lambda m, v, c1, c2, eps: c2**0.5 * m / (v.sqrt() + eps)
+        ),
+        "efficient: the bias is not corrected": efficient(lambda m, v, c1, c2, eps: m / (v.sqrt() + eps)),
+        "efficient: eps meets the corrected sqrt(v)": efficient(
+            lambda m, v, c1, c2, eps: m / c1 / ((v / c2).sqrt() + eps)
+        ),
+        "efficient: eps is inside the square root": efficient(
+            lambda m, v, c1, c2, eps: c2**0.5 / c1 * m / (v + eps).sqrt()
+        ),
+        "efficient: decay comes first": efficient(decay="before"),
+        "efficient: the weight does not decay": efficient(decay="never"),
+        "efficient: correct_bias is ignored": efficient(correct=True),
     },
 }
 
@@ -265,6 +341,15 @@ SCHEDULES = {
         ),
         "the rate falls during the warm-up, too": lambda s, w, t: straight(s, w, t),
         "the rate is one step's fall too low": lambda s, w, t: up(s, w, (t - s - 1) / (t - w) if s < t else 0.0),
+        "the warm-up's first step has a share of its own, 1 / warmup": lambda s, w, t: (
+            max(s, 1) / w if s < w else straight(s, w, t)
+        ),
+        "the schedule counts whole steps: shares of the run go wrong": lambda s, w, t: (
+            s / max(1, w) if s < w else max(0.0, (t - s) / max(1, t - w))
+        ),
+        "the rate rises to 1 and falls to 0 by whole steps (//)": lambda s, w, t: (
+            s // w if s < w else (t - s) // (t - w) if s < t else 0.0
+        ),
         "the rate goes below 0 after the end": lambda s, w, t: up(s, w, (t - s) / (t - w)),
         "the linear schedule does not fall": lambda s, w, t: up(s, w, 1.0),
         "the schedule falls as a cosine": lambda s, w, t: up(
@@ -328,8 +413,9 @@ GROUPS = {
         ),
         "biases and norms decay, matrices do not": groups(lambda p, module: p.ndim <= 1),
         "frozen weights are handed to the optimizer": groups(lambda p, module: p.ndim > 1, lambda p: True),
+        "the linear layers do not decay": groups(lambda p, module: p.ndim > 1 and isinstance(module, torch.nn.Embedding)),
         "matrices are left out": groups(lambda p, module: False, lambda p: p.requires_grad and p.ndim <= 1),
         "biases and norms are left out": groups(lambda p, module: True, lambda p: p.requires_grad and p.ndim > 1),
     },
 }
-KNOWN = STEP | SCHEDULES | GROUPS
+KNOWN = STEP | EFFICIENT | SCHEDULES | GROUPS

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from minbert.course.mistakes import Around
+from minbert.training import class_weights as right_weights
 from minbert.training import in_order
 
 # The loss
@@ -52,6 +53,18 @@ def uncounted(change):
     return lambda x, y, w: right_loss(x, y, w) if w is None else change(x, y, w)
 
 
+def in_precision(autocast, double):
+    """double  what makes float32 of the logits"""
+
+    def batch_loss(model, batch, weight=None, precision="fp32"):
+        *inputs, labels = batch
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast and precision == "bf16"):
+            logits = model(*inputs)
+        return F.cross_entropy(double(logits), labels, weight=weight)
+
+    return batch_loss
+
+
 WEIGHTS = "With weights of classes, by what is the sum divided?"
 LOSSES = {
     ("training.batch_loss", "Work the loss out by hand for two texts.", True): {
@@ -59,6 +72,8 @@ LOSSES = {
         "the model does not get the segments": fewer(2),
         "the model does not get the mask": fewer((0, 2)),
         "the loss is computed in evaluation mode": fewer(3, False),
+        "the precision is ignored: the model computes in float32": in_precision(False, torch.Tensor.float),
+        "the loss is computed in bfloat16 if the model is": in_precision(True, lambda logits: logits),
         "the loss is summed, not averaged": loss(lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum")),
         "the loss is divided by the texts once more": loss(lambda x, y, w: right_loss(x, y, w) / len(y)),
         "the loss is divided by the classes as well": loss(lambda x, y, w: right_loss(x, y, w) / x.size(1)),
@@ -151,6 +166,9 @@ BALANCE = {
         "the weights are square roots": balance(lambda n, size: present(n, (size / (len(n) * n.clamp(min=1))).sqrt())),
         "one is added to each count": balance(lambda n, size: size / (len(n) * (n + 1))),
         "the weights are upside down: C n_c / n": balance(lambda n, size: len(n) * n / size),
+        "the classes at the end that do not occur have no weight": lambda labels, classes: (
+            right_weights(labels, classes)[: max(labels) + 1]
+        ),
         "every class weighs 1": balance(lambda n, size: torch.ones_like(n)),
     },
 }

@@ -74,6 +74,14 @@ def of_norms(combine):
     return clip_by(lambda grads: combine(torch.stack([grad.norm() for grad in grads])))
 
 
+def norm_of_weights(parameters, most):
+    weights = [p for p in parameters if p.grad is not None]
+    norm = torch.cat([p.detach().flatten() for p in weights]).norm()
+    for weight in weights:
+        weight.grad.mul_(cap(norm, most))
+    return norm
+
+
 def norm_after(parameters, most):
     return torch.minimum(right_clip(parameters, most), torch.as_tensor(float(most)))
 
@@ -102,14 +110,18 @@ CLIPS = {
         "the norm is the largest of the weights' norms": of_norms(torch.max),
         "the norm is the mean of the weights' norms": of_norms(torch.mean),
         "the norm after clipping is returned": norm_after,
+        "the norm is that of the weights, not of their gradients": norm_of_weights,
         "only the first weight's gradient is clipped": [only(slice(0, 1)), first_only],
         "only the last weight's gradient is clipped": only(slice(-1, None)),
     },
 }
 
 
-def steps(order="zero backward clip check step", most=lambda most: most):
-    """A wrong `update` with its deeds in another order, some left out, some done twice."""
+def steps(order="zero backward clip check step", most=lambda most: most, error=NotFinite, unclipped=True):
+    """A wrong `update` with its deeds in another order, some left out, some done twice.
+
+    error      what is raised;  unclipped  False: without max_grad_norm, nothing is checked
+    """
 
     def update(model, loss, optimizer, max_grad_norm=1.0, clip=right_clip):
         norm = torch.zeros(())
@@ -124,10 +136,11 @@ def steps(order="zero backward clip check step", most=lambda most: most):
                 norm = clip(model.parameters(), most(max_grad_norm) or math.inf)
             elif deed == "silent" and not (loss.isfinite() and norm.isfinite()):
                 return
-            elif (deed == "check_loss" and not loss.isfinite()) or (
-                deed == "check" and not (loss.isfinite() and norm.isfinite())
+            elif (unclipped or max_grad_norm is not None) and (
+                (deed in ("check", "check_loss") and not loss.isfinite())
+                or (deed in ("check", "check_norm") and not norm.isfinite())
             ):
-                raise NotFinite("not finite")
+                raise error("not finite")
             elif deed == "step":
                 optimizer.step()
 
@@ -159,6 +172,11 @@ UPDATES = {
         "without max_grad_norm, the gradient is clipped to 1": steps(most=lambda most: most or 1.0),
         "a loss that is not finite is not refused": steps("zero backward clip step"),
         "a gradient that is not finite is not refused": steps("zero backward clip check_loss step"),
+        "only the gradient is checked, not the loss": steps("zero backward clip check_norm step"),
+        "without max_grad_norm, nothing is checked": steps(unclipped=False),
+        "what is not finite is refused, but not by NotFinite": [
+            *(steps(error=error) for error in (ValueError, RuntimeError, Exception, FloatingPointError, ArithmeticError)),
+        ],
         "a loss that is not finite is passed over in silence": steps("zero backward clip silent step"),
         "a loss that is not finite is refused after the step": steps("zero backward clip step check"),
     },

@@ -233,7 +233,7 @@ PROBES = (
     Probe("pretrain, modes", lambda rng: inputs(rng, option="pretrain"), ask_modes),
     Probe("flexible, two steps", lambda rng: inputs(rng, option="flexible"), ask_step),
     Probe("pretrain, two steps", lambda rng: inputs(rng, option="pretrain"), ask_step),
-    Probe("BertSentClassifier.pool, gaps", masked(gaps()), ask_mean),
+    Probe("option: the mean, with gaps", masked(gaps()), ask_mean),
     Probe("option: a text without a token", masked(lengths(T - 1, 0, T - 3, width=T)), ask_mean),
     Probe("option: BertSentClassifier, labels", inputs, ask_labels),
 )

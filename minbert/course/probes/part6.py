@@ -108,18 +108,19 @@ def ask_schedules(code, warmup, total):
         yield name, torch.tensor([float(rate(step, warmup, total)) for step in range(total + 3)])
         yield f"{name}, no warm-up", torch.tensor([float(rate(step, 0, total)) for step in range(total + 3)])
         shares = [step / 16 for step in range(18)]
-        yield f"{name}, in shares of the run", torch.tensor([float(rate(share, 0.25, 1)) for share in shares])
+        yield f"option: {name}, in shares of the run", torch.tensor([float(rate(share, 0.25, 1)) for share in shares])
 
 
 def ask_parameter_groups(code, weight_decay):
-    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2), nn.Linear(2, 2))
-    model[4].requires_grad_(False)
+    sizes = {"embeddings": nn.Embedding(4, 3), "dense": nn.Linear(3, 5), "attention_norm": nn.LayerNorm(5)}
+    model = nn.ModuleDict(sizes | {"classifier": nn.Linear(5, 2), "frozen": nn.Linear(2, 2)})
+    model["frozen"].requires_grad_(False)
     known = {id(weight): name for name, weight in model.named_parameters()}
     groups = code.optimizer.parameter_groups(model, weight_decay)
     for kind, decays in (("decay", True), ("do not decay", False)):
         found = [known[id(p)] for group in groups if bool(group["weight_decay"]) == decays for p in group["params"]]
         yield f"weights that {kind}", names(found)
-    yield "weight_decay", names({f"{group['weight_decay']:g}" for group in groups})
+    yield "weight_decay", names({f"{group['weight_decay']:g}" for group in groups if group["params"]})
 
 
 def schedule(rng):
@@ -135,6 +136,11 @@ PROBES = (
     Probe("AdamW, a weight that seldom has a gradient", seldom, ask),
     Probe("option: AdamW, efficient", lambda rng: inputs(rng, efficient=True), ask),
     Probe("option: AdamW, correct_bias=False", lambda rng: inputs(rng, correct_bias=False), ask),
+    Probe(
+        "option: AdamW, efficient, correct_bias=False",
+        lambda rng: inputs(rng, efficient=True, correct_bias=False),
+        ask,
+    ),
     Probe("AdamW, defaults", inputs, ask_defaults),
     Probe("AdamW, closure", inputs, ask_closure),
     Probe("schedules", schedule, ask_schedules),

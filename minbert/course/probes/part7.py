@@ -63,6 +63,20 @@ def ask_loss(code, table, weight, balanced=False, **given):
     yield "gradient", gradient(model.weight)
 
 
+def ask_bfloat16(code, table, weight, **given):
+    model = Model(table, weight).eval()
+    seen = []
+
+    def forward(*inputs):
+        logits = model(*inputs)
+        seen.append(str(logits.dtype))
+        return logits
+
+    loss = code.training.batch_loss(forward, batches(given)[0], None, "bf16")
+    yield "the model computes in", names(seen)
+    yield "the loss is computed in", [str(loss.dtype)]
+
+
 def ask_step(code, table, weight, balanced=False, max_grad_norm=0.0, momentum=0.0, training=False, **given):
     """A step for each batch, with plain gradient descent."""
     model = Model(table, weight).train(training)
@@ -99,15 +113,17 @@ class Counting(torch.optim.SGD):
 
 
 def ask_refusals(code, table, weight, **given):
-    for what, spoil in (
+    for what, spoil, *most in (
         ("loss is NaN", lambda x: x * torch.nan),
         ("loss is infinite", lambda x: x * torch.inf),
+        ("loss is infinite, its gradient is not", lambda x: x + torch.inf),
         ("gradient is NaN", lambda x: (0 * x).sqrt()),
+        ("gradient is NaN, and max_grad_norm None", lambda x: (0 * x).sqrt(), None),
     ):
         model = Model(table, weight).eval()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
         loss = spoil(model(*batches(given)[0][:-1]).square().mean())
-        yield f"the {what}", [refusal(code.training.update, model, loss, optimizer)]
+        yield f"the {what}", [refusal(code.training.update, model, loss, optimizer, *most)]
         yield f"the {what}: weight", model.weight
 
 
@@ -220,4 +236,5 @@ PROBES = (
     Probe("in_order", shuffled, ask_in_order),
     Probe("predict_proba, evaluation", lambda rng: inputs(rng, training=False), ask_answer),
     Probe("predict_proba, training", lambda rng: inputs(rng, training=True), ask_answer),
+    Probe("option: batch_loss, bfloat16", inputs, ask_bfloat16),
 )
