@@ -74,7 +74,9 @@ def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, d
     plain = without_options(outputs)
     if both or places(plain) == places(outputs):
         return Name("not known")
-    found = name(plain, without_options(expected), {mistake: without_options(parts) for mistake, parts in wrong.items()})
+    found = name(
+        plain, without_options(expected), {mistake: without_options(parts) for mistake, parts in wrong.items()}
+    )
     if found.kind != "known":
         return Name("not known")
     disguises = [parts for mistake, parts in wrong.items() if unique([mistake]) == found.mistakes]
@@ -166,10 +168,10 @@ def apart(first: dict, second: dict, expected: dict, enough: float = np.inf) -> 
     most = 0.0
     for probe, stage in places(first) | places(second):
         values = [parts.get(probe, {}).get(stage, expected[probe].get(stage)) for parts in (first, second)]
+        if any(value is None for value in values) or (stage != RAISED and form(*values)):
+            return np.inf
         if stage == RAISED:
             continue
-        if any(value is None for value in values) or form(*values):
-            return np.inf
         most = max(most, float(difference(*values).max(initial=0.0)) / max(tolerance(values[1]), 1e-30))
         if most > enough:
             break

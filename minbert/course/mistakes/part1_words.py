@@ -37,7 +37,7 @@ def cut(
             forms = [here + word[start:end]] + ["##" * (not start) + word[start:end]] * either
             if found := [form for form in forms if form in self.vocab or (bare and word[start:end] in self.vocab)]:
                 pieces.append(word[start:end] if as_found and found[0] not in self.vocab else found[0])
-                start = end + skip
+                start = end + (skip if skip is not None else len(here))
                 break
         else:
             if unknown is None:
@@ -134,6 +134,7 @@ WORDPIECE = {
         "a word that the vocabulary does not hold is cut into letters": whole_or_letters,
         "the longest piece of the vocabulary is never tried": cutter(most=-1),
         "a letter is skipped after each piece": cutter(skip=1),
+        "two letters are skipped after a later piece: ## is counted": cutter(skip=None),
         "the empty word is [UNK]": lambda self, word: cut(self, word) or ["[UNK]"],
         "the word is lower-cased once more": lambda self, word: cut(self, word.lower()),
     },

@@ -27,10 +27,12 @@ def embed(
     dropout=lambda self, x: self.dropout(x),
     early=lambda self, x: x,
     each=lambda self, x: x,
+    late=(),
 ):
     """A wrong `Embeddings.forward`.
 
     early   acts on the token vectors;  each  on each of the three before they are added
+    late    what is added after the norm
     places  gives each token's position; None: as it should be
     """
 
@@ -44,6 +46,10 @@ def embed(
             x = x + each(self, self.segment(kinds))
         for step in order:
             x = finish(x, self.norm) if step == "norm" else dropout(self, x)
+            if step == "norm" and "position" in late:
+                x = x + self.position(self.positions(input_ids) if positions is None else positions)
+            if step == "norm" and "segment" in late:
+                x = x + self.segment(kinds)
         return x
 
     return forward
@@ -119,7 +125,11 @@ FORWARD = {
         "each of the three vectors is normalised, then they are added": embed(
             each=lambda self, x: norm(x, self.norm), order=("dropout",)
         ),
-        "each of the three vectors is normalised, and the sum once more": embed(each=lambda self, x: norm(x, self.norm)),
+        "each of the three vectors is normalised, and the sum once more": embed(
+            each=lambda self, x: norm(x, self.norm)
+        ),
+        "the positions are added after the norm": embed(add=("token", "segment"), late=("position",)),
+        "the segments are added after the norm": embed(add=("token", "position"), late=("segment",)),
         "the three vectors are averaged, not added": embed(each=lambda self, x: x / 3),
         "only the token vectors are normalised": embed(early=lambda self, x: norm(x, self.norm), order=("dropout",)),
         "the norm's eps is torch's 1e-5, not the config's": normed(eps=1e-05),
@@ -145,12 +155,25 @@ FORWARD = {
 }
 
 
-def table(halves=False, swapped=False, base=10000, power=2, first=0, together=False, only=None, times=False, trim=True):
+def table(
+    halves=False,
+    swapped=False,
+    base=10000,
+    power=2,
+    first=0,
+    together=False,
+    only=None,
+    times=False,
+    trim=True,
+    last=False,
+):
     def wrong(length, size):
         pairs = torch.arange((size + 1) // 2)
         angle = (torch.arange(length)[:, None] + first) / base ** (power * pairs / size)
         if times:
             angle = torch.arange(length)[:, None] * base ** (2 * pairs / size)
+        if last:
+            angle = torch.arange(length)[:, None] / base ** (pairs / (size // 2 - 1))
         if together:  # each of the size numbers has a frequency of its own
             angle = (torch.arange(length)[:, None] + first) / base ** (torch.arange(size) / size)
             return torch.where(torch.arange(size) % 2 == 0, angle.sin(), angle.cos())
@@ -173,6 +196,7 @@ SINUSOIDS = {
         "the sinusoids: there are cosines only": table(only="cos"),
         "the sinusoids: the position is multiplied, not divided": [table(power=-2), table(times=True)],
         "the sinusoids: the exponent is 4i / size, not 2i / size": table(power=4),
+        "the sinusoids: the exponent's last one is 1, as in tensor2tensor": table(last=True),
         "the sinusoids: an odd size has a cosine too many": table(trim=False),
         "the sinusoids: the base is 1000": table(base=1000),
         "the sinusoids: the exponent is i / size, not 2i / size": table(power=1),

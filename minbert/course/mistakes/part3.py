@@ -202,6 +202,10 @@ MASKS = {
         "padding_mask hides queries: its shape is [B, 1, T, 1]": lambda mask: mask.bool()[:, None, :, None],
         "padding_mask holds numbers, not True and False": lambda mask: mask[:, None, None, :],
         "padding_mask has no axis for the heads": lambda mask: mask.bool()[:, None, :],
+        "padding_mask has no new axes": lambda mask: mask.bool(),
+        "padding_mask has a row for each token that looks: its shape is [B, 1, T, T]": lambda mask: mask.bool()[
+            :, None, None, :
+        ].expand(-1, 1, mask.size(1), -1),
         "padding_mask is all True": lambda mask: torch.ones_like(mask).bool()[:, None, None, :],
         "padding_mask hides rows and columns: its shape is [B, 1, T, T]": lambda mask: (
             mask[:, :, None] * mask[:, None, :]
@@ -267,6 +271,7 @@ MODULE = {
         ],
         "the heads are interleaved": lambda self, x: x.permute(0, 2, 3, 1).flatten(2),
         "the heads are merged by their mean": lambda self, x: x.mean(1),
+        "merge gives [B, T, H, K]": lambda self, x: x.transpose(1, 2),
     },
     ("attention.MultiHeadAttention.split", HEADS): {
         "the heads are split without the transpose": lambda self, x: x.reshape(x.size(0), self.heads, x.size(1), -1),

@@ -82,6 +82,7 @@ def layer(
     use=lambda mask: mask,
     middle=False,
     eps=(None, None),
+    returned=lambda output, probabilities: (output, probabilities),
 ):
     """A wrong `EncoderLayer.forward`.
 
@@ -129,7 +130,7 @@ def layer(
         looked = step(self, x, functions[0], names[0], residual[0], drop[0], x, order[0], eps[0])
         start = {False: looked, True: x, "looked": seen[0] if seen else x, "sum": sums[-1]}[again]
         output = step(self, looked, functions[1], names[1], residual[1], drop[1], start, order[1], eps[1])
-        return (looked if middle else output), found[0]
+        return returned(looked if middle else output, found[0])
 
     return forward
 
@@ -202,6 +203,10 @@ LAYER = {
             side_by_side(lambda self, x: x),
         ],
         "the layer returns what comes after attention": layer(middle=True),
+        "the layer returns the probabilities first": layer(
+            returned=lambda output, probabilities: (probabilities, output)
+        ),
+        "the layer returns no probabilities": layer(returned=lambda output, probabilities: output),
         "the layer does not hand on the mask": layer(use=torch.ones_like),
     },
     ("encoder.EncoderLayer.forward", DROP, True): {

@@ -229,20 +229,22 @@ def forward(
     linear=lambda self, x: self.classifier(x),
     after=lambda self, x: x,
     inputs=lambda ids, mask, segments: (ids, mask, segments),
+    always=None,
     loss=F.cross_entropy,
     answer=lambda loss, logits: {"loss": loss, "logits": logits},
 ):
     """A wrong `BertSentClassifier.forward`. loss, answer  with labels: the loss, and what comes out"""
 
     def wrong(self, input_ids, attention_mask=None, token_type_ids=None, labels=None):
-        x = self.features(*inputs(input_ids, attention_mask, token_type_ids))
+        given = inputs(input_ids, attention_mask, token_type_ids)
+        x = always(self.bert(*given)) if always else self.features(*given)
         logits = after(self, linear(self, before(self, x)))
         return logits if labels is None else answer(loss(logits, labels), logits)
 
     return wrong
 
 
-def always(self, x):
+def always_on(self, x):
     return F.dropout(x, self.dropout.p)
 
 
@@ -263,6 +265,12 @@ LOGITS_OF = {
         "the linear layer reads a ReLU of its input": forward(before=lambda self, x: self.dropout(x).relu()),
         "the classifier does not hand on the segments": forward(inputs=lambda ids, mask, segments: (ids, mask, None)),
         "the classifier does not hand on the mask": forward(inputs=lambda ids, mask, segments: (ids, None, segments)),
+        "the pooler's output is always read, whatever config.pooling says": forward(
+            always=lambda output: output["pooler_output"]
+        ),
+        "the first token's vector is always read, whatever config.pooling says": forward(
+            always=lambda output: last(output)[:, 0]
+        ),
         "with labels, the loss is summed, not averaged": forward(
             loss=lambda x, y: F.cross_entropy(x, y, reduction="sum")
         ),
@@ -286,7 +294,7 @@ LOGITS_OF = {
         "there is no dropout before the linear layer": forward(before=lambda self, x: x),
         "dropout falls on the logits": forward(before=lambda self, x: x, after=lambda self, x: self.dropout(x)),
         "dropout falls on the logits as well": forward(after=lambda self, x: self.dropout(x)),
-        "dropout is on in evaluation": forward(before=always),
+        "dropout is on in evaluation": forward(before=always_on),
         "dropout comes twice": forward(before=lambda self, x: self.dropout(self.dropout(x))),
         "dropout is that of the encoder, not classifier_dropout": forward(before=encoder_dropout),
         "the linear layer learns, but nothing before it: its input is detached": forward(

@@ -339,6 +339,9 @@ SCHEDULES = {
         "the rate falls over all steps, not over those after the warm-up": lambda s, w, t: up(
             s, w, max(0.0, (t - s) / t)
         ),
+        "the rate falls over `total` steps, from the end of the warm-up on": lambda s, w, t: up(
+            s, w, max(0.0, 1 - (s - w) / t)
+        ),
         "the rate falls during the warm-up, too": lambda s, w, t: straight(s, w, t),
         "the rate is one step's fall too low": lambda s, w, t: up(s, w, (t - s - 1) / (t - w) if s < t else 0.0),
         "the warm-up's first step has a share of its own, 1 / warmup": lambda s, w, t: (
@@ -413,7 +416,9 @@ GROUPS = {
         ),
         "biases and norms decay, matrices do not": groups(lambda p, module: p.ndim <= 1),
         "frozen weights are handed to the optimizer": groups(lambda p, module: p.ndim > 1, lambda p: True),
-        "the linear layers do not decay": groups(lambda p, module: p.ndim > 1 and isinstance(module, torch.nn.Embedding)),
+        "the linear layers do not decay": groups(
+            lambda p, module: p.ndim > 1 and isinstance(module, torch.nn.Embedding)
+        ),
         "matrices are left out": groups(lambda p, module: False, lambda p: p.requires_grad and p.ndim <= 1),
         "biases and norms are left out": groups(lambda p, module: True, lambda p: p.requires_grad and p.ndim > 1),
     },

@@ -164,11 +164,12 @@ BALANCE = {
             lambda n, size: present(n, n.max() / n.clamp(min=1))
         ),
         "the weights are square roots": balance(lambda n, size: present(n, (size / (len(n) * n.clamp(min=1))).sqrt())),
+        "the weights are whole numbers, by //": balance(lambda n, size: present(n, size // (len(n) * n.clamp(min=1)))),
         "one is added to each count": balance(lambda n, size: size / (len(n) * (n + 1))),
         "the weights are upside down: C n_c / n": balance(lambda n, size: len(n) * n / size),
-        "the classes at the end that do not occur have no weight": lambda labels, classes: (
-            right_weights(labels, classes)[: max(labels) + 1]
-        ),
+        "the classes at the end that do not occur have no weight": lambda labels, classes: right_weights(
+            labels, classes
+        )[: max(labels) + 1],
         "every class weighs 1": balance(lambda n, size: torch.ones_like(n)),
     },
 }

@@ -110,6 +110,7 @@ CLIPS = {
         "the norm is the largest of the weights' norms": of_norms(torch.max),
         "the norm is the mean of the weights' norms": of_norms(torch.mean),
         "the norm after clipping is returned": norm_after,
+        "the scale is returned, not the norm": lambda parameters, most: cap(right_clip(list(parameters), most), most),
         "the norm is that of the weights, not of their gradients": norm_of_weights,
         "only the first weight's gradient is clipped": [only(slice(0, 1)), first_only],
         "only the last weight's gradient is clipped": only(slice(-1, None)),
@@ -175,7 +176,10 @@ UPDATES = {
         "only the gradient is checked, not the loss": steps("zero backward clip check_norm step"),
         "without max_grad_norm, nothing is checked": steps(unclipped=False),
         "what is not finite is refused, but not by NotFinite": [
-            *(steps(error=error) for error in (ValueError, RuntimeError, Exception, FloatingPointError, ArithmeticError)),
+            *(
+                steps(error=error)
+                for error in (ValueError, RuntimeError, Exception, FloatingPointError, ArithmeticError)
+            ),
         ],
         "a loss that is not finite is passed over in silence": steps("zero backward clip silent step"),
         "a loss that is not finite is refused after the step": steps("zero backward clip step check"),

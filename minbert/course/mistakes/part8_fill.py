@@ -21,13 +21,14 @@ def sides(left=lambda left, right: left, right=lambda left, right: right):
     return wrong
 
 
-def place(at):
-    """The answer is read somewhere else: at  a function of (the right place, tokens of the row, pieces written)"""
+def place(at, ids=lambda left, written, masks, right: (*left, *written, *masks, *right)):
+    """Another question. at  where its answer is read: a function of (the right place, tokens of the row, pieces
+    written, pieces missing);  ids  a function that makes the row"""
 
     def wrong(model, tokenizer, left, right, top, words):
         def question(written, missing):
-            ids = (*left, *written, *[tokenizer.mask_token_id] * missing, *right)
-            return Question(ids, at(len(left) + len(written), len(ids), len(written)))
+            row = ids(left, written, [tokenizer.mask_token_id] * missing, right)
+            return Question(tuple(row), at(len(left) + len(written), len(row), len(written), missing))
 
         return rows_of(model, tokenizer, left, right, top, words, question)
 
@@ -53,6 +54,19 @@ def rows_of(model, tokenizer, left, right, top, words, question, order=lambda ro
         }
         for score, pieces in rows
     ]
+
+
+def shown(change):
+    """Right answers that are told in a wrong way. change  (row, ids of its pieces, left, right, decode) -> what differs"""
+
+    def wrong(model, tokenizer, left, right, top, words):
+        rows = fill_position(model, tokenizer, left, right, top, words)
+        for row in rows:
+            ids = row["id"] if isinstance(row["id"], list) else [row["id"]]
+            row |= change(row, ids, left, right, tokenizer.decode)
+        return rows
+
+    return wrong
 
 
 def targets(order=lambda row: -row[0], p=math.exp, finish=lambda rows: rows):
@@ -96,15 +110,6 @@ def all_at_once(model, words, question):
     return found
 
 
-def one_mask(model, words, question):
-    """The pieces not yet written are left out, but for one [MASK]."""
-    found = {}
-    for word, pieces in words.items():
-        asked = [question(pieces[:number], 1) for number in range(len(pieces))]
-        found[word] = sum(log_p[piece].item() for log_p, piece in zip(answers(model, asked), pieces))
-    return found
-
-
 def to_one(rows):
     total = sum(row["score"] for row in rows)
     return [row | {"score": row["score"] / total} for row in rows]
@@ -122,14 +127,40 @@ FILL = {
         "a word of several pieces gets its first piece's probability, before as many [MASK]s": first_of_many,
         "a word of several pieces gets the mean of its pieces' log-probabilities": mean_of_pieces,
         "all pieces of a word are read at once, none sees the others": all_at_once,
-        "there is one [MASK], however many pieces are missing": one_mask,
     },
     ("probing.fill_position", READ): {
-        "the answer is read one place to the left": place(lambda at, size, written: at - 1),
-        "the answer is read one place to the right": place(lambda at, size, written: at + 1),
-        "the answer is read at [CLS]": place(lambda at, size, written: 0),
-        "the answer is read at the last token": place(lambda at, size, written: size - 1),
-        "each piece of a word is read at its first place": place(lambda at, size, written: at - written),
+        "the answer is read one place to the left": place(lambda at, size, written, missing: at - 1),
+        "the answer is read one place to the right": place(lambda at, size, written, missing: at + 1),
+        "the answer is read at [CLS]": place(lambda at, size, written, missing: 0),
+        "the answer is read at the last token": place(lambda at, size, written, missing: size - 1),
+        "each piece of a word is read at its first place": place(lambda at, size, written, missing: at - written),
+        "each piece of a word is read at its last [MASK]": place(lambda at, size, written, missing: at + missing - 1),
+        "the pieces written so far are left out": [
+            place(lambda at, size, written, missing: at - written, lambda l, w, masks, r: [*l, *masks, *r]),
+            place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *masks, *r]),
+            place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *masks, *[4] * len(w), *r]),
+            place(
+                lambda at, size, written, missing: at - written, lambda l, w, masks, r: [*l, *masks, *[4] * len(w), *r]
+            ),
+        ],
+        "the pieces written so far stand behind the [MASK]s": [
+            place(lambda at, size, written, missing: at - written, lambda l, w, masks, r: [*l, *masks, *w, *r]),
+            place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *masks, *w, *r]),
+        ],
+        "there is one [MASK], however many pieces are missing": place(
+            lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *w, *masks[:1], *r]
+        ),
+        "there is no [MASK]": place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *w, *r]),
+        "what follows the [MASK] is left out, [SEP] too": place(
+            lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *w, *masks]
+        ),
+        "[CLS] and [SEP] come twice": place(
+            lambda at, size, written, missing: at + 1, lambda l, w, masks, r: [2, *l, *w, *masks, *r, 3]
+        ),
+        "left and right are exchanged": place(
+            lambda at, size, written, missing: size - at - missing + written,
+            lambda l, w, masks, r: [*r, *w, *masks, *l],
+        ),
         "[CLS] and [SEP] are left out": sides(lambda left, right: left[1:], lambda left, right: right[:-1]),
         "[CLS] is left out": sides(lambda left, right: left[1:]),
         "[SEP] is left out": sides(right=lambda left, right: right[:-1]),
@@ -145,6 +176,31 @@ FILL = {
         ),
         "the given words stay in their order": targets(order=None),
         "of the given words, the least probable comes first": targets(order=lambda row: row[0]),
+        "of the given words, only the first `top` come out": targets(
+            finish=lambda rows: rows[:2] if len(rows) == 4 else rows
+        ),
+    },
+    ("probing.fill_position", "What does one row of the answer hold?"): {
+        "the filled text keeps [CLS] and [SEP]": shown(
+            lambda row, ids, left, right, decode: {"sequence": decode([*left, *ids, *right])}
+        ),
+        "the filled text ends with the word": shown(
+            lambda row, ids, left, right, decode: {"sequence": decode([*left, *ids][1:])}
+        ),
+        "the filled text lacks its last token": shown(
+            lambda row, ids, left, right, decode: {"sequence": decode([*left, *ids, *right][1:-2])}
+        ),
+        "the filled text lacks the word": shown(
+            lambda row, ids, left, right, decode: {"sequence": decode([*left, *right][1:-1])}
+        ),
+        "the filled text still has [MASK]": shown(
+            lambda row, ids, left, right, decode: {"sequence": decode([*left, 4, *right][1:-1])}
+        ),
+        "a word of one piece has a list as its id, too": shown(lambda row, ids, *rest: {"id": ids}),
+        "a word of several pieces has its first piece's id": shown(lambda row, ids, *rest: {"id": ids[0]}),
+        "a word of several pieces is told by its first piece": shown(
+            lambda row, ids, left, right, decode: {"token": decode(ids[:1])}
+        ),
     },
     ("probing.fill_mask", "How many lists come out?"): {
         "every [MASK] gets the first one's answers": Around(

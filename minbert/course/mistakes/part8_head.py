@@ -18,10 +18,23 @@ def inside(self, x):
     return self.norm(self.activation(self.dense(x)))
 
 
+def active(activation):
+    return lambda self, x, t: F.linear(self.norm(activation(self.dense(x))), weights(self, t), self.bias)
+
+
 HEAD = {
     ("heads.MaskedLMHead.forward", "One layer, activation, norm, dot products, bias."): {
         "the head has no activation": lambda self, x, t: F.linear(
             self.norm(self.dense(x)), weights(self, t), self.bias
+        ),
+        "the head has an activation of its own, not self.activation": [
+            *map(active, (F.gelu, lambda x: F.gelu(x, approximate="tanh"), torch.relu, torch.tanh, F.silu)),
+        ],
+        "the head's norm has no weight and bias": lambda self, x, t: F.linear(
+            F.layer_norm(self.activation(self.dense(x)), x.shape[-1:], eps=self.norm.eps), weights(self, t), self.bias
+        ),
+        "the head comes twice: layer, activation and norm": lambda self, x, t: F.linear(
+            inside(self, inside(self, x)), weights(self, t), self.bias
         ),
         "the head has no norm": lambda self, x, t: F.linear(
             self.activation(self.dense(x)), weights(self, t), self.bias
@@ -40,9 +53,10 @@ HEAD = {
         "the head's norm comes first": lambda self, x, t: F.linear(
             self.activation(self.dense(self.norm(x))), weights(self, t), self.bias
         ),
-        "the head adds its input (a residual)": lambda self, x, t: F.linear(
-            x + inside(self, x), weights(self, t), self.bias
-        ),
+        "the head adds its input (a residual)": [
+            lambda self, x, t: F.linear(x + inside(self, x), weights(self, t), self.bias),
+            lambda self, x, t: F.linear(self.norm(x + self.activation(self.dense(x))), weights(self, t), self.bias),
+        ],
         "the head always decodes with the embeddings": lambda self, x, t: F.linear(inside(self, x), t, self.bias),
         "the logits are log-probabilities": lambda self, x, t: F.linear(
             inside(self, x), weights(self, t), self.bias
@@ -50,9 +64,10 @@ HEAD = {
         "the logits are probabilities": lambda self, x, t: F.linear(
             inside(self, x), weights(self, t), self.bias
         ).softmax(-1),
-        "the logits are divided by sqrt(D)": lambda self, x, t: (
-            F.linear(inside(self, x), weights(self, t), self.bias) / math.sqrt(x.size(-1))
-        ),
+        "the logits are divided by sqrt(D)": [
+            lambda self, x, t: F.linear(inside(self, x), weights(self, t), self.bias) / math.sqrt(x.size(-1)),
+            lambda self, x, t: F.linear(inside(self, x) / math.sqrt(x.size(-1)), weights(self, t), self.bias),
+        ],
     },
     ("heads.MaskedLMHead.forward", "One layer, activation, norm, dot products, bias.", True): {
         "the embeddings do not learn from the head": lambda self, x, t: F.linear(
@@ -90,9 +105,14 @@ def predict(
         total = of(logits, right, where) if of else F.cross_entropy(logits, right, reduction="sum")
         loss = total / (divide(where, len(logits)) if divide else max(1, len(logits)))
         everywhere = self.predictions(x, embeddings)
-        return ({True: everywhere, False: logits}.get(all_logits, everywhere.flatten(0, 1))), loss
+        shapes = {True: everywhere, False: logits, "labelled": everywhere[labels != -100]}
+        return shapes.get(all_logits, everywhere.flatten(0, 1)), loss
 
     return wrong
+
+
+def none_for_nothing(self, x, labels=None):
+    return predict()(self, x, labels) if labels is None or (labels != -100).any() else (x[:0] @ x[0, 0], None)
 
 
 def row_means(logits, labels, where):
@@ -116,14 +136,22 @@ LOSS = {
         ),
         "the loss is a mean of the texts' means": predict(of=row_means),
         "with nothing labelled, the loss is NaN": predict(divide=lambda where, n: float(n) if n else torch.tensor(0.0)),
-        "positions without a label count, as if 0 were the right id": predict(
-            positions=lambda labels: torch.ones_like(labels).bool()
-        ),
+        "with nothing labelled, the loss is None": none_for_nothing,
+        "a label of 0 does not count": predict(positions=lambda labels: labels > 0),
+        "the places without a label are taken, not those with one": predict(positions=lambda labels: labels == -100),
+        "positions without a label count, as if 0 were the right id": [
+            predict(positions=lambda labels: torch.ones_like(labels).bool()),
+            predict(positions=lambda labels: torch.ones_like(labels).bool(), all_logits=True),
+            predict(positions=lambda labels: torch.ones_like(labels).bool(), all_logits="labelled"),
+        ],
         "the label is that of the next position": predict(
             shift=lambda labels: F.pad(labels, (0, 1), value=-100)[:, 1:]
         ),
         "the label is that of the position before": predict(
             shift=lambda labels: F.pad(labels, (1, 0), value=-100)[:, :-1]
+        ),
+        "the loss is divided by the vocabulary as well": predict(
+            of=lambda logits, labels, where: F.cross_entropy(logits, labels, reduction="sum") / logits.size(1)
         ),
         "the loss is in bits, not nats": predict(
             of=lambda logits, labels, where: F.cross_entropy(logits, labels, reduction="sum") / math.log(2)
@@ -141,7 +169,10 @@ LOSS = {
                 else logits.sum()
             )
         ),
-        "the logits of all positions come out, although labels are given": predict(all_logits=True),
+        "the logits of all positions come out, although labels are given": [
+            predict(all_logits=True),
+            predict(all_logits="in a row"),
+        ],
         "without labels, log-probabilities come out": predict(change=lambda x: x.log_softmax(-1)),
     },
 }
@@ -216,7 +247,16 @@ WIRING = {
 
 
 def top_tokens(
-    score=None, largest=True, flip=False, spare=False, count=lambda top: top, shift=0, leave_out=(), token=0
+    score=None,
+    largest=True,
+    flip=False,
+    spare=False,
+    count=lambda top: top,
+    shift=0,
+    leave_out=(),
+    token=0,
+    ranks=False,
+    by_id=False,
 ):
     """A wrong `top_tokens`. shift, token  of the ids, and of the tokens that are shown; leave_out  ids not to list"""
 
@@ -225,11 +265,12 @@ def top_tokens(
         ranked = known.clone()
         ranked[list(leave_out)] = -math.inf
         best = ranked.topk(min(count(top), len(known) - len(leave_out)), largest=largest)
+        ids = range(len(best.values)) if ranks else best.indices.tolist()
         rows = [
             {"score": p, "id": id + shift, "token": tokenizer.tokens.get(id + token, "[UNK]")}
-            for p, id in zip((score or share)(logits, best, len(tokenizer)).tolist(), best.indices.tolist())
+            for p, id in zip((score or share)(logits, best, len(tokenizer)).tolist(), ids)
         ]
-        return rows[::-1] if flip else rows
+        return rows[::-1] if flip else sorted(rows, key=lambda row: row["id"]) if by_id else rows
 
     return wrong
 
@@ -263,6 +304,8 @@ TOP = {
         "one token too few is listed": top_tokens(count=lambda top: top - 1),
         "one token too many is listed": top_tokens(count=lambda top: top + 1),
         "the ids are one too large": top_tokens(shift=1),
+        "the best tokens come in the order of their ids": top_tokens(by_id=True),
+        "the ids are places in the list": top_tokens(ranks=True),
         "special tokens are left out": top_tokens(leave_out=range(5)),
         "special tokens are left out, and the others' ids begin at 0": [
             top_tokens(leave_out=range(5), shift=-5),

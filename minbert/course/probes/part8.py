@@ -52,7 +52,8 @@ class Words:
         return self.vocab.get(tokens, 1) if isinstance(tokens, str) else [self.vocab.get(one, 1) for one in tokens]
 
     def convert_ids_to_tokens(self, ids):
-        return self.tokens[ids] if isinstance(ids, int) else [self.tokens[int(id)] for id in ids]
+        get = self.tokens.get  # a row without a token: no exception, so that it can be told from other mistakes
+        return get(ids, "[UNK]") if isinstance(ids, int) else [get(int(id), "[UNK]") for id in ids]
 
     def decode(self, ids, **options):
         return " ".join(self.convert_ids_to_tokens([ids] if isinstance(ids, int) else ids)).replace(" ##", "")
@@ -99,7 +100,7 @@ class Sizes:
 def inputs(rng, **more):
     table = normal(rng, V, D, scale=0.8)
     labels = np.where(rng.random((B, T)) < 0.4, rng.integers(4, V, (B, T)), -100)
-    labels[0, :2], labels[1] = [7, 9], -100  # a row without labels
+    labels[0, :3], labels[1] = [7, 9, 0], -100  # a row without labels
     found = {
         "table": table,
         "input_ids": rng.integers(4, V, (B, T)),
@@ -150,7 +151,12 @@ def ask_predict(code, table, input_ids, labels, mask, segments, **weights):
     loss.backward()
     yield "gradient of the bias", gradient(model.predictions.bias)
     yield "gradient of the embeddings", gradient(model.bert.embeddings.token.weight)
-    yield "loss, nothing labelled", model.predict(x, torch.full_like(labels, -100))[1]
+
+
+def ask_unlabelled(code, table, input_ids, labels, mask, segments, **weights):
+    logits, loss = build(code, table, weights).predict(table[input_ids].flip(-1), torch.full_like(labels, -100))
+    yield "logits", torch.tensor(float(len(logits)))
+    yield "loss", ["None"] if loss is None else loss
 
 
 def ask_masked_lm(code, table, input_ids, labels, mask, segments, training=False, **weights):
@@ -196,6 +202,7 @@ def ask_fill(code, table, texts, top=5, targets=None):
             yield f"scores, {where}", scores
             yield f"their logarithms, {where}", scores.log()
             yield f"ids, {where}", [str(row["id"]) for row in rows]
+            yield f"words, {where}", [row["token"] for row in rows]
             yield f"texts, {where}", [row["sequence"] for row in rows]
     yield "the model's mode afterwards", names(["training" if model.training else "evaluation"])
     yield "a text without [MASK]", [refusal(code.probing.fill_mask, model, Words(), "the film was good .")]
@@ -269,6 +276,7 @@ PROBES = (
     Probe("MaskedLMHead", inputs, ask_head),
     Probe("MaskedLMHead, untied", lambda rng: inputs(rng, tied=False), ask_head),
     Probe("BertForMaskedLM.predict", inputs, ask_predict),
+    Probe("option: predict, nothing labelled", inputs, ask_unlabelled),
     Probe("BertForMaskedLM", inputs, ask_masked_lm),
     Probe("BertForMaskedLM, training", lambda rng: inputs(rng, training=True), ask_masked_lm),
     Probe("BertForPreTraining", inputs, ask_pretraining),
@@ -276,7 +284,7 @@ PROBES = (
     Probe("top_tokens, shifted", logits(-40.0, top=3), ask_top),
     Probe("top_tokens, all", logits(0.0, top=1000), ask_top),
     Probe("fill_mask", lambda rng: model(rng, texts=ONE), ask_fill),
-    Probe("fill_mask, targets", lambda rng: model(rng, texts=ONE, targets=TARGETS), ask_fill),
+    Probe("fill_mask, targets", lambda rng: model(rng, texts=ONE, targets=TARGETS, top=2), ask_fill),
     Probe("answers", model, ask_answers),
     Probe("option: readouts", lambda rng: {"text": rng.integers(5, 12, 2)}, ask_readouts),
     Probe("option: next_word", lambda rng: model(rng, words=["good", "wonderful", "bad"]), ask_next_word),

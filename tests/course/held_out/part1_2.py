@@ -58,6 +58,7 @@ BUGS = [
         "digits are set apart, too",
         '    ascii_symbol = "!" <= char <= "~" and not char.isalnum()',
         '    ascii_symbol = "!" <= char <= "~" and not char.isalpha()',
+        ("digits are set apart, too",),
     ),
     Bug(
         1,
@@ -107,6 +108,7 @@ BUGS = [
         "return self.dropout(self.norm(x))",
         "x = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + self.norm.eps)\n"
         "        return self.dropout(x * self.norm.weight + self.norm.bias)",
+        ("the norm divides by torch's std + eps: D - 1, and eps outside the root",),
     ),
     Bug(
         2,

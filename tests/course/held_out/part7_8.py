@@ -179,6 +179,7 @@ BUGS = [
         "a norm without weights",
         "x = self.norm(self.activation(self.dense(x)))",
         "x = F.layer_norm(self.activation(self.dense(x)), x.shape[-1:], eps=self.norm.eps)",
+        ("the head's norm has no weight and bias",),
     ),
     Bug(8, "heads", "one too many", "/ max(1, len(logits))", "/ (1 + len(logits))"),
     Bug(
