@@ -75,6 +75,12 @@ def longer(row):
     return row[-1] if len(row[-1]) >= len(row[0]) else row[0]
 
 
+def all_of_the_longer(row, room):
+    excess = max(0, sum(map(len, row)) - room)
+    del longer(row)[max(0, len(longer(row)) - excess) :]
+    return excess > 0
+
+
 def halves(row, room):
     excess = sum(map(len, row)) > room
     if excess:
@@ -219,6 +225,7 @@ KNOWN = {
         "of two texts of equal length, the first is cut": shortened(
             lambda row: row[-1] if len(row[-1]) > len(row[0]) else row[0]
         ),
+        "all that is too much is cut from the text that was longer": all_of_the_longer,
         "both texts of a pair are cut to half the room": halves,
         "both texts of a pair are cut in proportion": shares,
         "texts are cut at their front": shortened(longer, at=0),

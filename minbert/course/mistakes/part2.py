@@ -9,10 +9,10 @@ from minbert.course.mistakes import Around
 from minbert.embeddings import sinusoids
 
 
-def norm(x, module, eps=None, dim=-1, plain=False, unbiased=False, outside=False):
+def norm(x, module, eps=None, dim=-1, plain=False, unbiased=False, outside=False, root=torch.sqrt):
     eps = module.eps if eps is None else eps
     variance = x.var(dim, keepdim=True, unbiased=unbiased)
-    scale = variance.sqrt() + eps if outside else (variance + eps).sqrt()
+    scale = root(variance) + eps if outside else root(variance + eps)
     x = (x - x.mean(dim, keepdim=True)) / scale
     return x if plain else x * module.weight + module.bias
 
@@ -139,6 +139,7 @@ FORWARD = {
         "the norm has no weight and bias": [normed(plain=True), normed(plain=True, eps=1e-5)],
         "the norm's variance divides by D - 1": normed(unbiased=True),
         "the norm adds eps outside the square root": normed(outside=True),
+        "the norm divides by the variance, not by its root": normed(root=lambda variance: variance),
         "the norm divides by torch's std + eps: D - 1, and eps outside the root": normed(unbiased=True, outside=True),
     },
     ("embeddings.Embeddings.forward", DROP, True): {
@@ -146,6 +147,9 @@ FORWARD = {
         "there is no dropout": embed(order=("norm",)),
         "dropout comes before the norm": embed(order=("dropout", "norm")),
         "dropout falls on the token vectors only": embed(early=lambda self, x: self.dropout(x), order=("norm",)),
+        "dropout falls on each of the three vectors, not on the sum": embed(
+            each=lambda self, x: self.dropout(x), order=("norm",)
+        ),
         "dropout falls on the token vectors as well": embed(early=lambda self, x: self.dropout(x)),
         "dropout falls on the token vectors as well, before the norm of the sum": embed(
             early=lambda self, x: self.dropout(x), order=("dropout", "norm")
@@ -166,6 +170,7 @@ def table(
     times=False,
     trim=True,
     last=False,
+    inside=True,
 ):
     def wrong(length, size):
         pairs = torch.arange((size + 1) // 2)
@@ -178,6 +183,9 @@ def table(
             angle = (torch.arange(length)[:, None] + first) / base ** (torch.arange(size) / size)
             return torch.where(torch.arange(size) % 2 == 0, angle.sin(), angle.cos())
         sines, cosines = (angle.cos(), angle.sin()) if swapped else (angle.sin(), angle.cos())
+        if not inside:
+            place, scale = torch.arange(length)[:, None], base ** (2 * pairs / size)
+            sines, cosines = place.sin() / scale, place.cos() / scale
         if only:
             sines = cosines = angle.sin() if only == "sin" else angle.cos()
         if halves:
@@ -196,6 +204,7 @@ SINUSOIDS = {
         "the sinusoids: there are cosines only": table(only="cos"),
         "the sinusoids: the position is multiplied, not divided": [table(power=-2), table(times=True)],
         "the sinusoids: the exponent is 4i / size, not 2i / size": table(power=4),
+        "the sinusoids: the sine is divided, not its angle": table(inside=False),
         "the sinusoids: the exponent's last one is 1, as in tensor2tensor": table(last=True),
         "the sinusoids: an odd size has a cosine too many": table(trim=False),
         "the sinusoids: the base is 1000": table(base=1000),

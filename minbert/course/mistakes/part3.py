@@ -271,11 +271,19 @@ MODULE = {
         ],
         "the heads are interleaved": lambda self, x: x.permute(0, 2, 3, 1).flatten(2),
         "the heads are merged by their mean": lambda self, x: x.mean(1),
+        "merge moves the last two axes, not the heads": lambda self, x: x.transpose(2, 3).reshape(
+            x.size(0), x.size(2), -1
+        ),
         "merge gives [B, T, H, K]": lambda self, x: x.transpose(1, 2),
     },
     ("attention.MultiHeadAttention.split", HEADS): {
         "the heads are split without the transpose": lambda self, x: x.reshape(x.size(0), self.heads, x.size(1), -1),
         "the heads are split in steps of H": lambda self, x: x.unflatten(-1, (-1, self.heads)).permute(0, 3, 1, 2),
+        "split moves other axes than those of tokens and heads": [
+            lambda self, x: x.unflatten(-1, (self.heads, -1)).transpose(1, 3),
+            lambda self, x: x.unflatten(-1, (self.heads, -1)).transpose(2, 3),
+            lambda self, x: x.unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1),
+        ],
         "split gives [B, T, H, K]": lambda self, x: x.unflatten(-1, (self.heads, -1)),
     },
     ("attention.MultiHeadAttention.__init__", LAYER): {

@@ -25,6 +25,9 @@ ACTIVATIONS = {
         "the activation is SiLU, x * sigmoid(x), not GELU": F.silu,
         "the activation is tanh, not GELU": torch.tanh,
         "the GELU does not divide by sqrt(2)": lambda x: x * 0.5 * (1 + torch.erf(x)),
+        "the GELU has x / sqrt(2) in the place of both x": lambda x: (
+            x * (0.5 / math.sqrt(2)) * (1 + torch.erf(x / math.sqrt(2)))
+        ),
         "the GELU divides by 2, not by sqrt(2)": lambda x: x * 0.5 * (1 + torch.erf(x / 2)),
         "the GELU multiplies by sqrt(2), it does not divide": lambda x: x * 0.5 * (1 + torch.erf(x * math.sqrt(2))),
         "the GELU is twice as large: 0.5 is forgotten": lambda x: x * (1 + torch.erf(x / math.sqrt(2))),
@@ -53,6 +56,9 @@ FEED_FORWARD = {
         "the activation is always GELU, whatever the config says": network(F.gelu),
         "the feed-forward network has no activation": lambda self, x: self.contract(self.expand(x)),
         "the activation comes last": lambda self, x: self.activation(self.contract(self.expand(x))),
+        "the activation comes twice in a row": lambda self, x: self.contract(
+            self.activation(self.activation(self.expand(x)))
+        ),
         "the activation comes after both layers": lambda self, x: self.activation(
             self.contract(self.activation(self.expand(x)))
         ),

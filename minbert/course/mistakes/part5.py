@@ -177,6 +177,12 @@ READING = {
         "the pooler's output is read, not the first token's vector": reading(cls=lambda o, m: o["pooler_output"]),
         "the last token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, -1]),
         "the second token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, 1]),
+        "mean and first token are exchanged": reading(
+            mean=lambda o, m: last(o)[:, 0], cls=lambda o, m: mean(last(o), m)
+        ),
+        "pooler and first token are exchanged": reading(
+            pooler=lambda o, m: last(o)[:, 0], cls=lambda o, m: o["pooler_output"]
+        ),
         "the pooler's output is read, not the mean": reading(mean=lambda o, m: o["pooler_output"]),
         "the first token's vector is read, not the mean": reading(mean=lambda o, m: last(o)[:, 0]),
         "the pooler's output comes after dropout": pool_with_dropout("pooler_output"),
@@ -248,6 +254,10 @@ def always_on(self, x):
     return F.dropout(x, self.dropout.p)
 
 
+def if_not_frozen(self, x):
+    return x if frozen(self) else self.dropout(x)
+
+
 def encoder_dropout(self, x):
     return F.dropout(x, self.config.hidden_dropout_prob, self.training)
 
@@ -292,6 +302,7 @@ LOGITS_OF = {
     },
     ("heads.BertSentClassifier.forward", DROP, True): {
         "there is no dropout before the linear layer": forward(before=lambda self, x: x),
+        "with a frozen encoder, there is no dropout before the linear layer": forward(before=if_not_frozen),
         "dropout falls on the logits": forward(before=lambda self, x: x, after=lambda self, x: self.dropout(x)),
         "dropout falls on the logits as well": forward(after=lambda self, x: self.dropout(x)),
         "dropout is on in evaluation": forward(before=always_on),

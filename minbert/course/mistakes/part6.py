@@ -48,7 +48,8 @@ def adamw(
     lasting        whether m and v are kept from step to step;  corrected  whether it is their corrected values
     times_corrections  the corrections multiply, they do not divide
     betas          which beta each moment uses; old  which one keeps its old value
-    decay          "before", "after", "never"; "gradient": inside the first moment only
+    decay          "before", "after", "never"; "gradient": inside the first moment only; "corrected":
+                   added to the corrected first moment
     no_gradient    what a weight without gradient does: "skip", "decay", "count"; "zero": as if its gradient were 0;
                    "break": it ends its group
     inside         eps is inside the square root; folded  eps meets the uncorrected root
@@ -112,7 +113,8 @@ def adamw(
                     elif outside:
                         step = move(m / correction1, v.sqrt() / correction2, eps)
                     else:
-                        step = move(m / correction1, (v / correction2).sqrt(), eps)
+                        drift = used["weight_decay"] * weight if decay == "corrected" else 0.0
+                        step = move(m / correction1 + drift, (v / correction2).sqrt(), eps)
                     weight -= sign * used["lr"] * step
                     if lowers and (both or late):
                         weight -= rate(used) * weight
@@ -158,6 +160,7 @@ STEP = {
         "the weight does not decay": adamw(decay="never"),
         "decay is part of the gradient (L2), not apart from it": adamw(l2=True),
         "decay is part of the mean of gradients, not of the square": adamw(decay="gradient"),
+        "decay is added to the corrected mean, and divided by sqrt(v)": adamw(decay="corrected"),
         "decay is not multiplied by the learning rate": adamw(rate=lambda group: group["weight_decay"]),
         "decay is multiplied by the learning rate twice": adamw(
             rate=lambda group: group["lr"] ** 2 * group["weight_decay"]
@@ -269,7 +272,12 @@ STEP = {
 }
 
 
-def efficient(move=lambda m, v, c1, c2, eps: c2**0.5 / c1 * m / (v.sqrt() + eps), decay="after", correct=None):
+def efficient(
+    move=lambda m, v, c1, c2, eps: c2**0.5 / c1 * m / (v.sqrt() + eps),
+    decay="after",
+    correct=None,
+    share=lambda c1, c2: 1,
+):
     """A wrong `update` that is right unless group["efficient"]."""
 
     def make(right):
@@ -279,7 +287,7 @@ def efficient(move=lambda m, v, c1, c2, eps: c2**0.5 / c1 * m / (v.sqrt() + eps)
             right(weight.clone(), grad, step, mean, square, group)
             corrects = group["correct_bias"] if correct is None else correct
             c1, c2 = (1 - beta**step if corrects else 1.0 for beta in group["betas"])
-            keep = 1 - group["lr"] * group["weight_decay"]
+            keep = 1 - group["lr"] * group["weight_decay"] * share(c1, c2)
             weight *= keep if decay == "before" else 1.0
             weight -= group["lr"] * move(mean, square, c1, c2, group["eps"])
             weight *= keep if decay == "after" else 1.0
@@ -309,6 +317,7 @@ EFFICIENT = {
             lambda m, v, c1, c2, eps: c2**0.5 / c1 * m / (v + eps).sqrt()
         ),
         "efficient: decay comes first": efficient(decay="before"),
+        "efficient: decay is multiplied by the corrections, too": efficient(share=lambda c1, c2: c2**0.5 / c1),
         "efficient: the weight does not decay": efficient(decay="never"),
         "efficient: correct_bias is ignored": efficient(correct=True),
     },
@@ -338,6 +347,9 @@ SCHEDULES = {
         "the schedule is one step ahead": lambda s, w, t: linear(s + 1, w, t),
         "the rate falls over all steps, not over those after the warm-up": lambda s, w, t: up(
             s, w, max(0.0, (t - s) / t)
+        ),
+        "the rate falls from step 0 on, by total - warmup steps": lambda s, w, t: (
+            s / w if s < w else 1 - s / (t - w) if s < t else 0.0
         ),
         "the rate falls over `total` steps, from the end of the warm-up on": lambda s, w, t: up(
             s, w, max(0.0, 1 - (s - w) / t)

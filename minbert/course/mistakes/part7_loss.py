@@ -76,7 +76,10 @@ LOSSES = {
         "the loss is computed in bfloat16 if the model is": in_precision(True, lambda logits: logits),
         "the loss is summed, not averaged": loss(lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum")),
         "the loss is divided by the texts once more": loss(lambda x, y, w: right_loss(x, y, w) / len(y)),
-        "the loss is divided by the classes as well": loss(lambda x, y, w: right_loss(x, y, w) / x.size(1)),
+        "the loss is divided by the classes as well": [
+            loss(lambda x, y, w: right_loss(x, y, w) / x.size(1)),
+            loss(lambda x, y, w: each(x, y, w).mean() / x.size(1)),
+        ],
         "the loss is divided by the number of classes, not of texts": loss(
             lambda x, y, w: F.cross_entropy(x, y, w, reduction="sum") / x.size(1)
         ),
@@ -111,6 +114,9 @@ LOSSES = {
         "the weights of classes are ignored": loss(lambda x, y, w: right_loss(x, y, None)),
         "with weights of classes, the sum is divided by the texts, not by their weights": loss(
             lambda x, y, w: each(x, y, w).mean()
+        ),
+        "with weights of classes, the mean loss is multiplied by the mean weight": loss(
+            uncounted(lambda x, y, w: right_loss(x, y, None) * w[y].mean())
         ),
         "with weights of classes, the loss is summed": loss(uncounted(lambda x, y, w: each(x, y, w).sum())),
         "the weights of classes multiply the logits": loss(uncounted(lambda x, y, w: right_loss(x * w, y, None))),

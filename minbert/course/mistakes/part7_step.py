@@ -90,6 +90,9 @@ CLIPS = {
     ("optimizer.clip", "Two weights, gradients of norm 3 and 4: what comes out at most 1?", True): {
         "each number is clipped, not the norm": each_value,
         "the gradient is divided by its norm only": scaled(lambda norm, most: 1 / (norm + 1e-06)),
+        "a gradient whose norm is too large gets the norm 1, not the limit": scaled(
+            lambda norm, most: 1 / norm if norm > most else 1.0
+        ),
         "the limit of the norm is always 1": scaled(lambda norm, most: cap(norm, 1.0)),
         "the scale is upside down: norm / limit": scaled(lambda norm, most: (norm / most).clamp(max=1.0)),
         "small gradients are scaled up": scaled(lambda norm, most: most / (norm + 1e-06)),

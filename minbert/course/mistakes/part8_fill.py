@@ -57,7 +57,7 @@ def rows_of(model, tokenizer, left, right, top, words, question, order=lambda ro
 
 
 def shown(change):
-    """Right answers that are told in a wrong way. change  (row, ids of its pieces, left, right, decode) -> what differs"""
+    """Right answers, wrongly told. change  (row, ids of its pieces, left, right, decode) -> what differs"""
 
     def wrong(model, tokenizer, left, right, top, words):
         rows = fill_position(model, tokenizer, left, right, top, words)
@@ -136,30 +136,30 @@ FILL = {
         "each piece of a word is read at its first place": place(lambda at, size, written, missing: at - written),
         "each piece of a word is read at its last [MASK]": place(lambda at, size, written, missing: at + missing - 1),
         "the pieces written so far are left out": [
-            place(lambda at, size, written, missing: at - written, lambda l, w, masks, r: [*l, *masks, *r]),
-            place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *masks, *r]),
-            place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *masks, *[4] * len(w), *r]),
+            place(lambda at, size, written, missing: at - written, lambda a, w, masks, z: [*a, *masks, *z]),
+            place(lambda at, size, written, missing: at, lambda a, w, masks, z: [*a, *masks, *z]),
+            place(lambda at, size, written, missing: at, lambda a, w, masks, z: [*a, *masks, *[4] * len(w), *z]),
             place(
-                lambda at, size, written, missing: at - written, lambda l, w, masks, r: [*l, *masks, *[4] * len(w), *r]
+                lambda at, size, written, missing: at - written, lambda a, w, masks, z: [*a, *masks, *[4] * len(w), *z]
             ),
         ],
         "the pieces written so far stand behind the [MASK]s": [
-            place(lambda at, size, written, missing: at - written, lambda l, w, masks, r: [*l, *masks, *w, *r]),
-            place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *masks, *w, *r]),
+            place(lambda at, size, written, missing: at - written, lambda a, w, masks, z: [*a, *masks, *w, *z]),
+            place(lambda at, size, written, missing: at, lambda a, w, masks, z: [*a, *masks, *w, *z]),
         ],
         "there is one [MASK], however many pieces are missing": place(
-            lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *w, *masks[:1], *r]
+            lambda at, size, written, missing: at, lambda a, w, masks, z: [*a, *w, *masks[:1], *z]
         ),
-        "there is no [MASK]": place(lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *w, *r]),
+        "there is no [MASK]": place(lambda at, size, written, missing: at, lambda a, w, masks, z: [*a, *w, *z]),
         "what follows the [MASK] is left out, [SEP] too": place(
-            lambda at, size, written, missing: at, lambda l, w, masks, r: [*l, *w, *masks]
+            lambda at, size, written, missing: at, lambda a, w, masks, z: [*a, *w, *masks]
         ),
         "[CLS] and [SEP] come twice": place(
-            lambda at, size, written, missing: at + 1, lambda l, w, masks, r: [2, *l, *w, *masks, *r, 3]
+            lambda at, size, written, missing: at + 1, lambda a, w, masks, z: [2, *a, *w, *masks, *z, 3]
         ),
         "left and right are exchanged": place(
             lambda at, size, written, missing: size - at - missing + written,
-            lambda l, w, masks, r: [*r, *w, *masks, *l],
+            lambda a, w, masks, z: [*z, *w, *masks, *a],
         ),
         "[CLS] and [SEP] are left out": sides(lambda left, right: left[1:], lambda left, right: right[:-1]),
         "[CLS] is left out": sides(lambda left, right: left[1:]),
@@ -171,6 +171,10 @@ FILL = {
             lambda left, right: [id for id in right if id != MASK_ID],
         ),
         "the given words' scores are log-probabilities": targets(p=lambda score: score),
+        "the given words' scores are minus log-probabilities": [
+            targets(p=lambda score: -score, order=lambda row: row[0]),
+            targets(p=lambda score: -score),
+        ],
         "the given words' probabilities sum to 1": targets(
             finish=lambda rows: to_one(rows) if len(rows) == 4 else rows
         ),

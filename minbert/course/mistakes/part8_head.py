@@ -257,6 +257,7 @@ def top_tokens(
     token=0,
     ranks=False,
     by_id=False,
+    late=False,
 ):
     """A wrong `top_tokens`. shift, token  of the ids, and of the tokens that are shown; leave_out  ids not to list"""
 
@@ -270,6 +271,7 @@ def top_tokens(
             {"score": p, "id": id + shift, "token": tokenizer.tokens.get(id + token, "[UNK]")}
             for p, id in zip((score or share)(logits, best, len(tokenizer)).tolist(), ids)
         ]
+        rows = [row for row in rows if row["id"] < len(tokenizer)] if late else rows
         return rows[::-1] if flip else sorted(rows, key=lambda row: row["id"]) if by_id else rows
 
     return wrong
@@ -300,6 +302,7 @@ TOP = {
         "the least probable tokens are listed": top_tokens(largest=False),
         "the best token comes last": top_tokens(flip=True),
         "rows without a token are listed": top_tokens(spare=True),
+        "rows without a token take places in the list": top_tokens(spare=True, late=True),
         "always five tokens are listed": top_tokens(count=lambda top: 5),
         "one token too few is listed": top_tokens(count=lambda top: top - 1),
         "one token too many is listed": top_tokens(count=lambda top: top + 1),

@@ -56,6 +56,7 @@ BUGS = [
         "split: axes in another order",
         "x.unflatten(-1, (self.heads, -1)).transpose(1, 2)",
         "x.unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1)",
+        ("split moves other axes than those of tokens and heads",),
     ),
     Bug(
         3,
