@@ -1,9 +1,5 @@
-"""Known mistakes of part 1: special tokens, pairs, cutting, padding."""
+"""Known mistakes of part 1: special tokens, pairs, cutting."""
 
-import torch
-
-from minbert.course.mistakes import Around
-from minbert.encoding import Template
 from minbert.encoding import shorten as right_shorten
 
 
@@ -98,99 +94,10 @@ def shares(row, room):
     return total > room
 
 
-def around(change, **fixed):
-    """`__call__` with another result. change  (tokenizer, encoding of lists, options) -> nothing, in place"""
-
-    def make(right):
-        def __call__(self, texts, pairs=None, *, return_tensors=None, **options):
-            alone = isinstance(texts, str)
-            rows = [[one] if alone and one is not None else one for one in (texts, pairs)]
-            encoding = right(self, *rows, **(options | fixed))
-            if encoding:
-                change(self, encoding, options)
-            if alone:
-                return type(encoding)({key: value[0] for key, value in encoding.items()})
-            if return_tensors == "pt":
-                for key, value in encoding.items():
-                    encoding[key] = torch.tensor(value)
-            return encoding
-
-        return __call__
-
-    return Around(make)
-
-
-def asked(change):
-    """`__call__` with other options. change  options -> those that are others"""
-    return Around(
-        lambda right: lambda self, texts, pairs=None, **given: right(self, texts, pairs, **(given | change(given)))
-    )
-
-
-def each_row(rule, name="token_type_ids"):
-    """rule  (row of values, its mask, its ids) -> another row"""
-
-    def change(self, encoding, options):
-        rows = zip(encoding[name], encoding["attention_mask"], encoding["input_ids"])
-        encoding[name] = [rule(row, mask, ids) for row, mask, ids in rows]
-
-    return around(change)
-
-
-def left(self, encoding, options):
-    for name, rows in encoding.items():
-        counts = [sum(row) for row in encoding["attention_mask"]] if name != "attention_mask" else map(sum, rows)
-        encoding[name] = [row[count:] + row[:count] for row, count in zip(rows, counts)]
-
-
-def sep_cut_off(self, encoding, options):
-    limit = options.get("max_length") or self.max_length
-    width = max(min(len(row), limit) for row in encoding["input_ids"])
-    for name, rows in encoding.items():
-        size = limit if options.get("padding") == "max_length" else width if options.get("padding") else None
-        rows = [row[:limit] if options.get("truncation") else row for row in rows]
-        encoding[name] = rows if size is None else [row[:size] + [0] * (size - len(row)) for row in rows]
-
-
-def middle_second(segments, mask, ids):
-    at = segments.index(1) if 1 in segments else None
-    return [*segments[: at - 1], 1, *segments[at:]] if at else segments
-
-
-def last_first(segments, mask, ids):
-    end = sum(mask) - 1
-    return [*segments[:end], 0, *segments[end + 1 :]]
-
-
-def late(segments, mask, ids):
-    at = segments.index(1) if 1 in segments else None
-    return [*segments[:at], 0, *segments[at + 1 :]] if at else segments
-
-
-def text_first(segments, mask, ids):
-    """0 for [CLS] only"""
-    return [0, *mask[1:]] if 1 in segments else segments
-
-
-JOIN, SHORTEN, CALL = "join", "shorten", "Tokenizer.__call__"
-FRAME, LONG, SEGMENT = "Write the tokens of a pair on paper.", "Which tokens go, and how many?", "Whose token is this?"
-PAD = "What is under the padding?"
-
-
-def template(begin=("[CLS]",), between=("[SEP]",), end=("[SEP]",), pair_segment=1):
-    return lambda *right, **names: Template(begin, between, end, pair_segment)
+FRAME, LONG = "Write the tokens of a pair on paper.", "Which tokens go, and how many?"
 
 
 KNOWN = {
-    ("tokenizer.Template", FRAME): {
-        "[CLS] is missing": template(begin=()),
-        "the last [SEP] is missing": template(end=()),
-        "there is no [SEP] between a text and its pair": template(between=()),
-        "[SEP] stands at the front, not [CLS]": template(begin=("[SEP]",)),
-        "[CLS] stands between a text and its pair, not [SEP]": template(between=("[CLS]",)),
-        "[CLS] stands at the end, not [SEP]": template(end=("[CLS]",)),
-        "the segments are all 0": template(pair_segment=0),
-    },
     ("encoding.join", FRAME): {
         "[CLS] is missing": joined(lambda b, t, e: t + e, lambda b, t, m, p, e: t + m + p + e),
         "[CLS] is missing before a pair": joined(one, lambda b, t, m, p, e: t + m + p + e),
@@ -248,49 +155,5 @@ KNOWN = {
         ),
         "shorten always returns True": lambda row, room: right_shorten(row, room) or True,
         "shorten returns True if nothing was cut": lambda row, room: not right_shorten(row, room),
-    },
-    ("encoding.Tokenizer.__call__", SEGMENT): {
-        "the end is cut off with its [SEP]": around(sep_cut_off, truncation=False),
-        "the segments are exchanged": each_row(
-            lambda row, mask, ids: [1 - one if shown else 0 for one, shown in zip(row, mask)] if 1 in row else row
-        ),
-        "the [SEP] between counts as the pair's": each_row(middle_second),
-        "the pair's first token counts as the first text's": each_row(late),
-        "the last [SEP] counts as the first text's": each_row(last_first),
-        "the segments of a pair are all 1": each_row(lambda row, mask, ids: [*mask] if 1 in row else row),
-        "padding has segment 1": each_row(
-            lambda row, mask, ids: [one if shown else int(1 in row) for one, shown in zip(row, mask)]
-        ),
-        "the segments of a pair are 1 from the first text on": each_row(text_first),
-        "the attention mask is 1 at padding": each_row(lambda row, mask, ids: [1] * len(row), "attention_mask"),
-        "the attention mask is upside down": each_row(
-            lambda row, mask, ids: [1 - one for one in mask], "attention_mask"
-        ),
-        "the attention mask hides [CLS] and [SEP]": each_row(
-            lambda row, mask, ids: [int(one and id not in (2, 3)) for one, id in zip(mask, ids)], "attention_mask"
-        ),
-        "the attention mask is 0 everywhere": each_row(lambda row, mask, ids: [0] * len(row), "attention_mask"),
-        "padding=True pads to max_length": asked(
-            lambda given: {"padding": "max_length"} if given.get("padding") else {}
-        ),
-        "padding='max_length' pads to the longest text": asked(
-            lambda given: {"padding": True} if given.get("padding") else {}
-        ),
-        "texts are cut without being asked": asked(lambda given: {"truncation": True}),
-        "add_special_tokens is ignored": asked(lambda given: {"add_special_tokens": True}),
-        "add_special_tokens is upside down": asked(
-            lambda given: {"add_special_tokens": not given.get("add_special_tokens", True)}
-        ),
-        "padding is done with the id of [SEP]": each_row(
-            lambda row, mask, ids: [id if shown else 3 for id, shown in zip(ids, mask)], "input_ids"
-        ),
-        "padding comes first": around(left),
-        "padding is done with the id of [UNK]": each_row(
-            lambda row, mask, ids: [id if shown else 1 for id, shown in zip(ids, mask)], "input_ids"
-        ),
-    },
-    ("encoding.Tokenizer.__call__", "Is the text trusted?"): {
-        "a [SEP] in a text becomes the control token": asked(lambda given: {"allow_special": True}),
-        "control tokens in a text are never kept": asked(lambda given: {"allow_special": False}),
     },
 }

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from minbert.tokenizer import CJK, lower, replace, set_apart, strip_accents
+from minbert.tokenizer import set_apart
 
 # WordPiece
 
@@ -143,41 +143,8 @@ WORDPIECE = {
 # Words
 
 
-def clean_with(other):
-    def clean_char(char):
-        return other(char) if other(char) is not None else right_clean(char)
-
-    return clean_char
-
-
-def right_clean(char):
-    if char in "\t\n\r" or unicodedata.category(char) == "Zs":
-        return " "
-    if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
-        return ""
-    return f" {char} " if any(first <= ord(char) <= last for first, last in CJK) else char
-
-
-def is_cjk(char):
-    return any(first <= ord(char) <= last for first, last in CJK)
-
-
-def fold_with(lower_case=None, accents=None):
-    """`fold` with a step that is always done (True), never (False), or as it should be (None)."""
-
-    def fold(self, chars):
-        steps = [(lower, self.lower_case if lower_case is None else lower_case)]
-        steps.append((strip_accents, self.strip_accents if accents is None else accents))
-        for step, wanted in steps:
-            chars = step(chars) if wanted else chars
-        return chars
-
-    return fold
-
-
-APART = "Which characters are words of their own?"
 WORDS = {
-    ("tokenizer.set_apart", APART): {
+    ("tokenizer.set_apart", "Which characters are words of their own?"): {
         "punctuation stays with its word": lambda char: char,
         "only ASCII punctuation is set apart": lambda char: (
             f" {char} " if "!" <= char <= "~" and (not char.isalnum()) else char
@@ -200,37 +167,6 @@ WORDS = {
         "punctuation is set apart from what follows it only": lambda char: set_apart(char).lstrip() or char,
         "the apostrophe stays with its word": lambda char: "'" if char == "'" else set_apart(char),
         "the hyphen stays with its word": lambda char: "-" if char in "-—" else set_apart(char),
-    },
-    ("tokenizer.clean_char", "What becomes of a soft hyphen?"): {
-        "white space is dropped: words grow together": clean_with(
-            lambda char: "" if right_clean(char) == " " else None
-        ),
-        "CJK characters stay together": clean_with(lambda char: char if is_cjk(char) else None),
-        "control characters become spaces": clean_with(lambda char: " " if right_clean(char) == "" else None),
-        "control characters stay": clean_with(lambda char: char if right_clean(char) == "" else None),
-        "tabs and line ends are dropped, not made spaces": clean_with(lambda char: "" if char in "\t\n\r" else None),
-    },
-    ("tokenizer.lower", "How does a word end in sigma?"): {
-        "each letter is lower-cased by itself, a last sigma too": lambda chars: replace(chars, str.lower),
-    },
-    ("tokenizer.strip_mark", "What comes after NFD?"): {
-        "accents are taken off their letters, but stay": lambda char: char,
-    },
-    ("tokenizer.BertTokenizer.fold", "Which setting asks for lower case?"): {
-        "an uncased tokenizer keeps accents": fold_with(None, False),
-        "an uncased tokenizer keeps capital letters": fold_with(False),
-        "a cased tokenizer lower-cases": fold_with(True),
-        "a cased tokenizer strips accents": fold_with(None, True),
-    },
-    ("tokenizer.strip_accents", "In which form is an accent a character of its own?"): {
-        "accents are not taken off their letters (NFC, not NFD)": lambda chars: replace(
-            chars, lambda char: "" if unicodedata.category(char) == "Mn" else char
-        ),
-        "letters with accents are dropped as a whole": lambda chars: [
-            one
-            for one in chars
-            if unicodedata.normalize("NFD", one[0]) == one[0] and (not unicodedata.combining(one[0]))
-        ],
     },
 }
 KNOWN = WORDPIECE | WORDS

@@ -96,7 +96,7 @@ def not_refused(limit):
     return lambda self, ids: torch.arange(ids.size(1)).clamp(max=self.position.num_embeddings - 1 if limit else 10**6)
 
 
-SUM, PLACE, KIND, NORM = "What is added up?", "Where does counting begin?", "Which text is 0?", "What is normalised?"
+NORM = "What is added up, and what is normalised?"
 DROP = "When does dropout act, and on what?"
 FORWARD = {
     ("embeddings.Embeddings.forward", NORM): {

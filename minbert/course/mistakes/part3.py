@@ -109,11 +109,6 @@ MASK, DROP = (
     "Set one mask entry to False: what must change?",
     "Which numbers does dropout fall on, and which are returned?",
 )
-AXIS, MIX, ALONE = (
-    "Along which axis do the numbers sum to 1?",
-    "Whose values are mixed?",
-    "What does a token get that may look at nothing?",
-)
 ATTEND = {
     ("attention.attend", MASK): {
         "the mask is ignored": attention(hide=lambda scores, mask: scores, finish=keep),

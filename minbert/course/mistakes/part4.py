@@ -41,9 +41,6 @@ ACTIVATIONS = {
         "the GELU has tanh in the place of erf": lambda x: x * 0.5 * (1 + torch.tanh(x / math.sqrt(2))),
         "gelu does nothing": lambda x: x,
     },
-    ("encoder.gelu_tanh", GELU): {
-        "gelu_tanh is the exact GELU": F.gelu,
-    },
 }
 
 
@@ -161,11 +158,7 @@ def always(self, x):
     return F.dropout(x, self.dropout.p)
 
 
-ADD, NORM, DROP = (
-    "Which two things are added?",
-    "After what is normalised, and with which norm?",
-    "On what does dropout fall?",
-)
+NORM, DROP = "After what is normalised, and with which norm?", "On what does dropout fall?"
 EPS = "the norms' eps is torch's 1e-5 or BERT's 1e-12, not the config's"
 LAYER = {
     ("encoder.EncoderLayer.forward", NORM): {

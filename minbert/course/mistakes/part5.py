@@ -160,7 +160,7 @@ def without_last(weight):
     return F.pad(weight, (0, 1))[:, 1:] * weight
 
 
-READ, MEAN = "Which vector stands for the whole text?", "Which tokens are summed, and by what is divided?"
+READ = "Which vector stands for the whole text?"
 
 
 def pool_with_dropout(name):
@@ -458,21 +458,4 @@ FREEZING = {
 }
 
 
-def random_biases(module, std):
-    for layer in module.modules():
-        if isinstance(layer, (nn.Linear, nn.Embedding)):
-            for weight in layer.parameters():
-                nn.init.normal_(weight, std=std)
-
-
-START = {
-    ("bert.initialize", "Print the spread of new weights."): {
-        "weights start with 0.02, not with initializer_range": Around(
-            lambda right: lambda module, std: right(module, 0.02)
-        ),
-        "weights start with a spread of 1": Around(lambda right: lambda module, std: right(module, 1.0)),
-        "biases start at random, not at 0": random_biases,
-        "weights start as torch's layers do": lambda module, std: None,
-    },
-}
-KNOWN = POOLER | BERT | READING | LOGITS_OF | FREEZING | START
+KNOWN = POOLER | BERT | READING | LOGITS_OF | FREEZING

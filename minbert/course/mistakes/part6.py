@@ -5,7 +5,7 @@ import math
 import torch
 
 from minbert.course.mistakes import Around
-from minbert.optimizer import constant, linear, parameter_groups
+from minbert.optimizer import linear, parameter_groups
 
 
 def adamw(
@@ -149,12 +149,7 @@ def momentum(m, root, eps):
     return m
 
 
-DECAY, BIAS, MOMENTS = (
-    "Write the weight's change without a gradient.",
-    "Which t is it in the first step?",
-    "Write m and v down after two steps.",
-)
-STATE, EPS, SETTINGS = "Whose m is this?", "Where does eps stand?", "Where does each setting come from in this step?"
+MOMENTS = "Write m, v and the weight down after two steps."
 STEP = {
     ("optimizer.AdamW.step", MOMENTS, True): {
         "the weight does not decay": adamw(decay="never"),
@@ -377,12 +372,6 @@ SCHEDULES = {
         "the rate falls from the first step as well as climbing": lambda s, w, t: (
             min(1.0, s / w if w else 1.0) * max(0.0, (t - s) / t)
         ),
-    },
-    ("optimizer.constant", RATE, True): {
-        "the constant schedule has no warm-up": lambda s, w, t: 1.0,
-        "the constant schedule falls": linear,
-        "the constant schedule ends at the end": lambda s, w, t: constant(s, w, t) if s < t else 0.0,
-        "the constant schedule's warm-up is one step ahead": lambda s, w, t: min(1.0, (s + 1) / w) if s < w else 1.0,
     },
 }
 

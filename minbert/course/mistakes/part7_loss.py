@@ -1,14 +1,11 @@
-"""Known mistakes of part 7: the loss, weights of classes, predictions, probabilities."""
+"""Known mistakes of part 7: the loss, weights of classes, probabilities."""
 
 import math
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from minbert.course.mistakes import Around
 from minbert.training import class_weights as right_weights
-from minbert.training import in_order
 
 # The loss
 
@@ -65,7 +62,6 @@ def in_precision(autocast, double):
     return batch_loss
 
 
-WEIGHTS = "With weights of classes, by what is the sum divided?"
 LOSSES = {
     ("training.batch_loss", "Work the loss out by hand for two texts.", True): {
         "the model does not get the mask and the segments": fewer(1),
@@ -180,64 +176,7 @@ BALANCE = {
     },
 }
 
-# Predictions
-
-
-def reading(mode=False, grads=False, finish=lambda x: x, mask=True):
-    """A wrong `read`."""
-
-    def make(right):
-        def read(model, function, data, device, precision, bar):
-            def wrong(*inputs):
-                model.train(mode)
-                with torch.set_grad_enabled(grads):
-                    return finish(function(*inputs) if mask else function(inputs[0]))
-
-            return right(model, wrong, data, device, precision, bar)
-
-        return read
-
-    return Around(make)
-
-
-PREDICT = {
-    ("training.in_order", "Which text is the first answer for?"): {
-        "the answers stay in the order of reading": lambda order, found: torch.cat(found),
-        "the answers are sorted by the order, not by its inverse": lambda order, found: torch.cat(found)[
-            torch.tensor(order)
-        ],
-        "the answers come in reverse order": lambda order, found: in_order(order, found).flip(0),
-        "only the answers of the first batch come out": lambda order, found: found[0],
-    },
-    ("training.read", "In which mode is the model?", True): {
-        "predictions are made with dropout": reading(mode=True),
-        "a prediction keeps gradients": reading(grads=True),
-    },
-    ("training.read", "With what is the model called?"): {
-        "a prediction's model does not get the mask and the segments": reading(mask=False),
-    },
-    ("training.predict", "What does predict return?"): {
-        "predictions are probabilities, not logits": Around(
-            lambda right: lambda *given, **options: right(*given, **options).softmax(-1)
-        ),
-    },
-    ("training.features", "What does features return?"): {
-        "features are logits": Around(
-            lambda right: lambda model, data, *rest, **options: right(Features(model), data, *rest, **options)
-        ),
-    },
-}
-
-
-class Features(nn.Module):
-    """A model whose features are its logits."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def features(self, *inputs):
-        return self.model(*inputs)
+# The answer
 
 
 def answer(of=lambda logits: logits.softmax(-1), mode=False, after="was", grads=False, inputs=3):
@@ -284,4 +223,4 @@ PROBABILITIES = {
         "the probabilities keep gradients": answer(grads=True),
     },
 }
-KNOWN = LOSSES | BALANCE | PREDICT | PROBABILITIES
+KNOWN = LOSSES | BALANCE | PROBABILITIES

@@ -332,44 +332,6 @@ TRAIN_EPOCH = {
         "an epoch does not hand on the weights of classes": epoch(hand=lambda weight, most: (None, most)),
     },
 }
-RATES = {
-    ("training.set_rate", "How many groups are there?", True): {
-        "set_rate reaches the first group only": lambda optimizer, rate: optimizer.param_groups[0].update(lr=rate),
-        "set_rate sets nothing": lambda optimizer, rate: None,
-        "set_rate multiplies": lambda optimizer, rate: [
-            group.update(lr=group["lr"] * rate) for group in optimizer.param_groups
-        ],
-        "set_rate reaches the last group only": lambda optimizer, rate: optimizer.param_groups[-1].update(lr=rate),
-    },
-}
 
 
-def warmup(settings, total):
-    return math.ceil(total * settings.warmup) if settings.warmup < 1 else int(settings.warmup)
-
-
-def three(settings, epoch):
-    total = epoch * settings.epochs
-    return epoch, total, warmup(settings, total)
-
-
-COUNTS = {
-    ("training.Settings.steps", "Count the steps of a run of ten texts on paper.", True): {
-        "the last, smaller batch is not counted": lambda self, n: three(self, n // self.batch_size),
-        "a step is counted too many": lambda self, n: three(self, n // self.batch_size + 1),
-        "the warm-up is a share of an epoch, not of the run": lambda self, n: (
-            *three(self, math.ceil(n / self.batch_size))[:2],
-            warmup(self, math.ceil(n / self.batch_size)),
-        ),
-        "the run has one epoch's steps": lambda self, n: (
-            math.ceil(n / self.batch_size),
-            math.ceil(n / self.batch_size),
-            warmup(self, math.ceil(n / self.batch_size)),
-        ),
-        "a warm-up of steps is taken for a share": lambda self, n: (
-            *three(self, math.ceil(n / self.batch_size))[:2],
-            math.ceil(math.ceil(n / self.batch_size) * self.epochs * self.warmup),
-        ),
-    },
-}
-KNOWN = CLIPS | UPDATES | TRAIN_STEP | TRAIN_EPOCH | RATES | COUNTS
+KNOWN = CLIPS | UPDATES | TRAIN_STEP | TRAIN_EPOCH

@@ -115,11 +115,7 @@ def to_one(rows):
     return [row | {"score": row["score"] / total} for row in rows]
 
 
-MASK_ID, READ, TARGET = (
-    4,
-    "At which position does the model answer?",
-    "A word of two pieces: which two questions are asked?",
-)
+MASK_ID, READ = 4, "At which position does the model answer?"
 FILL = {
     ("probing.score_words", "A word of two pieces: which two questions are asked?"): {
         "a word of several pieces gets its first piece's probability": first_piece,

@@ -142,4 +142,116 @@ BUGS = [
         """,
         ("the sinusoids: sine and cosine are exchanged",),
     ),
+    Bug(
+        1,
+        "tokenizer",
+        "## from the third letter on only",
+        "BertTokenizer.wordpiece",
+        """
+        def wordpiece(self, word):
+            if len(word) > MAX_WORD:
+                return [self.unk_token]
+            out = []
+            i = 0
+            while i < len(word):
+                j = len(word)
+                found = None
+                while j > i:
+                    sub = word[i:j]
+                    if i > 1:
+                        sub = "##" + sub
+                    if sub in self.vocab:
+                        found = sub
+                        break
+                    j -= 1
+                if found is None:
+                    return [self.unk_token]
+                out.append(found)
+                i = j
+            return out
+        """,
+    ),
+    Bug(
+        1,
+        "tokenizer",
+        "the fewest pieces, from the front",
+        "BertTokenizer.wordpiece",
+        """
+        def wordpiece(self, word):
+            if len(word) > MAX_WORD:
+                return [self.unk_token]
+            best = {0: []}
+            for end in range(1, len(word) + 1):
+                for start in range(end):
+                    piece = word[start:end] if start == 0 else "##" + word[start:end]
+                    if start in best and piece in self.vocab:
+                        if end not in best or len(best[start]) + 1 < len(best[end]):
+                            best[end] = best[start] + [piece]
+            return best.get(len(word), [self.unk_token])
+        """,
+    ),
+    Bug(
+        1,
+        "tokenizer",
+        "brackets and the accent grave forgotten",
+        "set_apart",
+        """
+        def set_apart(char):
+            cp = ord(char)
+            if (33 <= cp <= 47) or (58 <= cp <= 64) or (123 <= cp <= 126):
+                return f" {char} "
+            if unicodedata.category(char).startswith("P"):
+                return f" {char} "
+            return char
+        """,
+    ),
+    Bug(
+        1,
+        "tokenizer",
+        "the whole word, or letters",
+        "BertTokenizer.wordpiece",
+        """
+        def wordpiece(self, word):
+            if len(word) > MAX_WORD:
+                return [self.unk_token]
+
+            if word in self.vocab:
+                return [word]
+            pieces = [word[0]] + ["##" + c for c in word[1:]]
+            if all(p in self.vocab for p in pieces):
+                return pieces
+            return [self.unk_token]
+        """,
+        ("a word that the vocabulary does not hold is cut into letters",),
+    ),
+    Bug(
+        2,
+        "embeddings",
+        "segment vectors times the segment",
+        "Embeddings.forward",
+        """
+        def forward(self, input_ids, token_type_ids=None, positions=None):
+            if positions is None:
+                positions = self.positions(input_ids)
+            x = self.token(input_ids) + self.position(positions)
+            if token_type_ids is not None:
+                x = x + self.segment(token_type_ids) * token_type_ids.unsqueeze(-1)
+            return self.dropout(self.norm(x))
+        """,
+    ),
+    Bug(
+        2,
+        "embeddings",
+        "each vector normalised, dropout, and the norm once more",
+        "Embeddings.forward",
+        """
+        def forward(self, input_ids, token_type_ids=None, positions=None):
+            if token_type_ids is None:
+                token_type_ids = torch.zeros_like(input_ids)
+            if positions is None:
+                positions = self.positions(input_ids)
+            three = self.token(input_ids), self.position(positions), self.segment(token_type_ids)
+            return self.norm(self.dropout(sum(map(self.norm, three))))
+        """,
+    ),
 ]

@@ -191,4 +191,64 @@ BUGS = [
         "self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=1e-12)",
         ("the second norm's eps is torch's 1e-5 or BERT's 1e-12, not the config's",),
     ),
+    Bug(
+        3,
+        "attention",
+        "the mask turned after the softmax",
+        "attend",
+        """
+        def attend(query, key, value, mask, dropout=lambda x: x):
+            scores = attention_scores(query, key)
+            scores = scores.masked_fill(~mask, -1e30)
+            weights = torch.softmax(scores, dim=-1)
+            weights = weights.masked_fill(~mask.transpose(-2, -1), 0.0)
+            return dropout(weights) @ value, weights
+        """,
+    ),
+    Bug(
+        3,
+        "attention",
+        "the values of padding set to 0",
+        "attend",
+        """
+        def attend(query, key, value, mask, dropout=lambda x: x):
+            weights = torch.softmax(attention_scores(query, key), dim=-1)
+            value = value * mask[..., :1, :].transpose(-2, -1)
+            return dropout(weights) @ value, weights
+        """,
+    ),
+    Bug(
+        4,
+        "encoder",
+        "a bracket of the GELU elsewhere",
+        "gelu",
+        """
+        def gelu(x):
+            return 0.5 * (x + torch.erf(x / math.sqrt(2.0)))
+        """,
+    ),
+    Bug(
+        4,
+        "encoder",
+        "probabilities of a second look",
+        "EncoderLayer.forward",
+        """
+        def forward(self, x, mask):
+            x = self.attention_norm(x + self.dropout(self.attention(x, mask)[0]))
+            probs = self.attention(x, mask)[1]
+            return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), probs
+        """,
+    ),
+    Bug(
+        4,
+        "encoder",
+        "residuals twice",
+        "EncoderLayer.forward",
+        """
+        def forward(self, x, mask):
+            y, p = self.attention(x, mask)
+            h = self.attention_norm(x + self.dropout(x + y))
+            return self.feed_forward_norm(h + self.dropout(h + self.feed_forward(h))), p
+        """,
+    ),
 ]

@@ -192,4 +192,110 @@ BUGS = [
         "    if step < warmup:\n        return step / warmup\n    return (total",
         "    if step < warmup - 1:\n        return step / warmup\n    return (total",
     ),
+    Bug(
+        5,
+        "bert",
+        "a softmax in the pooler",
+        "BertModel.pool",
+        """
+        def pool(self, last_hidden_state):
+            first = last_hidden_state[:, 0]
+            return torch.softmax(self.pooler(first), dim=-1)
+        """,
+    ),
+    Bug(
+        5,
+        "heads",
+        "one more than the tokens",
+        "BertSentClassifier.pool",
+        """
+        def pool(self, output, attention_mask=None):
+            if self.config.pooling == "pooler":
+                return output["pooler_output"]
+            x = output["last_hidden_state"]
+            if self.config.pooling == "cls":
+                return x[:, 0]
+
+            if attention_mask is None:
+                return x.mean(1)
+            m = attention_mask.to(x.dtype)
+            return (x * m[:, :, None]).sum(1) / (m.sum(1, keepdim=True) + 1)
+        """,
+    ),
+    Bug(
+        5,
+        "heads",
+        "the largest, hidden by -1e9",
+        "BertSentClassifier.pool",
+        """
+        def pool(self, output, attention_mask=None):
+            if self.config.pooling == "pooler":
+                return output["pooler_output"]
+            x = output["last_hidden_state"]
+            if self.config.pooling == "cls":
+                return x[:, 0]
+
+            if attention_mask is not None:
+                x = x.masked_fill(attention_mask[:, :, None] == 0, -1e9)
+            return x.max(dim=1).values
+        """,
+        ("the largest of each number among the real tokens is read, not the mean",),
+    ),
+    Bug(
+        6,
+        "optimizer",
+        "decay twice",
+        "update",
+        """
+        def update(weight, grad, step, mean, square, group):
+            b1, b2 = group["betas"]
+            lr, wd, eps = group["lr"], group["weight_decay"], group["eps"]
+            mean.mul_(b1).add_(grad, alpha=1 - b1)
+            square.mul_(b2).addcmul_(grad, grad, value=1 - b2)
+            c1, c2 = 1.0, 1.0
+            if group["correct_bias"]:
+                c1, c2 = 1 - b1**step, 1 - b2**step
+            if group["efficient"]:
+                weight -= lr * math.sqrt(c2) / c1 * mean / (square.sqrt() + eps)
+                weight *= 1 - lr * wd
+            else:
+                weight *= 1 - lr * wd; weight *= 1 - lr * wd
+                weight -= lr * (mean / c1) / ((square / c2).sqrt() + eps)
+        """,
+    ),
+    Bug(
+        6,
+        "optimizer",
+        "new weights, not in place",
+        "update",
+        """
+        def update(weight, grad, step, mean, square, group):
+            b1, b2 = group["betas"]
+            lr, wd, eps = group["lr"], group["weight_decay"], group["eps"]
+            mean.mul_(b1).add_(grad, alpha=1 - b1)
+            square.mul_(b2).addcmul_(grad, grad, value=1 - b2)
+            c1, c2 = 1.0, 1.0
+            if group["correct_bias"]:
+                c1, c2 = 1 - b1**step, 1 - b2**step
+            if group["efficient"]:
+                weight -= lr * math.sqrt(c2) / c1 * mean / (square.sqrt() + eps)
+                weight = weight - lr * wd * weight
+            else:
+                weight = weight - lr * wd * weight
+                weight -= lr * (mean / c1) / ((square / c2).sqrt() + eps)
+        """,
+        ("the weight stays as it is: new numbers are computed, but not in place",),
+    ),
+    Bug(
+        6,
+        "optimizer",
+        "the peak a step late, the end a step early",
+        "linear",
+        """
+        def linear(step, warmup, total):
+            if step <= warmup:
+                return step / max(1, warmup)
+            return max(0.0, (total - step - 1) / (total - warmup))
+        """,
+    ),
 ]

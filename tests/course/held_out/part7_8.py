@@ -217,4 +217,68 @@ BUGS = [
         "        return Question((*left, *left, *written, *[tokenizer.mask_token_id] * missing,"
         " *right), 2 * len(left) + len(written))",
     ),
+    Bug(
+        7,
+        "optimizer",
+        "the norm of the weights so far",
+        "clip",
+        """
+        def clip(parameters, max_norm):
+            total = torch.zeros(())
+            for p in parameters:
+                if p.grad is None:
+                    continue
+                total = torch.sqrt(total**2 + p.grad.norm() ** 2)
+                if total > max_norm:
+                    p.grad.mul_(max_norm / (total + 1e-6))
+            return total
+        """,
+    ),
+    Bug(
+        8,
+        "heads",
+        "all logits, F.cross_entropy's own mean",
+        "BertForMaskedLM.predict",
+        """
+        def predict(self, x, labels=None):
+            e = self.bert.embeddings.token.weight
+            if labels is None:
+                return self.predictions(x, e), None
+
+            logits = self.predictions(x, e)
+            loss = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
+            return logits, loss
+        """,
+        ("the logits of all positions come out, although labels are given",),
+    ),
+    Bug(
+        8,
+        "heads",
+        "one label for each text",
+        "BertForMaskedLM.predict",
+        """
+        def predict(self, x, labels=None):
+            e = self.bert.embeddings.token.weight
+            if labels is None:
+                return self.predictions(x, e), None
+
+            keep = labels != -100
+            at = keep.int().argmax(1)
+            rows = torch.arange(len(x))
+            logits = self.predictions(x[rows, at], e)
+            return logits, F.cross_entropy(logits.float(), labels[rows, at])
+        """,
+    ),
+    Bug(
+        8,
+        "heads",
+        "the embeddings normalised, too",
+        "MaskedLMHead.forward",
+        """
+        def forward(self, x, token_embeddings):
+            h = self.activation(self.dense(x))
+            table = self.decoder.weight if self.decoder is not None else token_embeddings
+            return self.norm(h) @ self.norm(table).T + self.bias
+        """,
+    ),
 ]
