@@ -3,11 +3,12 @@
 import itertools
 
 import pytest
+import torch
 
 from minbert.course import mistakes
 from minbert.course.naming import RAISED, apart, name, unique, wrong_parts
 from minbert.course.parts import PARTS
-from minbert.course.probes import run
+from minbert.course.probes import array, run
 from tests.parts import record
 
 NUMBERS = [part.number for part in PARTS]
@@ -67,6 +68,15 @@ def test_a_planted_mistake_fails_its_part_alone(number):
         assert bool(wrong_parts(found, known.expected)) == (other == number)
         if other == number:
             assert name(found, known.expected, known.wrong).mistakes == (mistake.name,)
+
+
+def test_what_a_probe_yields_stays_when_the_weight_moves_on():
+    weight = torch.zeros(2)
+    found = array(weight)
+    weight += 1
+    assert found.tolist() == [0, 0]
+    steps = record()[6].expected["AdamW, five steps"]
+    assert (steps["first weight after step 1"] != steps["first weight after step 5"]).all()
 
 
 def test_a_mutant_leaves_the_reference_alone():

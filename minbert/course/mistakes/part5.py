@@ -176,6 +176,7 @@ READING = {
         "the mean of all places is read, not the pooler's output": reading(pooler=lambda o, m: last(o).mean(1)),
         "the pooler's output is read, not the first token's vector": reading(cls=lambda o, m: o["pooler_output"]),
         "the last token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, -1]),
+        "the first text's tokens are read, not each text's first token": reading(cls=lambda o, m: last(o)[0]),
         "the second token's vector is read, not the first's": reading(cls=lambda o, m: last(o)[:, 1]),
         "mean and first token are exchanged": reading(
             mean=lambda o, m: last(o)[:, 0], cls=lambda o, m: mean(last(o), m)

@@ -23,12 +23,15 @@ def sides(left=lambda left, right: left, right=lambda left, right: right):
 
 def place(at, ids=lambda left, written, masks, right: (*left, *written, *masks, *right)):
     """Another question. at  where its answer is read: a function of (the right place, tokens of the row, pieces
-    written, pieces missing);  ids  a function that makes the row"""
+    written, pieces missing), or "first": at the row's first [MASK];  ids  a function that makes the row"""
 
     def wrong(model, tokenizer, left, right, top, words):
         def question(written, missing):
             row = ids(left, written, [tokenizer.mask_token_id] * missing, right)
-            return Question(tuple(row), at(len(left) + len(written), len(row), len(written), missing))
+            where = (
+                row.index(MASK_ID) if at == "first" else at(len(left) + len(written), len(row), len(written), missing)
+            )
+            return Question(tuple(row), where)
 
         return rows_of(model, tokenizer, left, right, top, words, question)
 
@@ -129,6 +132,9 @@ FILL = {
         "the answer is read one place to the right": place(lambda at, size, written, missing: at + 1),
         "the answer is read at [CLS]": place(lambda at, size, written, missing: 0),
         "the answer is read at the last token": place(lambda at, size, written, missing: size - 1),
+        "the answer is read at the text's first [MASK], not at its own": place(
+            "first", lambda a, w, masks, z: [*a, *w, *masks, *z]
+        ),
         "each piece of a word is read at its first place": place(lambda at, size, written, missing: at - written),
         "each piece of a word is read at its last [MASK]": place(lambda at, size, written, missing: at + missing - 1),
         "the pieces written so far are left out": [

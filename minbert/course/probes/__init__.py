@@ -85,7 +85,10 @@ def tensor(value):
 
 
 def array(value) -> np.ndarray:
-    """A tensor, a number, or a list of strings -> an array. Raises TypeError for anything else."""
+    """A tensor, a number, or a list of strings -> an array of its own: what is yielded can change in place later.
+
+    Raises TypeError for anything else.
+    """
     import torch
 
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -93,7 +96,7 @@ def array(value) -> np.ndarray:
     if not isinstance(value, (torch.Tensor, np.ndarray, bool, int, float)):
         raise TypeError(f"a {type(value).__name__} came out, but should be a tensor")
     value = torch.as_tensor(value).detach().cpu().contiguous()
-    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy().copy()
 
 
 def place(error: Exception) -> str:
