@@ -145,6 +145,7 @@ class Nursery:
         """
         wall = min(self.wall, wall or self.wall)
         order = {"room": str(room), "seconds": part.seconds, "part": part.number, "module": module}
+        order["names"] = part.names
         answer, began = Answer(), time.monotonic()
         with self.pupil(order) as talk:
             try:
@@ -170,9 +171,10 @@ class Nursery:
         Empty from the first one on that cannot be read.
         """
         found, deadline = {}, time.monotonic() + self.wall
-        with self.pupil({"room": str(room), "seconds": self.wall, "scan": True}) as talk, contextlib.suppress(Broken):
+        order = {"room": str(room), "seconds": self.wall, "scan": files}
+        with self.pupil(order) as talk, contextlib.suppress(Broken):
             talk.record(deadline)
-            for name in sorted(files):
+            for name in files:
                 found[name] = talk.record(deadline)
         return found
 

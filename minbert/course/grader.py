@@ -205,6 +205,7 @@ class Reader:
         for found in (scanned, self.scan("the reference", originals)):
             for name, values in found.items():
                 self.usual.setdefault(name, set()).update(use.split()[0] for use in values["uses"])
+        self.anywhere = set().union(*self.usual.values())  # of the parts' files: what a file of one's own may use
 
     def scan(self, student: str, files: dict[str, bytes]) -> dict:
         found = self.judge.scan(files)
@@ -223,7 +224,7 @@ class Reader:
             f"{name}:{line} has {use}"
             for name, values in found.items()
             for use, line in map(str.split, values["uses"])
-            if use not in self.usual.get(name, ())
+            if use not in self.usual.get(name, self.anywhere)
         ]
 
 

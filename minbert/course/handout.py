@@ -17,14 +17,25 @@ from pathlib import Path
 
 from minbert.course import kit, probes
 from minbert.course.blank import blank, functions
-from minbert.course.check import Child, judge
+from minbert.course.check import judge
+from minbert.course.child import Child
 from minbert.course.mistakes import mistakes, signatures
 from minbert.course.parts import PARTS, WHOLE, Part
 from minbert.course.public import Public, load, save
 from minbert.errors import UserError
 
 # Files of the kit beyond those that a grader's pupils see.
-MORE = ("compare.py", "naming.py", "facts.py", "parts.py", "public.py", "check.py", "submit.py")
+MORE = (
+    "compare.py",
+    "naming.py",
+    "facts.py",
+    "parts.py",
+    "public.py",
+    "child.py",
+    "check.py",
+    "submission.py",
+    "submit.py",
+)
 PAGES = Path(__file__).parent / "text"
 RUN = 20  # tokens in a row of a removed body that nothing in a handout may have
 DOOR = '''"""{first}"""
@@ -134,10 +145,8 @@ def self_check(out: Path, parts: tuple[Part, ...], tell: Callable[[str], None] =
     pupil, known = Child(out / "kit", patience=5, text=printed), load(out / "kit" / "public.bin")
 
     def verdict(part, files):
-        with tempfile.TemporaryDirectory(prefix="handout-") as folder:
-            for file, source in files.items():
-                write(Path(folder) / "minbert" / file, source)
-            return judge(part, known[part.number], *pupil.ask(part, Path(folder)))
+        work = {file: source.encode() for file, source in files.items()}
+        return judge(part, known[part.number], *pupil.ask(part, work))
 
     try:
         every = [part for part in (*parts, WHOLE) if part.number in known]

@@ -15,6 +15,7 @@ COPIED = (
     *("weights/__init__.py", "weights/hub.py", "weights/read.py", "weights/names.py", "weights/fill.py"),
     "weights/folders.py",
     *("course/__init__.py", "course/frames.py", "course/seal.py", "course/nursery.py", "course/similarity.py"),
+    "course/adapter.py",
     *("course/probes/*.py",),
 )
 
