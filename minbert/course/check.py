@@ -172,7 +172,7 @@ REPRO = '''"""Part {number}, `{probe}`: runs what fails, and nothing else. Set a
 
 import sys
 
-sys.path.insert(0, {kit!r})
+sys.path[0] = {kit!r}
 from minbert.course.check import reproduce
 
 reproduce({number!r}, {probe!r})

@@ -34,7 +34,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     path = list(minbert.__path__)
-    print("ready", file=out, flush=True)
+    tell(out, "ready")
     for line in orders:
         order = json.loads(line)
         room = Path(order["room"])
@@ -48,7 +48,12 @@ def main() -> None:
                     answers.write(frames.pack_record(0, {"": probe} | found))
                     answers.flush()
             faulthandler.cancel_dump_traceback_later()
-        print("done", file=out, flush=True)
+        tell(out, "done")
+
+
+def tell(out, word: str) -> None:
+    out.write(word + "\n")
+    out.flush()
 
 
 def forget() -> None:

@@ -40,10 +40,13 @@ PAGES = Path(__file__).parent / "text"
 RUN = 20  # tokens in a row of a removed body that nothing in a handout may have
 DOOR = '''"""{first}"""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "kit"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+if __name__ == "__main__":  # a file of yours, token.py for one, must not be taken for Python's own
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != HERE]
+sys.path.insert(0, os.path.join(HERE, "kit"))
 from minbert.course.{name} import {names}  # noqa: E402
 
 if __name__ == "__main__":
