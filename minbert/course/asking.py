@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minbert.course import frames, seal
+from minbert.course import frames, kit, seal
 from minbert.course.talk import Broken, Talk, reply
 from minbert.errors import UserError
 
@@ -45,15 +45,15 @@ class Answer:
 class Nursery:
     """The process that forks pupils, and the level of the seal that it reaches.
 
-    kit        the folder with the package that has the blanks: see kit.py
+    folder     of the package that has the blanks: see kit.py
     python     the interpreter; it must have PACKAGES
     megabytes  what a pupil may take beyond the nursery's own memory
     wall       seconds for a part
     """
 
-    def __init__(self, kit: Path, python: str = sys.executable, megabytes: int = 400, wall: int = 60):
-        self.kit, self.python, self.megabytes, self.wall = Path(kit), python, megabytes, wall
-        self.readable = [*seal.standard_library(), *seal.packages(*PACKAGES), str(kit)]
+    def __init__(self, folder: Path, python: str = sys.executable, megabytes: int = 400, wall: int = 60):
+        self.kit, self.python, self.megabytes, self.wall = Path(folder), python, megabytes, wall
+        self.readable = [*kit.standard_library(), *kit.packages(*PACKAGES), str(folder)]
         self.level, self.process, self.line, self.log = seal.LEVELS[0], None, None, None
         self.start()
 
@@ -61,22 +61,13 @@ class Nursery:
         """Start the process, anew if it has ended."""
         self.close()
         ours, theirs = socket.socketpair()
-        folders = [str(self.kit), *sorted({os.path.dirname(path) for path in seal.packages(*PACKAGES)})]
+        folders = [str(self.kit), *sorted({os.path.dirname(path) for path in kit.packages(*PACKAGES)})]
         program = "import json, sys; a = json.loads(sys.argv[1]); sys.path[:0] = a[:1]; sys.path += a[1:]"
         start = f"from minbert.course.nursery import main; main({theirs.fileno()}, json.loads(sys.argv[2]))"
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [
-                self.python,
-                "-I",
-                "-S",
-                "-B",
-                "-c",
-                f"{program}; {start}",
-                json.dumps(folders),
-                json.dumps(self.readable),
-            ],
+            [self.python, *("-I", "-S", "-B", "-c"), f"{program}; {start}", *map(json.dumps, (folders, self.readable))],
             env={"PATH": os.defpath, "LANG": "C.UTF-8", **threads},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -136,16 +127,14 @@ class Nursery:
     def pupil(self, order):
         return Talk(self, {"megabytes": self.megabytes, "level": self.level, **order})
 
-    def ask(self, part, module: str, room: Path, questions: list, wall: float | None = None) -> Answer:
+    def ask(self, part, room: Path, questions: list, wall: float | None = None) -> Answer:
         """Put questions, each (probe, arguments, the right answer {stage: array}), to a new pupil with a part's files.
 
-        module  the name of the part's probes, such as part3
-        room    a folder with a folder minbert/ that has the student's files of this part and nothing else
-        wall    seconds, where less than this nursery's are left
+        room  a folder with the student's files of this part and nothing else
+        wall  seconds, where less than this nursery's are left
         """
         wall = min(self.wall, wall or self.wall)
-        order = {"room": str(room), "seconds": part.seconds, "part": part.number, "module": module}
-        order["names"] = part.names
+        order = {"room": str(room), "seconds": part.seconds, "part": part.number, "names": part.names}
         answer, began = Answer(), time.monotonic()
         with self.pupil(order) as talk:
             try:

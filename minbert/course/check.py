@@ -78,9 +78,9 @@ class Result:
         }
 
 
-def chosen(kit: Path = KIT) -> tuple[list[Part], dict]:
+def chosen() -> tuple[list[Part], dict]:
     """The parts that a handout has, and what it says of itself."""
-    about = json.loads((kit / "handout.json").read_text("utf-8"))
+    about = json.loads((KIT / "handout.json").read_text("utf-8"))
     return [part for part in (*PARTS, WHOLE) if part.number in about["parts"]], about
 
 
@@ -150,13 +150,13 @@ def check(number: int, **functions) -> bool:
 # The command
 
 
-def hint(part: Part, kit: Path = KIT) -> str:
+def hint(part: Part) -> str:
     """The next hint of a part; after the last, the first again."""
-    page = (kit.parent / f"part{part.number}.md").read_text("utf-8") if isinstance(part.number, int) else ""
+    page = (KIT.parent / f"part{part.number}.md").read_text("utf-8") if isinstance(part.number, int) else ""
     hints = re.findall(r"^\d+\. (.*?)(?=^\d+\. |\Z)", page.partition("## Hints")[2], re.DOTALL | re.MULTILINE)
     if not hints:
         return "this part has no hints: look at the first of the other parts that is wrong"
-    seen = kit.parent / ".hints.json"
+    seen = KIT.parent / ".hints.json"
     try:
         shown = json.loads(seen.read_text())
     except (OSError, ValueError):

@@ -5,11 +5,11 @@ A run that was stopped goes on where it was: rows are kept by the zip's hash, th
 
 import hashlib
 import json
-import sys
+import platform
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from minbert.atomic import atomic_write
@@ -54,7 +54,8 @@ class Results:
         self.folder, self.path, self.level = folder, folder / "rows.jsonl", level
         self.rows, self.interrupted = {}, []
         numbers = [part.number for part in settings.parts]
-        self.about = {"parts": numbers, "kit": kit_hash(), "seal": level, "versions": versions()}
+        versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy")}
+        self.about = {"parts": numbers, "kit": kit_hash(), "seal": level, "versions": versions}
         old = self.read_run()
         if old and (old["parts"], old["kit"]) != (numbers, self.about["kit"]):
             what = "parts" if old["parts"] != numbers else "version of minbert"
@@ -145,16 +146,6 @@ def kit_hash() -> str:
     """Of the package with the blanks: another version of minbert, another hash."""
     content = json.dumps(kit.sources(), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for package in ("torch", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            raise UserError(f"{package} is not installed here: pip install minbert") from None
-    return found
 
 
 def grade(paths: list[Path], out: Path, settings: Settings, tell: Callable[[str], None] = print) -> list[Graded]:

@@ -8,7 +8,6 @@ import ast
 import hashlib
 import json
 import re
-import shutil
 import tempfile
 import tokenize
 from collections.abc import Callable, Iterator
@@ -247,8 +246,3 @@ def without_comments(text: str) -> str:
 
 def runs(words: list[str]) -> set[tuple]:
     return {tuple(words[at : at + RUN]) for at in range(len(words) - RUN + 1)}
-
-
-def remove(out: Path) -> None:
-    """Take away a handout that failed its test."""
-    shutil.rmtree(out, ignore_errors=True)

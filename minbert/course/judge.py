@@ -16,8 +16,9 @@ from minbert.course import adapter, frames
 from minbert.course.asking import Answer, Nursery
 from minbert.course.compare import UNWRITTEN, Stage, compare, unwritten
 from minbert.course.facts import facts
+from minbert.course.frames import LINE, flatten, unflatten
 from minbert.course.naming import Name, name
-from minbert.course.oracle import LINE, SETS, Question, flatten, unflatten
+from minbert.course.oracle import SETS, Question
 from minbert.course.parts import Part
 
 FOUL = ("out of order", "not an array", "too much")  # what no honest work does: the part gets no points
@@ -108,9 +109,8 @@ class Judge:
     def ask(self, part: Part, files: dict[str, bytes], seconds: float) -> Answer:
         """Put the part's questions to a pupil in a room with the part's files."""
         questions = [(question.probe, question.arguments, question.right) for question in self.exam[part.number]]
-        module = f"part{part.number}" if isinstance(part.number, int) else part.number
         with self.room({name: content for name, content in files.items() if concerns(name, part)}) as room:
-            return self.nursery.ask(part, module, room, questions, seconds)
+            return self.nursery.ask(part, room, questions, seconds)
 
     def scan(self, files: dict[str, bytes]) -> dict[str, dict]:
         """What similarity.py reads of files, without running them: {file: {"grams": [n, 2], "uses": [...]}}"""

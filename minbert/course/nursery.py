@@ -5,7 +5,6 @@ talk is asking.py. What runs here sees the kit only: the package with the blanks
 """
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -116,7 +115,7 @@ def become_pupil(order, descriptors, readable):
     write(CHANNEL, frames.pack_record(0, steps))  # the last word before a student's code can speak
     if "scan" in order:
         scan(order["room"], order["scan"])
-    elif "module" in order and seal.LEVELS.index(seal.level(steps)) >= seal.LEVELS.index(order["level"]):
+    elif "part" in order and seal.LEVELS.index(seal.level(steps)) >= seal.LEVELS.index(order["level"]):
         answer(order)
 
 
@@ -139,7 +138,7 @@ def answer(order):
     from minbert.course import adapter, frames, probes
 
     minbert.__path__.insert(0, os.path.join(order["room"], "minbert"))
-    importlib.import_module(f"minbert.course.probes.{order['module']}")
+    probes.probes(order["part"])  # imports them, before a student's code can
     own = os.path.join(order["room"], "own", "minbert")
     with open(CHANNEL, "rb", closefd=False) as questions, adapter.adapted(own, order["names"]) as code:
         while (question := frames.read_record(questions.read)) is not None:
