@@ -70,6 +70,15 @@ def spot(name: str) -> str:
     return f"{folder}{slash}minbert/{file}"
 
 
+def lay_out(room: Path, files: dict[str, bytes]) -> None:
+    """Write files into a new room, each at its spot."""
+    (room / "minbert").mkdir(parents=True)
+    for name, content in files.items():
+        path = room / spot(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 # Where students' code runs
 
 

@@ -20,6 +20,13 @@ from minbert.course.talk import Broken, Talk, reply
 from minbert.errors import UserError
 
 PACKAGES = ("torch", "numpy", "safetensors")  # which a student's code may import, with what they need
+START = """
+import json, sys
+kit, folders, *more = json.loads(sys.argv[1])
+sys.path[:] = [kit, *sys.path, *folders]
+from minbert.course.nursery import main
+main(*more)
+"""
 
 
 @dataclass
@@ -36,7 +43,6 @@ class Answer:
     ended: str = ""
     why: str = ""
     seconds: float = 0.0
-    cpu: float = 0.0
     memory: int = 0
     text: bytes = b""
     printed: int = 0
@@ -46,14 +52,15 @@ class Nursery:
     """The process that forks pupils, and the level of the seal that it reaches.
 
     folder     of the package that has the blanks: see kit.py
-    python     the interpreter; it must have PACKAGES
     megabytes  what a pupil may take beyond the nursery's own memory
     wall       seconds for a part
     """
 
-    def __init__(self, folder: Path, python: str = sys.executable, megabytes: int = 400, wall: int = 60):
-        self.kit, self.python, self.megabytes, self.wall = Path(folder), python, megabytes, wall
-        self.readable = [*kit.standard_library(), *kit.packages(*PACKAGES), str(folder)]
+    def __init__(self, folder: Path, megabytes: int = 400, wall: int = 60):
+        self.kit, self.megabytes, self.wall = Path(folder), megabytes, wall
+        packages = kit.packages(*PACKAGES)
+        self.folders = sorted({os.path.dirname(path) for path in packages})
+        self.readable = [*kit.standard_library(), *packages, str(folder)]
         self.level, self.process, self.line, self.log = seal.LEVELS[0], None, None, None
         self.start()
 
@@ -61,13 +68,11 @@ class Nursery:
         """Start the process, anew if it has ended."""
         self.close()
         ours, theirs = socket.socketpair()
-        folders = [str(self.kit), *sorted({os.path.dirname(path) for path in kit.packages(*PACKAGES)})]
-        program = "import json, sys; a = json.loads(sys.argv[1]); sys.path[:0] = a[:1]; sys.path += a[1:]"
-        start = f"from minbert.course.nursery import main; main({theirs.fileno()}, json.loads(sys.argv[2]))"
+        told = json.dumps([str(self.kit), self.folders, theirs.fileno(), self.readable])
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [self.python, *("-I", "-S", "-B", "-c"), f"{program}; {start}", *map(json.dumps, (folders, self.readable))],
+            [sys.executable, "-I", "-S", "-B", "-c", START, told],
             env={"PATH": os.defpath, "LANG": "C.UTF-8", **threads},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -147,7 +152,7 @@ class Nursery:
             except Broken as error:
                 answer.ended, answer.why = error.args
         usage = talk.usage
-        answer.seconds, answer.cpu = round(time.monotonic() - began, 2), usage["cpu"]
+        answer.seconds = round(time.monotonic() - began, 2)
         answer.memory = max(talk.largest, usage["memory"])
         answer.text, answer.printed = bytes(talk.text), talk.printed
         if answer.ended == "no answer":

@@ -121,11 +121,7 @@ class Child:
             self.start()
         with tempfile.TemporaryDirectory(prefix="check-") as room:
             room = Path(room)
-            (room / "minbert").mkdir()
-            for name, content in files.items():
-                path = room / adapter.spot(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            adapter.lay_out(room, files)
             seconds = self.patience * part.seconds
             order = {"part": part.number, "names": part.names, "room": str(room), "seconds": seconds}
             ended = why = ""

@@ -8,7 +8,7 @@ import json
 import platform
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -120,7 +120,7 @@ class Results:
 
     def add(self, submission: Submission, row: Row) -> None:
         entry = {"student": submission.name, "zip": submission.sha256, "seed": self.seed_hash, "seal": self.level}
-        entry |= row.to_dict()
+        entry |= asdict(row)
         self.append(entry)
         self.rows.setdefault(key(entry), {})[row.part] = entry
 

@@ -9,7 +9,7 @@ import shutil
 import time
 import zlib
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert.course import adapter, frames
@@ -52,9 +52,6 @@ class Row:
     printed: int = 0
     text: str = ""
     trace: str = ""
-
-    def to_dict(self) -> dict:
-        return asdict(self)
 
 
 class Judge:
@@ -123,11 +120,7 @@ class Judge:
         room = self.rooms / "room"
         shutil.rmtree(room, ignore_errors=True)
         try:
-            (room / "minbert").mkdir(parents=True)
-            for name, content in files.items():
-                path = room / adapter.spot(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            adapter.lay_out(room, files)
             for path in (room, *room.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
             yield room

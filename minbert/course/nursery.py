@@ -166,7 +166,7 @@ def write(descriptor, content):
 
 
 def end(pid):
-    """Kill a pupil and all that it started: its exit status (negative: a signal), CPU seconds and memory."""
+    """Kill a pupil and all that it started: its exit status (negative: a signal) and memory."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError):
             kill(pid, signal.SIGKILL)
@@ -176,11 +176,7 @@ def end(pid):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "cpu": round(usage.ru_utime + usage.ru_stime, 3),
-        "memory": usage.ru_maxrss // unit,
-    }
+    return {"status": os.waitstatus_to_exitcode(status), "memory": usage.ru_maxrss // unit}
 
 
 def children():
