@@ -15,7 +15,7 @@ import contextlib
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from minbert.errors import UserError
@@ -34,24 +34,27 @@ IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+(.+))", re.MULTILINE
 def imported(source: bytes) -> set[str]:
     """The modules, without what is behind a dot, in the lines of a file that look like imports."""
     found = set()
-    for one, several in IMPORT.findall(source.decode("utf-8", "replace")):
+    for one, several in IMPORT.findall(source.decode("utf-8-sig", "replace")):
         words = [one] if one else [re.split(r"\W", name.strip(), maxsplit=1)[0] for name in several.split(",")]
         found.update(word for word in words if word)
     return found
 
 
-def travelling(read: Callable[[str], bytes | None]) -> dict[str, bytes]:
+def travelling(beside: Collection[str], read: Callable[[str], bytes | None]) -> dict[str, bytes]:
     """adapter.py and the files that go with it: {"adapter.py": its bytes, ...}
 
-    read  the bytes of a file beside adapter.py; None if there is none. Raises UserError for more than MOST files
+    beside  the names of the files in its folder
+    read    a file's bytes; None if it cannot be taken. Raises UserError for more than MOST files
     """
-    found, waiting = {}, [FILE]
+    found, waiting, seen = {}, [FILE], {FILE}
     while waiting:
-        name = waiting.pop(0)
-        content = None if name in found else read(name)
+        name = waiting.pop()
+        content = read(name)
         if content is not None:
             found[name] = content
-            waiting += sorted(f"{module}.py" for module in imported(content) - TAKEN)
+            new = {f"{module}.py" for module in imported(content) - TAKEN}.intersection(beside) - seen
+            seen |= new
+            waiting += sorted(new)
         if len(found) > MOST:
             raise UserError(f"{FILE} needs more than {MOST} files")
     return found
@@ -59,8 +62,9 @@ def travelling(read: Callable[[str], bytes | None]) -> dict[str, bytes]:
 
 def own_files(folder: Path) -> dict[str, bytes]:
     """The same of a folder, with OWN before the names; nothing if it has no adapter.py."""
-    found = travelling(lambda name: (folder / name).read_bytes() if (folder / name).is_file() else None)
-    return {OWN + name: content for name, content in found.items()} if FILE in found else {}
+    beside = {path.name: path for path in sorted(folder.glob("*.py")) if path.is_file()}
+    found = travelling(beside, lambda name: beside[name].read_bytes()) if FILE in beside else {}
+    return {OWN + name: content for name, content in found.items()}
 
 
 def spot(name: str) -> str:

@@ -195,12 +195,12 @@ def take_own(found: Submission, others: list[tuple], path: PurePosixPath, conten
             beside.setdefault(other.name, []).append(more)
 
     def read(name):
-        if len(beside.get(name, ())) > 1:
+        if len(beside[name]) > 1:
             raise Refused(f"there are two files for {name}")
-        return take_one(found, name, beside[name][0], adapter.OWN) if name in beside else None
+        return take_one(found, name, beside[name][0], adapter.OWN)
 
     try:
-        own = adapter.travelling(read)
+        own = adapter.travelling(beside, read)
     except UserError as error:
         raise Refused(str(error)) from None
     named = set().union(*map(adapter.imported, own.values())) & adapter.TAKEN
