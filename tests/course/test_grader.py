@@ -171,7 +171,7 @@ def test_a_new_zip_of_a_student_is_graded_anew(warm, tmp_path):
 def test_work_in_files_of_other_names_is_graded_and_compared(warm, tmp_path):
     """By the files that adapter.py names, which are looked at as those of the parts are."""
     folder, (source, own) = hand_in(tmp_path / "class", ada={}, bob={}), spread(REFERENCE["attention.py"].decode())
-    for student, more in (("ada", {}), ("bob", {"heads.py": "\xff"})):
+    for student, more in (("ada", {}), ("bob", {"heads.py": "\xff", "looking.py": "\xff"})):
         (folder / student / "minbert" / "attention.py").write_text(source)
         for name, content in (own | more).items():
             (folder / student / name).write_text(content, "latin-1")
@@ -180,7 +180,7 @@ def test_work_in_files_of_other_names_is_graded_and_compared(warm, tmp_path):
     rows = table(tmp_path / "out")
     assert rows["ada"]["points"] == "25"
     assert [rows["bob"][f"part {number} status"] for number in (2, 3)] == ["refused", "refused"]
-    assert "heads.py is not UTF-8" in (tmp_path / "out" / "feedback" / "bob.txt").read_text()
+    assert "looking.py is not UTF-8" in (tmp_path / "out" / "feedback" / "bob.txt").read_text()
     assert "ada: own/heads.py:" in (tmp_path / "out" / "incidents.txt").read_text()
     text = (tmp_path / "out" / "similarity.txt").read_text()
     assert "ada and the reference" in text and "own/looking.py" in text
