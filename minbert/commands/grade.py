@@ -32,10 +32,9 @@ from pathlib import Path
 
 from minbert.commands import common
 from minbert.commands.handout import numbers
+from minbert.course.reports import DETAILS
+from minbert.course.seal import LEVELS
 from minbert.errors import UserError
-
-LEVELS = ("sealed", "separated", "open")
-DETAILS = ("part", "stage", "numbers")
 
 
 def flags(parser):
@@ -53,7 +52,7 @@ def flags(parser):
         metavar="N",
         help="of the hidden inputs; drawn if left out",
     )
-    add("--seal", choices=LEVELS, default=LEVELS[0], help="what must be reached at least; default: %(default)s")
+    add("--seal", choices=LEVELS[::-1], default=LEVELS[-1], help="what must be reached at least; default: %(default)s")
     add("--detail", choices=DETAILS, help="what students are told of hidden inputs; default: stage")
     add("--gradescope", metavar="ZIP", help="write the bundle for Gradescope's autograder")
 

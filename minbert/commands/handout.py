@@ -15,6 +15,7 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 
 import argparse
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def run(args):
         if problems:
             raise UserError("\n".join([f"{out} was not made, as it failed its own test:", *problems]))
     except BaseException:
-        handout.remove(out)
+        shutil.rmtree(out, ignore_errors=True)
         raise
     seconds, kit = time.monotonic() - began, about["kit"][:12]
     print(f"{out} is ready after {seconds:.0f} s: kit {kit}. Students run: python check.py")

@@ -15,11 +15,18 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minbert.course import frames, seal
+from minbert.course import frames, kit, seal
 from minbert.course.talk import Broken, Talk, reply
 from minbert.errors import UserError
 
 PACKAGES = ("torch", "numpy", "safetensors")  # which a student's code may import, with what they need
+START = """
+import json, sys
+kit, folders, *more = json.loads(sys.argv[1])
+sys.path[:] = [kit, *sys.path, *folders]
+from minbert.course.nursery import main
+main(*more)
+"""
 
 
 @dataclass
@@ -36,7 +43,6 @@ class Answer:
     ended: str = ""
     why: str = ""
     seconds: float = 0.0
-    cpu: float = 0.0
     memory: int = 0
     text: bytes = b""
     printed: int = 0
@@ -45,15 +51,16 @@ class Answer:
 class Nursery:
     """The process that forks pupils, and the level of the seal that it reaches.
 
-    kit        the folder with the package that has the blanks: see kit.py
-    python     the interpreter; it must have PACKAGES
+    folder     of the package that has the blanks: see kit.py
     megabytes  what a pupil may take beyond the nursery's own memory
     wall       seconds for a part
     """
 
-    def __init__(self, kit: Path, python: str = sys.executable, megabytes: int = 400, wall: int = 60):
-        self.kit, self.python, self.megabytes, self.wall = Path(kit), python, megabytes, wall
-        self.readable = [*seal.standard_library(), *seal.packages(*PACKAGES), str(kit)]
+    def __init__(self, folder: Path, megabytes: int = 400, wall: int = 60):
+        self.kit, self.megabytes, self.wall = Path(folder), megabytes, wall
+        packages = kit.packages(*PACKAGES)
+        self.folders = sorted({os.path.dirname(path) for path in packages})
+        self.readable = [*kit.standard_library(), *packages, str(folder)]
         self.level, self.process, self.line, self.log = seal.LEVELS[0], None, None, None
         self.start()
 
@@ -61,22 +68,11 @@ class Nursery:
         """Start the process, anew if it has ended."""
         self.close()
         ours, theirs = socket.socketpair()
-        folders = [str(self.kit), *sorted({os.path.dirname(path) for path in seal.packages(*PACKAGES)})]
-        program = "import json, sys; a = json.loads(sys.argv[1]); sys.path[:0] = a[:1]; sys.path += a[1:]"
-        start = f"from minbert.course.nursery import main; main({theirs.fileno()}, json.loads(sys.argv[2]))"
+        told = json.dumps([str(self.kit), self.folders, theirs.fileno(), self.readable])
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [
-                self.python,
-                "-I",
-                "-S",
-                "-B",
-                "-c",
-                f"{program}; {start}",
-                json.dumps(folders),
-                json.dumps(self.readable),
-            ],
+            [sys.executable, "-I", "-S", "-B", "-c", START, told],
             env={"PATH": os.defpath, "LANG": "C.UTF-8", **threads},
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -136,15 +132,14 @@ class Nursery:
     def pupil(self, order):
         return Talk(self, {"megabytes": self.megabytes, "level": self.level, **order})
 
-    def ask(self, part, module: str, room: Path, questions: list, wall: float | None = None) -> Answer:
+    def ask(self, part, room: Path, questions: list, wall: float | None = None) -> Answer:
         """Put questions, each (probe, arguments, the right answer {stage: array}), to a new pupil with a part's files.
 
-        module  the name of the part's probes, such as part3
-        room    a folder with a folder minbert/ that has the student's files of this part and nothing else
-        wall    seconds, where less than this nursery's are left
+        room  a folder with the student's files of this part and nothing else
+        wall  seconds, where less than this nursery's are left
         """
         wall = min(self.wall, wall or self.wall)
-        order = {"room": str(room), "seconds": part.seconds, "part": part.number, "module": module}
+        order = {"room": str(room), "seconds": part.seconds, "part": part.number, "names": part.names}
         answer, began = Answer(), time.monotonic()
         with self.pupil(order) as talk:
             try:
@@ -157,7 +152,7 @@ class Nursery:
             except Broken as error:
                 answer.ended, answer.why = error.args
         usage = talk.usage
-        answer.seconds, answer.cpu = round(time.monotonic() - began, 2), usage["cpu"]
+        answer.seconds = round(time.monotonic() - began, 2)
         answer.memory = max(talk.largest, usage["memory"])
         answer.text, answer.printed = bytes(talk.text), talk.printed
         if answer.ended == "no answer":
@@ -170,9 +165,10 @@ class Nursery:
         Empty from the first one on that cannot be read.
         """
         found, deadline = {}, time.monotonic() + self.wall
-        with self.pupil({"room": str(room), "seconds": self.wall, "scan": True}) as talk, contextlib.suppress(Broken):
+        order = {"room": str(room), "seconds": self.wall, "scan": files}
+        with self.pupil(order) as talk, contextlib.suppress(Broken):
             talk.record(deadline)
-            for name in sorted(files):
+            for name in files:
                 found[name] = talk.record(deadline)
         return found
 

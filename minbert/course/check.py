@@ -14,29 +14,21 @@ In a notebook: `from check import check`, then `check(3, attend=attend)` judges 
 
 import argparse
 import contextlib
-import faulthandler
-import importlib
-import io
 import json
-import os
-import queue
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minbert.course import frames, probes
-from minbert.course.compare import Stage, compare
+from minbert.course import adapter, probes
+from minbert.course.child import KIT, Child, forget
+from minbert.course.compare import UNWRITTEN, Stage, compare, unwritten
 from minbert.course.naming import Name, name
 from minbert.course.parts import PARTS, WHOLE, Part
 from minbert.course.public import Public, load
+from minbert.errors import UserError
 
-KIT = Path(__file__).parents[2]  # the folder kit/ of a handout
 WIDTH = 36  # of a title
 
 
@@ -64,8 +56,8 @@ class Result:
         begin = f"part {self.part.number!s:<6}{self.part.title:<{WIDTH}.{WIDTH}}  "
         if self.status == "ok":
             return [f"{begin}ok        {self.probes} probes"]
-        if self.status == "not written yet":
-            return [f"{begin}not written yet"]
+        if self.status == UNWRITTEN:
+            return [begin + self.first.problem]
         if self.status != "wrong":
             return [f"{begin}{self.status.upper():<10}{self.why}"]
         found = [f"{begin}WRONG     in `{self.first.title}`: {self.first.problem}"]
@@ -86,153 +78,10 @@ class Result:
         }
 
 
-def chosen(kit: Path = KIT) -> tuple[list[Part], dict]:
+def chosen() -> tuple[list[Part], dict]:
     """The parts that a handout has, and what it says of itself."""
-    about = json.loads((kit / "handout.json").read_text("utf-8"))
+    about = json.loads((KIT / "handout.json").read_text("utf-8"))
     return [part for part in (*PARTS, WHOLE) if part.number in about["parts"]], about
-
-
-# The student's side
-
-
-def child() -> None:
-    """The process that runs a student's code: orders come in, a line each; "done" goes out when one is answered."""
-    orders, out = sys.stdin, os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the student prints is for the terminal
-    import torch
-
-    import minbert
-
-    torch.set_num_threads(1)
-    path = list(minbert.__path__)
-    print("ready", file=out, flush=True)
-    for line in orders:
-        order = json.loads(line)
-        forget()
-        minbert.__path__[:] = [str(Path(order["room"]) / "minbert"), *path]
-        with open(Path(order["room"]) / "where", "w") as where:
-            faulthandler.dump_traceback_later(max(0.1, order["seconds"] - 0.5), file=where)
-            with open(Path(order["room"]) / "answers", "wb") as answers:
-                for probe, arguments in load(KIT / "public.bin")[order["part"]].inputs.items():
-                    found = probes.call(order["part"], probe, probes.Code(), arguments)
-                    answers.write(frames.pack_record(0, {"": probe} | found))
-                    answers.flush()
-            faulthandler.cancel_dump_traceback_later()
-        print("done", file=out, flush=True)
-
-
-def forget() -> None:
-    """Let the package's files be imported again: those of the next part are in another folder."""
-    import minbert
-
-    for module in [each for each in sys.modules if each.startswith("minbert.")]:
-        if not module.startswith("minbert.course"):
-            del sys.modules[module]
-            vars(minbert).pop(module.partition(".")[2], None)
-    for public in getattr(minbert, "__all__", ()):
-        vars(minbert).pop(public, None)
-    importlib.invalidate_caches()
-
-
-class Child:
-    """That process, seen from here.
-
-    patience  a part may take so many times the seconds that it is given
-    text      a file for what is printed there; None: the terminal
-    """
-
-    def __init__(self, kit: Path, patience: int = 1, text=None):
-        self.kit, self.patience, self.text, self.process = kit.resolve(), patience, text, None
-
-    def start(self):
-        program = "import sys; sys.path.insert(0, sys.argv[1]); from minbert.course.check import child; child()"
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program, str(self.kit)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.text or terminal(),
-            text=True,
-            env=environment,
-            cwd=self.kit,
-        )
-        self.said = queue.Queue()
-        threading.Thread(target=self.listen, args=(self.process, self.said), daemon=True).start()
-        self.wait(120)
-
-    @staticmethod
-    def listen(process, said):
-        for line in process.stdout:
-            said.put(line)
-        said.put("")  # it has ended
-
-    def wait(self, seconds):
-        """Its next word: "ready", "done", "" if it has ended, None if it says nothing in time."""
-        try:
-            return self.said.get(timeout=seconds).strip()
-        except queue.Empty:
-            return None
-
-    def stop(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
-
-    def ask(self, part: Part, folder: Path) -> tuple[dict, str, str]:
-        """{probe: {stage: array}} of a part, with the student's files in folder/minbert; how it ended, and why."""
-        if self.process is None or self.process.poll() is not None:
-            self.stop()
-            self.start()
-        with tempfile.TemporaryDirectory(prefix="check-") as room:
-            (Path(room) / "minbert").mkdir()
-            for file in part.files:
-                if (folder / "minbert" / file).is_file():
-                    shutil.copy(folder / "minbert" / file, Path(room) / "minbert" / file)
-            seconds = self.patience * part.seconds
-            order = {"part": part.number, "room": room, "seconds": seconds}
-            ended = why = ""
-            try:
-                self.process.stdin.write(json.dumps(order) + "\n")
-                self.process.stdin.flush()
-                word = self.wait(seconds)
-            except OSError:
-                word = ""
-            if word is None:
-                ended, why = "too slow", f"no answer in {seconds} s{still_running(Path(room) / 'where')}"
-            elif word != "done":
-                ended, why = "crashed", f"Python ended with exit code {self.process.wait(10)} before the part was done"
-            if ended:
-                self.stop()
-            return answers(Path(room) / "answers"), ended, why
-
-
-def terminal():
-    """Where a child's text goes: where ours goes, or nowhere if that is no file, as in a notebook."""
-    try:
-        return sys.stderr.fileno()
-    except (AttributeError, OSError, ValueError):
-        return subprocess.DEVNULL
-
-
-def answers(path: Path) -> dict:
-    """What the child wrote of its answers: {probe: {stage: array}}"""
-    found, read = {}, io.BytesIO(path.read_bytes() if path.exists() else b"").read
-    with contextlib.suppress(frames.FrameError):  # the last may be cut
-        while (record := frames.read_record(read)) is not None:
-            stages = record[1]
-            found[stages.pop("")] = stages
-    return found
-
-
-def still_running(path: Path) -> str:
-    """ "; `attend` was still running at attention.py:31", from what faulthandler wrote"""
-    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-    for line in lines:
-        match = re.search(r'File ".*[/\\]minbert[/\\](\w+\.py)", line (\d+) in (\w+)', line)
-        if match:
-            return f"; `{match[3]}` was still running at {match[1]}:{match[2]}"
-    return ""
 
 
 # The verdict
@@ -249,8 +98,8 @@ def judge(part: Part, public: Public, outputs: dict, ended: str = "", why: str =
         result.status, result.why = ended, why
     elif wrong:
         result.status, result.first = "wrong", wrong[0]
-        if all("NotImplementedError" in stage.problem for stage in wrong):
-            result.status = "not written yet"
+        if unwritten(wrong):
+            result.status = UNWRITTEN
         else:
             result.name = name(outputs, public.expected, public.wrong)
             if result.name.kind == "not known":
@@ -259,15 +108,18 @@ def judge(part: Part, public: Public, outputs: dict, ended: str = "", why: str =
 
 
 def check_folder(folder: Path, parts: list[Part], kit: Path = KIT):
-    """Yields the Result of each part of the work in folder/minbert."""
+    """Yields the Result of each part of the work in folder/minbert, or that folder/adapter.py has elsewhere."""
     public, pupil = load(kit / "public.bin"), Child(kit)
     try:
+        own = adapter.own_files(folder)
         for part in parts:
-            absent = [file for file in part.files if not (folder / "minbert" / file).is_file()]
-            if absent:
+            paths = {file: folder / "minbert" / file for file in part.files}
+            files = {file: path.read_bytes() for file, path in paths.items() if path.is_file()}
+            absent = [file for file in part.files if file not in files]
+            if absent and not own:
                 yield Result(part, "crashed", why=f"there is no file minbert/{absent[0]}")
             else:
-                yield judge(part, public[part.number], *pupil.ask(part, folder))
+                yield judge(part, public[part.number], *pupil.ask(part, files | own))
     finally:
         pupil.stop()
 
@@ -282,18 +134,13 @@ def check(number: int, **functions) -> bool:
     part = next((part for part in parts if part.number == number), None)
     if part is None:
         raise ValueError(f"there is no part {number}; there are {', '.join(str(part.number) for part in parts)}")
-    known = {full.replace(".", "_"): (file, full) for file, names in part.blank.items() for full in names}
+    names = [(file, full, full.replace(".", "_")) for file, full, _ in part.names]
+    known = [given for _, _, given in names]
     for given in functions:
         if given not in known:
             raise ValueError(f"part {number} has no function {given}; it has {', '.join(known)}")
     forget()
-    for given, function in functions.items():
-        file, full = known[given]
-        owner = importlib.import_module(f"minbert.{file.removesuffix('.py')}")
-        *owners, last = full.split(".")
-        for step in owners:
-            owner = getattr(owner, step)
-        setattr(owner, last, function)
+    adapter.supply(functions, names)
     public = load(KIT / "public.bin")[part.number]
     result = judge(part, public, probes.run(part.number, public.inputs))
     print("\n".join(result.lines()))
@@ -303,13 +150,13 @@ def check(number: int, **functions) -> bool:
 # The command
 
 
-def hint(part: Part, kit: Path = KIT) -> str:
+def hint(part: Part) -> str:
     """The next hint of a part; after the last, the first again."""
-    page = (kit.parent / f"part{part.number}.md").read_text("utf-8") if isinstance(part.number, int) else ""
+    page = (KIT.parent / f"part{part.number}.md").read_text("utf-8") if isinstance(part.number, int) else ""
     hints = re.findall(r"^\d+\. (.*?)(?=^\d+\. |\Z)", page.partition("## Hints")[2], re.DOTALL | re.MULTILINE)
     if not hints:
         return "this part has no hints: look at the first of the other parts that is wrong"
-    seen = kit.parent / ".hints.json"
+    seen = KIT.parent / ".hints.json"
     try:
         shown = json.loads(seen.read_text())
     except (OSError, ValueError):
@@ -325,7 +172,7 @@ REPRO = '''"""Part {number}, `{probe}`: runs what fails, and nothing else. Set a
 
 import sys
 
-sys.path.insert(0, {kit!r})
+sys.path[0] = {kit!r}
 from minbert.course.check import reproduce
 
 reproduce({number!r}, {probe!r})
@@ -338,7 +185,9 @@ def reproduce(number: int | str, probe: str) -> None:
     import minbert
 
     minbert.__path__.insert(0, str(KIT.parent / "minbert"))
-    found = probes.call(number, probe, probes.Code(), public.inputs[probe])
+    part = next(part for part in chosen()[0] if part.number == number)
+    with adapter.adapted(KIT.parent, part.names) as code:
+        found = probes.call(number, probe, code, public.inputs[probe])
     for stage in compare({probe: found}, {probe: public.expected[probe]}):
         print(f"{'ok   ' if stage.ok else 'WRONG'} {stage.name}: {stage.problem or 'equal'}")
         if not stage.ok and stage.name in found:
@@ -370,10 +219,14 @@ def main(arguments=None) -> int:
         print(hint(asked[0]))
         return 0
     began, results = time.monotonic(), []
-    for result in check_folder(KIT.parent, asked):
-        results.append(result)
-        if not args.json:
-            print("\n".join(result.lines()), flush=True)
+    try:
+        for result in check_folder(KIT.parent, asked):
+            results.append(result)
+            if not args.json:
+                print("\n".join(result.lines()), flush=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     right = sum(result.status == "ok" for result in results)
     if args.json:
         told = {"version": 2, "status": "pass" if right == len(asked) else "fail"}

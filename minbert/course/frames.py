@@ -89,6 +89,22 @@ def unpack(header: Header, content: bytes) -> np.ndarray:
 
 # Named values, for the trusted direction: what the oracle tells the judge, and the arguments of a question
 
+LINE = "\n"  # between the parts of a name
+
+
+def flatten(values: dict[str, dict]) -> dict:
+    """{outer: {inner: value}} -> {"outer LINE inner": value}"""
+    return {outer + LINE + inner: value for outer, more in values.items() for inner, value in more.items()}
+
+
+def unflatten(values: dict, names: int = 1) -> dict[str, dict]:
+    """What `flatten` took; with names=2 the outer name holds a LINE itself."""
+    found = {}
+    for path, value in values.items():
+        *outer, inner = path.split(LINE, names)
+        found.setdefault(LINE.join(outer), {})[inner] = value
+    return found
+
 
 def pack_record(question: int, values: dict) -> bytes:
     """{name: array, number, string or list of strings} -> frames: a directory of names and types, then each value"""

@@ -5,11 +5,11 @@ A run that was stopped goes on where it was: rows are kept by the zip's hash, th
 
 import hashlib
 import json
-import sys
+import platform
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from minbert.atomic import atomic_write
@@ -54,7 +54,8 @@ class Results:
         self.folder, self.path, self.level = folder, folder / "rows.jsonl", level
         self.rows, self.interrupted = {}, []
         numbers = [part.number for part in settings.parts]
-        self.about = {"parts": numbers, "kit": kit_hash(), "seal": level, "versions": versions()}
+        versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy")}
+        self.about = {"parts": numbers, "kit": kit_hash(), "seal": level, "versions": versions}
         old = self.read_run()
         if old and (old["parts"], old["kit"]) != (numbers, self.about["kit"]):
             what = "parts" if old["parts"] != numbers else "version of minbert"
@@ -119,7 +120,7 @@ class Results:
 
     def add(self, submission: Submission, row: Row) -> None:
         entry = {"student": submission.name, "zip": submission.sha256, "seed": self.seed_hash, "seal": self.level}
-        entry |= row.to_dict()
+        entry |= asdict(row)
         self.append(entry)
         self.rows.setdefault(key(entry), {})[row.part] = entry
 
@@ -145,16 +146,6 @@ def kit_hash() -> str:
     """Of the package with the blanks: another version of minbert, another hash."""
     content = json.dumps(kit.sources(), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for package in ("torch", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            raise UserError(f"{package} is not installed here: pip install minbert") from None
-    return found
 
 
 def grade(paths: list[Path], out: Path, settings: Settings, tell: Callable[[str], None] = print) -> list[Graded]:
@@ -205,6 +196,7 @@ class Reader:
         for found in (scanned, self.scan("the reference", originals)):
             for name, values in found.items():
                 self.usual.setdefault(name, set()).update(use.split()[0] for use in values["uses"])
+        self.anywhere = set().union(*self.usual.values())  # of the parts' files: what a file of one's own may use
 
     def scan(self, student: str, files: dict[str, bytes]) -> dict:
         found = self.judge.scan(files)
@@ -223,7 +215,7 @@ class Reader:
             f"{name}:{line} has {use}"
             for name, values in found.items()
             for use, line in map(str.split, values["uses"])
-            if use not in self.usual.get(name, ())
+            if use not in self.usual.get(name, self.anywhere)
         ]
 
 

@@ -8,7 +8,6 @@ import ast
 import hashlib
 import json
 import re
-import shutil
 import tempfile
 import tokenize
 from collections.abc import Callable, Iterator
@@ -17,22 +16,36 @@ from pathlib import Path
 
 from minbert.course import kit, probes
 from minbert.course.blank import blank, functions
-from minbert.course.check import Child, judge
+from minbert.course.check import judge
+from minbert.course.child import Child
 from minbert.course.mistakes import mistakes, signatures
 from minbert.course.parts import PARTS, WHOLE, Part
 from minbert.course.public import Public, load, save
 from minbert.errors import UserError
 
 # Files of the kit beyond those that a grader's pupils see.
-MORE = ("compare.py", "naming.py", "facts.py", "parts.py", "public.py", "check.py", "submit.py")
+MORE = (
+    "compare.py",
+    "naming.py",
+    "facts.py",
+    "parts.py",
+    "public.py",
+    "child.py",
+    "check.py",
+    "submission.py",
+    "submit.py",
+)
 PAGES = Path(__file__).parent / "text"
 RUN = 20  # tokens in a row of a removed body that nothing in a handout may have
 DOOR = '''"""{first}"""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "kit"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+if __name__ == "__main__":  # a file of yours, token.py for one, must not be taken for Python's own
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != HERE]
+sys.path.insert(0, os.path.join(HERE, "kit"))
 from minbert.course.{name} import {names}  # noqa: E402
 
 if __name__ == "__main__":
@@ -134,10 +147,8 @@ def self_check(out: Path, parts: tuple[Part, ...], tell: Callable[[str], None] =
     pupil, known = Child(out / "kit", patience=5, text=printed), load(out / "kit" / "public.bin")
 
     def verdict(part, files):
-        with tempfile.TemporaryDirectory(prefix="handout-") as folder:
-            for file, source in files.items():
-                write(Path(folder) / "minbert" / file, source)
-            return judge(part, known[part.number], *pupil.ask(part, Path(folder)))
+        work = {file: source.encode() for file, source in files.items()}
+        return judge(part, known[part.number], *pupil.ask(part, work))
 
     try:
         every = [part for part in (*parts, WHOLE) if part.number in known]
@@ -235,8 +246,3 @@ def without_comments(text: str) -> str:
 
 def runs(words: list[str]) -> set[tuple]:
     return {tuple(words[at : at + RUN]) for at in range(len(words) - RUN + 1)}
-
-
-def remove(out: Path) -> None:
-    """Take away a handout that failed its test."""
-    shutil.rmtree(out, ignore_errors=True)

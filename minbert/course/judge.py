@@ -9,15 +9,16 @@ import shutil
 import time
 import zlib
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from minbert.course import frames
+from minbert.course import adapter, frames
 from minbert.course.asking import Answer, Nursery
-from minbert.course.compare import Stage, compare
+from minbert.course.compare import UNWRITTEN, Stage, compare, unwritten
 from minbert.course.facts import facts
+from minbert.course.frames import LINE, flatten, unflatten
 from minbert.course.naming import Name, name
-from minbert.course.oracle import LINE, SETS, Question, flatten, unflatten
+from minbert.course.oracle import SETS, Question
 from minbert.course.parts import Part
 
 FOUL = ("out of order", "not an array", "too much")  # what no honest work does: the part gets no points
@@ -52,9 +53,6 @@ class Row:
     text: str = ""
     trace: str = ""
 
-    def to_dict(self) -> dict:
-        return asdict(self)
-
 
 class Judge:
     """Judges submissions with one exam.
@@ -86,16 +84,16 @@ class Judge:
         for part in self.parts:
             if part.number in done:
                 continue
-            why = next((faults[name] for name in part.files if name in (faults or {})), "")
+            why = next((why for name, why in (faults or {}).items() if concerns(name, part)), "")
             if why:
                 yield Row(part.number, part.title, 0.0, part.points, "refused", why)
             else:
                 yield self.part(part, files, self.whole - (time.monotonic() - began))
 
     def part(self, part: Part, files: dict[str, bytes], seconds: float) -> Row:
-        given = [name for name in part.files if name in files]
         absent = [name for name in part.files if name not in files]
-        if not given or (absent and not isinstance(part.number, int)):
+        most = len(part.files) - 1 if isinstance(part.number, int) else 0
+        if len(absent) > most and adapter.OWN + adapter.FILE not in files:
             why = f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not in the submission"
             return Row(part.number, part.title, 0.0, part.points, "missing", why)
         if seconds <= 0:
@@ -108,9 +106,8 @@ class Judge:
     def ask(self, part: Part, files: dict[str, bytes], seconds: float) -> Answer:
         """Put the part's questions to a pupil in a room with the part's files."""
         questions = [(question.probe, question.arguments, question.right) for question in self.exam[part.number]]
-        module = f"part{part.number}" if isinstance(part.number, int) else part.number
-        with self.room({name: files[name] for name in part.files if name in files}) as room:
-            return self.nursery.ask(part, module, room, questions, seconds)
+        with self.room({name: content for name, content in files.items() if concerns(name, part)}) as room:
+            return self.nursery.ask(part, room, questions, seconds)
 
     def scan(self, files: dict[str, bytes]) -> dict[str, dict]:
         """What similarity.py reads of files, without running them: {file: {"grams": [n, 2], "uses": [...]}}"""
@@ -119,13 +116,11 @@ class Judge:
 
     @contextmanager
     def room(self, files: dict[str, bytes]):
-        """A folder with these files in minbert/, which a pupil may read and nobody may change."""
+        """A folder with these files, each at its spot, which a pupil may read and nobody may change."""
         room = self.rooms / "room"
         shutil.rmtree(room, ignore_errors=True)
         try:
-            (room / "minbert").mkdir(parents=True)
-            for name, content in files.items():
-                (room / "minbert" / name).write_bytes(content)
+            adapter.lay_out(room, files)
             for path in (room, *room.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
             yield room
@@ -148,8 +143,8 @@ class Judge:
         if wrong:
             question, stage = min(wrong, key=lambda pair: SETS.index(pair[0].set))  # public first: it can be shown
             row.first = {"set": question.set, "stage": stage.title, "problem": stage.problem}
-            if not answer.ended and all("NotImplementedError" in stage.problem for _, stage in wrong):
-                row.status = "not written yet"
+            if not answer.ended and unwritten([stage for _, stage in wrong]):
+                row.status = UNWRITTEN
             elif not answer.ended and isinstance(part.number, int):  # the whole has no known mistakes
                 row.trace = pack_trace(questions, stages, answer)
         return row
@@ -167,6 +162,11 @@ class Judge:
                     shares[at] = shares.get(at, True) and stage.ok
         shares = [sum(shares.values()) / len(shares) for shares in right.values()]
         return round(part.points * sum(shares) / len(shares), 2) if shares else 0.0
+
+
+def concerns(name: str, part: Part) -> bool:
+    """True if a part is judged with this file: adapter.py may supply functions of any."""
+    return name in part.files or name.startswith(adapter.OWN)
 
 
 def compared(questions: list[Question], answer: Answer) -> list[list[Stage]]:

@@ -5,7 +5,6 @@ talk is asking.py. What runs here sees the kit only: the package with the blanks
 """
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -44,7 +43,7 @@ def prepare():
     import torch
     import torch._dynamo  # optimizers import it at their first step: 1 s of every pupil's time
 
-    from minbert.course import frames, probes, seal  # noqa: F401
+    from minbert.course import adapter, frames, probes, seal  # noqa: F401
 
     torch.set_num_threads(1)
     torch.set_num_threads = torch.set_num_interop_threads = lambda number: None  # a pupil that asks for more would end
@@ -115,19 +114,19 @@ def become_pupil(order, descriptors, readable):
         steps |= try_the_seal(order)
     write(CHANNEL, frames.pack_record(0, steps))  # the last word before a student's code can speak
     if "scan" in order:
-        scan(os.path.join(order["room"], "minbert"))
-    elif "module" in order and seal.LEVELS.index(seal.level(steps)) >= seal.LEVELS.index(order["level"]):
+        scan(order["room"], order["scan"])
+    elif "part" in order and seal.LEVELS.index(seal.level(steps)) >= seal.LEVELS.index(order["level"]):
         answer(order)
 
 
-def scan(folder):
+def scan(room, names):
     """Read each file, without running it: the hashes of its tokens, and what it uses."""
     import numpy as np
 
-    from minbert.course import frames, similarity
+    from minbert.course import adapter, frames, similarity
 
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), "rb") as file:
+    for name in names:
+        with open(os.path.join(room, adapter.spot(name)), "rb") as file:
             source = file.read()
         values = {"grams": np.array(similarity.grams(source), dtype=np.int64).reshape(-1, 2)}
         write(CHANNEL, frames.pack_record(0, values | {"uses": similarity.uses(source)[:100]}))
@@ -136,14 +135,15 @@ def scan(folder):
 def answer(order):
     """Load the student's files and answer each question that comes."""
     import minbert
-    from minbert.course import frames, probes
+    from minbert.course import adapter, frames, probes
 
     minbert.__path__.insert(0, os.path.join(order["room"], "minbert"))
-    importlib.import_module(f"minbert.course.probes.{order['module']}")
-    with open(CHANNEL, "rb", closefd=False) as questions:
+    probes.probes(order["part"])  # imports them, before a student's code can
+    own = os.path.join(order["room"], "own", "minbert")
+    with open(CHANNEL, "rb", closefd=False) as questions, adapter.adapted(own, order["names"]) as code:
         while (question := frames.read_record(questions.read)) is not None:
             number, arguments = question
-            found = probes.call(order["part"], arguments.pop(""), probes.Code(), arguments)
+            found = probes.call(order["part"], arguments.pop(""), code, arguments)
             raised = found.pop(probes.RAISED, None)
             reply = [pack(number, stage, array) for stage, array in enumerate(found.values())]
             reply += [] if raised is None else [pack(number, frames.RAISED, raised)]
@@ -166,7 +166,7 @@ def write(descriptor, content):
 
 
 def end(pid):
-    """Kill a pupil and all that it started: its exit status (negative: a signal), CPU seconds and memory."""
+    """Kill a pupil and all that it started: its exit status (negative: a signal) and memory."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError):
             kill(pid, signal.SIGKILL)
@@ -176,11 +176,7 @@ def end(pid):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "cpu": round(usage.ru_utime + usage.ru_stime, 3),
-        "memory": usage.ru_maxrss // unit,
-    }
+    return {"status": os.waitstatus_to_exitcode(status), "memory": usage.ru_maxrss // unit}
 
 
 def children():

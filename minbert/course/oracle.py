@@ -12,11 +12,12 @@ import sys
 from dataclasses import dataclass
 
 from minbert.course import frames
+from minbert.course.asking import last_line
+from minbert.course.frames import LINE, flatten, unflatten
 from minbert.course.parts import PARTS, WHOLE, Part
 from minbert.errors import UserError
 
 SETS = ("public", "hidden")
-LINE = "\n"  # between the parts of a name
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def ask(what: str, numbers: list, seed: int):
         capture_output=True,
     )
     if done.returncode:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"the right answers cannot be computed: {last}")
+        raise UserError(f"the right answers cannot be computed: {last_line(done.stderr)}")
     return io.BytesIO(done.stdout).read
 
 
@@ -112,23 +112,9 @@ def main():
                 out.write(frames.pack_record(0, flatten(inputs)) + frames.pack_record(0, flatten(right)))
             else:
                 wrong = mistakes.signatures(part.number, inputs, right) if isinstance(part.number, int) else {}
-                flat = {name + LINE + probe: stages for name, of in wrong.items() for probe, stages in of.items()}
-                out.write(frames.pack_record(0, flatten(flat)))
+                out.write(frames.pack_record(0, flatten(flatten(wrong))))
     out.flush()
 
 
 def selected(numbers) -> list[Part]:
     return [part for part in (*PARTS, WHOLE) if str(part.number) in map(str, numbers)]
-
-
-def flatten(values: dict[str, dict]) -> dict:
-    return {outer + LINE + inner: value for outer, more in values.items() for inner, value in more.items()}
-
-
-def unflatten(values: dict, names: int = 1) -> dict[str, dict]:
-    """What `flatten` took; with names=2 the outer name holds a LINE itself."""
-    found = {}
-    for path, value in values.items():
-        *outer, inner = path.split(LINE, names)
-        found.setdefault(LINE.join(outer), {})[inner] = value
-    return found

@@ -1,8 +1,9 @@
 """The parts of the course: which functions a student writes, in which files, and what each part is worth."""
 
+from collections import Counter
 from dataclasses import dataclass
 
-from minbert.course.probes import Probe, draw, probes, run
+from minbert.course.probes import Probe, probes
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,20 @@ class Part:
     def file(self) -> str:
         """The file in which most of it is."""
         return self.files[0]
+
+    @property
+    def names(self) -> list[tuple[str, str, str]]:
+        """(file, function, its name in adapter.py) of each function; the whole has those of all parts.
+
+        A method's name has _ in place of the dot. If two files have a function, its file stands in front.
+        """
+        every = [(file, full) for part in PARTS for file, names in part.blank.items() for full in names]
+        count = Counter(full for _, full in every)
+        mine = [(file, full) for file, names in self.blank.items() for full in names] or every
+        return [
+            (file, full, f"{file.removesuffix('.py')}_" * (count[full] > 1) + full.replace(".", "_"))
+            for file, full in mine
+        ]
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -96,12 +111,3 @@ WHOLE = Part(
 
 def part(number: int | str) -> Part:
     return next(part for part in (*PARTS, WHOLE) if part.number == number)
-
-
-def expected(number: int | str, inputs: dict[str, dict]) -> dict:
-    """What the reference answers to the inputs of a part: {probe: {stage: array}}. It must run where the package
-    `minbert` is the reference, on the trusted side."""
-    return run(number, inputs)
-
-
-__all__ = ["PARTS", "Part", "draw", "expected", "part", "run"]

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert.course import frames
-
-LINE = "\n"  # between the parts of a name
+from minbert.course.frames import flatten, unflatten
 
 
 @dataclass
@@ -32,11 +31,8 @@ def save(path: Path, parts: dict[int | str, Public]) -> None:
     """Write the questions of all parts."""
     out = bytearray()
     for number, public in parts.items():
-        wrong = {mistake + LINE + probe: stages for mistake, of in public.wrong.items() for probe, stages in of.items()}
-        for values in (public.inputs, public.expected, wrong):
-            flat = {outer + LINE + inner: value for outer, more in values.items() for inner, value in more.items()}
-            out += frames.pack_record(0, {"part": str(number)} | flat)
-        out += frames.pack_record(0, {"part": str(number)} | public.hints)
+        for values in (flatten(public.inputs), flatten(public.expected), flatten(flatten(public.wrong)), public.hints):
+            out += frames.pack_record(0, {"part": str(number)} | values)
     path.write_bytes(bytes(out))
 
 
@@ -47,18 +43,6 @@ def load(path: Path) -> dict[int | str, Public]:
         records = [record[1], *(frames.read_record(read)[1] for _ in range(3))]
         number = {values.pop("part") for values in records}.pop()
         inputs, expected, wrong, hints = records
-        public = Public(nested(inputs), nested(expected), hints=hints)
-        for name, stages in nested(wrong, 2).items():
-            mistake, _, probe = name.partition(LINE)
-            public.wrong.setdefault(mistake, {})[probe] = stages
+        public = Public(unflatten(inputs), unflatten(expected), unflatten(unflatten(wrong, 2)), hints)
         found[int(number) if number.isdigit() else number] = public
-    return found
-
-
-def nested(flat: dict, names: int = 1) -> dict:
-    """{"probe LINE stage": value} -> {probe: {stage: value}}; with names=2 the outer name has two parts."""
-    found = {}
-    for name, value in flat.items():
-        *outer, inner = name.split(LINE, names)
-        found.setdefault(LINE.join(outer), {})[inner] = value
     return found

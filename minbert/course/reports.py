@@ -51,6 +51,12 @@ def cell(value) -> str:
     return "'" + text if text[:1] in tuple("=+-@") and not isinstance(value, (int, float)) else text
 
 
+def spreadsheet(rows: list[list]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
 def file_name(student: str) -> str:
     """A name for a student's text that is a name on every system."""
     return re.sub(r"[^\w.-]", "_", student).lstrip(".")[:100] or "_"
@@ -78,13 +84,11 @@ def line(at: int, count: int, graded: Graded) -> str:
 
 def table(class_: list[Graded]) -> str:
     """results.csv: a line for each submission."""
-    out = io.StringIO()
     numbers = list(dict.fromkeys(row["part"] for graded in class_ for row in graded.rows))
     head = ["student", "zip", "points", "possible"]
     for number in numbers:
         head += [f"part {number}", f"part {number} status", f"part {number} mistake"]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*head, "seal", "judged by", "notes"])
+    lines = [[*head, "seal", "judged by", "notes"]]
     for graded in class_:
         rows = {row["part"]: row for row in graded.rows}
         cells = [graded.student, graded.sha256, amount(graded.points), amount(graded.possible)]
@@ -94,8 +98,8 @@ def table(class_: list[Graded]) -> str:
         seals = sorted({row["seal"] for row in graded.rows})
         seeds = sorted({row["seed"] for row in graded.rows})
         notes = [note for note in (graded.refused, *graded.notes) if note]
-        writer.writerow(map(cell, [*cells, " ".join(seals), " ".join(seeds), "; ".join(notes)]))
-    return out.getvalue()
+        lines.append([*cells, " ".join(seals), " ".join(seeds), "; ".join(notes)])
+    return spreadsheet(lines)
 
 
 def describe(row: dict, detail: str) -> list[str]:
@@ -187,16 +191,14 @@ def unnamed(groups: list[list[tuple[str, dict]]]) -> str:
 
 def likeness(pairs: list) -> tuple[str, str]:
     """similarity.csv and similarity.txt, of similarity.Pair."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["one", "other", "share", "common"])
+    rows = [["one", "other", "share", "common"]]
     lines = ["Work that is alike: a likeness is no proof. Look at the lines, and at who could not have copied.", ""]
     for pair in pairs:
-        writer.writerow(map(cell, [pair.one, pair.other, pair.share, pair.common]))
+        rows.append([pair.one, pair.other, pair.share, pair.common])
         lines.append(
             f"{plain(pair.one)} and {plain(pair.other)}: {100 * pair.share:.0f} % of what the smaller one wrote"
         )
         for file, places in pair.lines.items():
             where = ", ".join(f"{line} ~ {there}:{other}" for line, there, other in places[:20])
             lines.append(f"    {file} {where}{' ...' if len(places) > 20 else ''}")
-    return out.getvalue(), "\n".join(lines) + "\n"
+    return spreadsheet(rows), "\n".join(lines) + "\n"

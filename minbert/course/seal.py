@@ -233,13 +233,9 @@ def restrict_files(readable):
         rights = READ_FILE | (READ_DIR if os.path.isdir(path) else 0) | (WRITE_FILE if path == os.devnull else 0)
         call(ADD_RULE, ruleset, 1, struct.pack("=Qi", rights, opened), 0)
         os.close(opened)
-    no_new_rights()
+    call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     call(RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
-
-
-def no_new_rights():
-    call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
 
 
 def filter_calls():
@@ -263,7 +259,7 @@ def filter_calls():
     packed = b"".join(struct.pack("=HBBI", *line) for line in program)
     kept = ctypes.create_string_buffer(packed, len(packed))
     address = struct.pack("=H6xQ", len(program), ctypes.addressof(kept))
-    no_new_rights()
+    call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     call("prctl", 22, 2, address, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
@@ -271,43 +267,3 @@ def hide_memory():
     """Other processes of this user may no longer read this one's memory. Linux; elsewhere nothing happens."""
     if sys.platform.startswith("linux"):
         call("prctl", 4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-
-
-# Devices, and what mathematical libraries and the C library look up while they run.
-SYSTEM = ("/dev/null", "/dev/zero", "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu", "/etc/ld.so.cache")
-
-
-def standard_library() -> list[str]:
-    """What of Python itself must be readable: its library without the folders of installed packages, and SYSTEM."""
-    import sysconfig
-
-    shared = [f"{folder}/{sysconfig.get_config_var('MULTIARCH')}" for folder in ("/lib", "/usr/lib")]
-    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
-    folders = {str(Path(sys.base_prefix) / "lib" / Path(folder).name) for folder in folders} | {
-        os.path.realpath(folder) for folder in folders
-    }
-    out = ("site-packages", "dist-packages")
-    inside = [entry for folder in folders if (Path(folder) / "os.py").exists() for entry in Path(folder).iterdir()]
-    inside = sorted(str(entry) for entry in inside if entry.name not in out)
-    return inside + [path for path in (*SYSTEM, *shared) if os.path.exists(path)]
-
-
-def packages(*names: str) -> list[str]:
-    """The files and folders of installed distributions and of all that they require, each by itself."""
-    import re
-    from importlib import metadata
-
-    found, waiting, paths = set(), list(names), set()
-    while waiting:
-        name = re.match(r"[\w.-]+", waiting.pop())[0].lower().replace("_", "-")
-        if name in found:
-            continue
-        found.add(name)
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue  # an optional requirement
-        waiting += [word for word in distribution.requires or () if "extra ==" not in word]
-        tops = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
-        paths |= {str(distribution.locate_file(top)) for top in tops}
-    return sorted(path for path in paths if os.path.exists(path))

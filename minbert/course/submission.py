@@ -1,4 +1,7 @@
-"""What a student handed in, a zip or a folder -> the files of the parts, as bytes. Nothing of it is run or unpacked."""
+"""What a student handed in, a zip or a folder -> the files of the parts, as bytes. Nothing of it is run or unpacked.
+
+submit.py packs by `write_zip` and reads what it packed by `read`, as the grader does.
+"""
 
 import hashlib
 import io
@@ -9,13 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from minbert.course import adapter
+from minbert.errors import UserError
+
 LARGEST = 200_000  # bytes of a file
 WHOLE = 2_000_000  # bytes of all files, and of a zip
 ENTRIES = 2_000  # of a zip or a folder
 RATIO = 100  # of a file's size to its compressed size
 IGNORED = {"__MACOSX", ".git", "__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-# What would change how others' code runs, if it were taken.
-SUSPICIOUS = {"sitecustomize.py", "usercustomize.py", "conftest.py", "torch.py", "numpy.py", "kit.py"}
+# What would change how others' code runs, if it were taken; and an adapter.py in a place of its own.
+SUSPICIOUS = {adapter.FILE, "sitecustomize.py", "usercustomize.py", "conftest.py", "torch.py", "numpy.py", "kit.py"}
+EPOCH = (2000, 1, 1, 0, 0, 0)  # of each file in a zip: the same files give the same bytes
 SUFFIXES = {".pth", ".so", ".pyd", ".pyc"}
 
 
@@ -28,7 +35,7 @@ class Submission:
     """A student's files.
 
     name     of the zip without its suffix, or of the folder
-    files    {"attention.py": its bytes, ...}
+    files    {"attention.py": its bytes, "own/adapter.py": of a file of the student's own, ...}
     faults   {"attention.py": why this file was not taken}
     refused  why nothing was taken, or ""
     notes    what a teacher should know
@@ -52,7 +59,10 @@ def find(folder: Path) -> list[Path]:
 
 
 def read(path: Path, wanted: set[str]) -> Submission:
-    """Read the wanted files, such as attention.py, from minbert/ or from the top; one folder around them is allowed."""
+    """Read the wanted files, such as attention.py, from minbert/ or from the top; one folder around them is allowed.
+
+    With an adapter.py, which stands beside minbert/, they are read from minbert/ only: others are the student's own.
+    """
     found = Submission(path.stem if path.suffix.lower() == ".zip" else path.name)
     try:
         if path.is_dir():
@@ -133,17 +143,20 @@ def walk(folder: Path) -> Iterator[tuple]:
 
 
 def take(found: Submission, entries: Iterator[tuple], wanted: set[str]) -> None:
-    """Choose the wanted files. Raises Refused if it is not clear which they are."""
-    candidates, others = {}, []
-    entries = list(entries)
+    """Choose the wanted files, adapter.py and what it names. Raises Refused if it is not clear which they are."""
+    entries, candidates, others = list(entries), {}, []
+    adapted = any(is_adapter(path) for path, _ in entries)
     for path, content in entries:
-        depth = len(path.parts) - (len(path.parts) > 1 and path.parts[-2] == "minbert")
-        if path.name in wanted and depth <= 2 and "kit" not in path.parts[:-1]:
+        inside = path.parent.name == "minbert"
+        depth = len(path.parts) - inside
+        if path.name in wanted and depth <= 2 and "kit" not in path.parts[:-1] and (inside or not adapted):
             candidates.setdefault(path.name, []).append((path, content))
+        elif is_adapter(path):
+            candidates.setdefault(adapter.FILE, []).append((path, content))
         elif path.name == "handout.json" and len(path.parts) <= 2:
             found.about = read_about(content)
         else:
-            others.append(path)
+            others.append((path, content))
     around = [path.parent for paths in candidates.values() for path, _ in paths]
     around = [folder.parent if folder.name == "minbert" else folder for folder in around]
     outer = {folder.parts[0] for folder in around if folder.parts}
@@ -154,17 +167,53 @@ def take(found: Submission, entries: Iterator[tuple], wanted: set[str]) -> None:
     for name, paths in candidates.items():
         if len(paths) > 1:
             raise Refused(f"there are two files for {name}: {paths[0][0]} and {paths[1][0]}")
-        try:
-            found.files[name] = checked(paths[0][1]())
-        except Refused as error:
-            found.faults[name] = f"{name} {error}"
+        if name != adapter.FILE:
+            take_one(found, name, paths[0][1])
+    odd = {
+        path for path, _ in others if path.name in SUSPICIOUS or path.suffix in SUFFIXES or path.name == adapter.FILE
+    }
+    if adapted:
+        odd |= take_own(found, others, *candidates[adapter.FILE][0])
     if sum(map(len, found.files.values())) > WHOLE:
         raise Refused(f"the files have more than {WHOLE:,} bytes")
-    odd = sorted({str(path)[:100] for path in others if path.name in SUSPICIOUS or path.suffix in SUFFIXES})
     if odd:
-        found.notes.append(f"not taken: {', '.join(odd[:5])}")
+        found.notes.append(f"not taken: {', '.join(sorted(str(path)[:100] for path in odd)[:5])}")
     if not found.files and not found.faults:
         raise Refused("none of the parts' files is in it")
+
+
+def is_adapter(path: PurePosixPath) -> bool:
+    return path.name == adapter.FILE and len(path.parts) <= 2 and path.parent.name not in ("minbert", "kit")
+
+
+def take_own(found: Submission, others: list[tuple], path: PurePosixPath, content) -> set[PurePosixPath]:
+    """Take adapter.py, which is at this path, and the files beside it that it names. Returns what was named in vain:
+    files with the name of a module of others."""
+    beside = {path.name: [content]}
+    for other, more in others:
+        if other.parent == path.parent:
+            beside.setdefault(other.name, []).append(more)
+
+    def read(name):
+        if len(beside[name]) > 1:
+            raise Refused(f"there are two files for {name}")
+        return take_one(found, name, beside[name][0], adapter.OWN)
+
+    try:
+        own = adapter.travelling(beside, read)
+    except UserError as error:
+        raise Refused(str(error)) from None
+    named = set().union(*map(adapter.imported, own.values())) & adapter.TAKEN
+    return {path.with_name(f"{module}.py") for module in named if f"{module}.py" in beside}
+
+
+def take_one(found: Submission, name: str, content, folder: str = "") -> bytes | None:
+    """Read a file into found.files; what is wrong with it into found.faults, and return None."""
+    try:
+        found.files[folder + name] = checked(content())
+    except Refused as error:
+        found.faults[folder + name] = f"{name} {error}"
+    return found.files.get(folder + name)
 
 
 def checked(content: bytes) -> bytes:
@@ -188,3 +237,14 @@ def read_about(content) -> dict:
         return {name: str(about[name])[:100] for name in ("name", "kit")}
     except (Refused, ValueError, KeyError, TypeError, RecursionError):
         return {}
+
+
+def write_zip(path: Path, files: dict[str, bytes], executable: tuple[str, ...] = ()) -> str:
+    """Write a zip, sorted and without times. Returns its SHA-256."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3
+            entry.external_attr = (0o755 if name in executable else 0o644) << 16
+            file.writestr(entry, files[name])
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -10,60 +10,67 @@ import hashlib
 import json
 import sys
 import tempfile
-import zipfile
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from minbert.course import adapter, submission
 from minbert.course.check import KIT, check_folder, chosen
+from minbert.course.submission import Refused
+from minbert.errors import UserError
 
-MOST = 200_000  # bytes of a file
 PACKAGES = ("torch", "numpy", "safetensors", "minbert")  # what a grader has, besides Python's own modules
-EPOCH = (2000, 1, 1, 0, 0, 0)  # of each file in the zip
 
 
-class Refused(Exception):
-    """The work cannot be packed. The message says why, in one line."""
+def home(name: str) -> str:
+    """Where a file of a submission stands in the student's folder: beside adapter.py, or in minbert/."""
+    return name.removeprefix(adapter.OWN) if name.startswith(adapter.OWN) else f"minbert/{name}"
 
 
 def collect(folder: Path, parts: list) -> dict[str, bytes]:
-    """{file: its bytes} of the parts' files in folder/minbert. Raises Refused for what is missing or cannot be read."""
-    found = {}
+    """{file: its bytes}, as in Submission: the parts' files in folder/minbert, and what adapter.py needs.
+
+    Raises Refused for what is missing or cannot be read. With an adapter.py, no file of a part must be there.
+    """
+    found = adapter.own_files(folder)
     for name in sorted({name for part in parts for name in part.files}):
         path = folder / "minbert" / name
-        if not path.is_file():
+        if path.is_file():
+            found[name] = path.read_bytes()
+        elif adapter.OWN + adapter.FILE not in found:
             raise Refused(f"minbert/{name} is missing: take it from the handout")
-        content = path.read_bytes()
-        if len(content) > MOST:
-            raise Refused(f"minbert/{name} has {len(content):,} bytes; {MOST:,} are allowed")
+    for name, content in found.items():
         try:
-            ast.parse(content)
+            ast.parse(submission.checked(content))
+        except Refused as error:
+            raise Refused(f"{home(name)} {error}") from None
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
-            raise Refused(f"minbert/{name}{f':{line}' if line else ''} is not Python: {error}") from None
-        found[name] = content
+            raise Refused(f"{home(name)}{f':{line}' if line else ''} is not Python: {error}") from None
     return found
 
 
-def pack(path: Path, files: dict[str, bytes], about: dict) -> str:
-    """Write the zip: sorted, without times, with the kit's hash. Returns its SHA-256."""
-    files = {f"minbert/{name}": content for name, content in files.items()}
-    files["handout.json"] = json.dumps({"name": about["name"], "kit": about["kit"]}, sort_keys=True).encode()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
-            file.writestr(entry, files[name])
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def pack(path: Path, files: dict[str, bytes], about: dict, parts: list) -> submission.Submission:
+    """Write the zip, with the kit's hash, and read it as the grader will. Raises Refused, and then there is no zip."""
+    told = json.dumps({"name": about["name"], "kit": about["kit"]}, sort_keys=True).encode()
+    submission.write_zip(path, {home(name): content for name, content in files.items()} | {"handout.json": told})
+    found = submission.read(path, {name for part in parts for name in part.files})
+    if problem := found.refused or next(iter(found.faults.values()), ""):
+        path.unlink()
+        raise Refused(problem)
+    return found
 
 
 def notes(files: dict[str, bytes], handout: dict[str, str], folder: Path, parts: list) -> list[str]:
     """What a student should know before handing in, a sentence each."""
-    found = []
+    found, own = [], {home(name).removesuffix(".py") for name in files if name.startswith(adapter.OWN)}
     for name, content in files.items():
         for package in imports(content):
-            if package not in sys.stdlib_module_names and package not in PACKAGES:
-                found.append(f"minbert/{name} imports {package}, which the grader does not have")
+            if package in adapter.TAKEN and name.startswith(adapter.OWN) and (folder / f"{package}.py").is_file():
+                found.append(f"{package}.py is not handed in: Python, torch or the handout has a module of this name")
+            elif package not in sys.stdlib_module_names and package not in PACKAGES and package not in own:
+                why = ": files in folders are not handed in" if (folder / package).is_dir() else ""
+                found.append(f"{home(name)} imports {package}, which the grader does not have{why}")
     known = {name for name in handout if name.startswith("minbert/")} | {f"minbert/{name}" for name in files}
     for path in sorted((folder / "minbert").rglob("*.py")):
         name = path.relative_to(folder).as_posix()
@@ -105,26 +112,28 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser("submit.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.parse_args(arguments)
     folder = KIT.parent
+    path = folder / "submission.zip"
     try:
         parts, about = chosen()
         files = collect(folder, parts)
-    except (Refused, OSError, ValueError, KeyError) as error:
+        packed = pack(path, files, about, parts)
+    except (Refused, UserError, OSError, ValueError, KeyError) as error:
         print(f"error: nothing was packed: {error}", file=sys.stderr)
         return 2
-    path = folder / "submission.zip"
-    sha256 = pack(path, files, about)
     size = f"{len(files)} files, {path.stat().st_size / 1000:.1f} kB"
     print(f"packed     {size}; the same work gives the same zip", flush=True)
     with tempfile.TemporaryDirectory(prefix="submit-") as elsewhere:
-        with zipfile.ZipFile(path) as file:
-            file.extractall(elsewhere)
+        for name, content in packed.files.items():
+            place = Path(elsewhere, home(name))
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(content)
         told, there = summary(check_folder(Path(elsewhere), parts))
     print(f"unpacked   in an empty folder, and tested there: {told}")
     for note in notes(files, about["files"], folder, parts):
         print(f"note       {note}")
     receipt = [
         f"handout    {about['name']}, kit {about['kit'][:12]}",
-        f"zip        {sha256} (SHA-256)",
+        f"zip        {packed.sha256} (SHA-256)",
         f"time       {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         f"versions   Python {sys.version.split()[0]}, {', '.join(map(installed, PACKAGES[:3]))}",
         *(f"part {number!s:<6}{status}" for number, status in there),

@@ -111,7 +111,7 @@ class Talk:
             self.nursery.line.sendall(b"end it\n")
             self.usage = self.nursery.receive()
         except (OSError, UserError):  # the nursery died: its pupils have ended with it
-            self.usage = {"status": 1, "cpu": 0.0, "memory": 0}
+            self.usage = {"status": 1, "memory": 0}
         self.read_text()
         self.selector.close()
         self.channel.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minbert.course import asking, kit, oracle
+from minbert.course import adapter, asking, kit, oracle
 from minbert.course.judge import Judge
 from minbert.course.parts import part
 from tests.conftest import ROOT
@@ -36,9 +36,11 @@ class Grader:
         self.steps = self.nursery.try_seal(self.rooms, self.results / "run.json")
         self.judge = Judge(self.nursery, self.exam, self.parts, self.rooms)
 
-    def grade(self, **files) -> dict:
-        """Files, in place of the reference's, -> {part: row}"""
-        rows = self.judge.submission(REFERENCE | {f"{name}.py": content for name, content in files.items()})
+    def grade(self, own=None, **files) -> dict:
+        """Files, in place of the reference's, -> {part: row}.  own  {"adapter.py": source, ...}"""
+        files = {f"{name}.py": content for name, content in files.items()}
+        files |= {adapter.OWN + name: source.encode() for name, source in (own or {}).items()}
+        rows = self.judge.submission(REFERENCE | files)
         return {row.part: row for row in rows}
 
     def snapshot(self) -> dict:

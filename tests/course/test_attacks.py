@@ -43,7 +43,8 @@ def names(sealed):
 @pytest.mark.parametrize("attack", CHOSEN, ids=lambda attack: attack.id)
 def test_an_attack_gets_no_points_and_changes_nothing(sealed, names, attack):
     before, memory = sealed.snapshot(), resident(os.getpid())
-    rows = sealed.grade(attention=attack.source(**names).encode())
+    own = {name: attack.source(source, **names) for name, source in attack.own.items()}
+    rows = sealed.grade(own, attention=attack.source(**names).encode())
     row = rows[3]
     assert row.points == 0, row
     assert row.status in attack.gets, row

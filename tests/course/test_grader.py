@@ -19,6 +19,7 @@ from minbert.errors import UserError
 from tests.conftest import ROOT
 from tests.course.attacks import ATTACKS
 from tests.course.conftest import ALL, REFERENCE
+from tests.course.habits import spread
 
 UNSCALED = REFERENCE["attention.py"].replace(b" / math.sqrt(query.size(-1))", b"")
 ODD = REFERENCE["attention.py"].replace(b"math.sqrt(query.size(-1))", b"1.2345")
@@ -165,6 +166,24 @@ def test_a_new_zip_of_a_student_is_graded_anew(warm, tmp_path):
     (folder / "ada" / "minbert" / "attention.py").write_bytes(REFERENCE["attention.py"])
     warm(folder, tmp_path / "out")
     assert table(tmp_path / "out")["ada"]["points"] == "25"
+
+
+def test_work_in_files_of_other_names_is_graded_and_compared(warm, tmp_path):
+    """By the files that adapter.py names, which are looked at as those of the parts are."""
+    folder, (source, own) = hand_in(tmp_path / "class", ada={}, bob={}), spread(REFERENCE["attention.py"].decode())
+    for student, more in (("ada", {}), ("bob", {"heads.py": "\xff", "looking.py": "\xff"})):
+        (folder / student / "minbert" / "attention.py").write_text(source)
+        for name, content in (own | more).items():
+            (folder / student / name).write_text(content, "latin-1")
+    (folder / "ada" / "heads.py").write_text(own["heads.py"] + "import socket\n")
+    warm(folder, tmp_path / "out")
+    rows = table(tmp_path / "out")
+    assert rows["ada"]["points"] == "25"
+    assert [rows["bob"][f"part {number} status"] for number in (2, 3)] == ["refused", "refused"]
+    assert "looking.py is not UTF-8" in (tmp_path / "out" / "feedback" / "bob.txt").read_text()
+    assert "ada: own/heads.py:" in (tmp_path / "out" / "incidents.txt").read_text()
+    text = (tmp_path / "out" / "similarity.txt").read_text()
+    assert "ada and the reference" in text and "own/looking.py" in text
 
 
 def test_results_of_another_run_are_not_mixed_in(warm, class_folder, tmp_path, grader):

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from minbert import UserError
-from minbert.course import handout, kit
+from minbert.course import handout, kit, submission
 from minbert.course.check import check_folder
 from minbert.course.naming import unique
 from minbert.course.parts import PARTS, WHOLE, part
@@ -221,6 +221,47 @@ def test_work_that_cannot_be_read_is_not_packed(folder):
     assert (status, out) == (2, "")
     assert err.startswith("error: nothing was packed: minbert/embeddings.py:1 is not Python: ")
     assert not (folder / "submission.zip").exists()
+
+
+# Files of one's own
+
+
+LOOK_UP = """import torch
+def look_up(self, input_ids, token_type_ids=None, positions=None):
+    token_type_ids = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+    positions = self.positions(input_ids) if positions is None else positions
+    return self.dropout(self.norm(self.token(input_ids) + self.position(positions) + self.segment(token_type_ids)))
+"""
+
+
+def test_work_in_files_of_other_names(folder):
+    """It is checked, packed, tested elsewhere, run alone and graded where adapter.py says that it is."""
+    (folder / "adapter.py").write_text("import token\nfrom mine import look_up as Embeddings_forward\n")
+    (folder / "mine.py").write_text(LOOK_UP + "from waves import table\n")
+    (folder / "waves.py").write_text("def table(length, size): return 1 / 0\n")
+    (folder / "token.py").write_text("")
+    said = run(folder, "check.py")[1]
+    assert "not written yet: sinusoids is neither in adapter.py nor written in minbert/embeddings.py" in said
+    with open(folder / "adapter.py", "a") as file:
+        file.write("from waves import table as sinusoids\n")
+    assert "waves.py:1: ZeroDivisionError" in run(folder, "check.py", "2", "--repro")[1]
+    assert "ZeroDivisionError" in run(folder, "repro_part2.py")[1]
+    (folder / "waves.py").write_text(SINUSOIDS)
+    assert run(folder, "check.py")[0] == 0
+    (folder / "minbert" / "embeddings.py").unlink()
+    status, out, err = run(folder, "submit.py")
+    assert (status, err) == (0, "")
+    assert "tested there: 1 of 1 parts are right\n" in out
+    assert "note       token.py is not handed in: Python, torch or the handout has a module of this name\n" in out
+    names = ["adapter.py", "handout.json", "mine.py", "waves.py"]
+    assert zipfile.ZipFile(folder / "submission.zip").namelist() == names
+    found = submission.read(folder / "submission.zip", {"embeddings.py"})
+    assert sorted(found.files) == ["own/adapter.py", "own/mine.py", "own/waves.py"]
+
+
+SINUSOIDS = "import torch\n" + kit.originals()["embeddings.py"].partition("def sinusoids")[2].join(
+    ["def table", ""]
+).replace("Tensor", "torch.Tensor")
 
 
 # The command

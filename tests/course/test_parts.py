@@ -5,7 +5,7 @@ import pytest
 
 from minbert.course import mistakes, probes
 from minbert.course.compare import compare
-from minbert.course.parts import PARTS, WHOLE, expected, part
+from minbert.course.parts import PARTS, WHOLE, part
 from tests.parts import record
 
 EVERY = [*PARTS, WHOLE]
@@ -36,7 +36,7 @@ def test_inputs_and_answers_are_plain(number):
         assert arguments, "an input without arguments is lost in a file of inputs"
         for value in arguments.values():
             assert isinstance(value, (np.ndarray, int, float, str, list, bool))
-    for stages in expected(number, inputs).values():
+    for stages in probes.run(number, inputs).values():
         assert probes.RAISED not in stages
         assert all(isinstance(value, np.ndarray) and value.dtype.kind in "fibU" for value in stages.values())
 
@@ -44,14 +44,16 @@ def test_inputs_and_answers_are_plain(number):
 @by_number
 def test_the_reference_answers_alike_twice(number):
     inputs = probes.draw(number, 4)
-    assert all(stage.largest == 0 for stage in compare(expected(number, inputs), expected(number, inputs)))
+    assert all(stage.largest == 0 for stage in compare(probes.run(number, inputs), probes.run(number, inputs)))
 
 
 @pytest.mark.parametrize("number", [one.number for one in PARTS])
 def test_the_stored_answers_are_those_of_the_reference(number):
     inputs = probes.draw(number, probes.PUBLIC_SEED)
     assert str(record()[number].inputs) == str(inputs), "python -m tests.course --write"
-    assert not [stage.problem for stage in compare(record()[number].expected, expected(number, inputs)) if not stage.ok]
+    assert not [
+        stage.problem for stage in compare(record()[number].expected, probes.run(number, inputs)) if not stage.ok
+    ]
 
 
 @pytest.mark.parametrize("number, place", BLANKS)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from minbert.course import seal
+from minbert.course import kit, seal
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the later steps of the seal are Linux's")
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="th
 START = """
 import ctypes, os, platform, socket, sys
 sys.path.insert(0, sys.argv[1])
-from minbert.course import seal
+from minbert.course import kit, seal
 def refused(attempt):
     try:
         attempt()
@@ -188,7 +188,7 @@ def test_levels():
 
 def test_the_packages_are_named_one_by_one():
     """Never the folder of all packages: the reference, or others' solutions, may be installed beside torch."""
-    paths = [*seal.packages("torch", "numpy"), *seal.standard_library()]
+    paths = [*kit.packages("torch", "numpy"), *kit.standard_library()]
     names = {os.path.basename(path) for path in paths}
     assert {"torch", "numpy", "os.py"} <= names
     assert not names & {"site-packages", "dist-packages", "minbert", "transformers", "pytest", "_pytest"}

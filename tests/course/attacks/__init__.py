@@ -4,7 +4,7 @@ An attack prints BREACH where it got what it must not have. Where it reaches rig
 part would be right.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NO_ANSWER, TIME, MEMORY, MUCH = {"no answer"}, {"timed out"}, {"memory"}, {"too much"}
 WRONG, NO_ARRAY, ORDER = {"wrong"}, {"not an array"}, {"out of order"}
@@ -61,6 +61,7 @@ class Attack:
     """Code that follows the template, in which @NAME@ stands for a path or a number, and the statuses it may get.
 
     text  what the pupil must have printed: proof that the attack was tried
+    own   {"adapter.py": code, ...}: files of the student's own, beside the code in part 3
     """
 
     number: int
@@ -68,16 +69,18 @@ class Attack:
     gets: set
     code: str
     text: str = ""
+    own: dict = field(default_factory=dict)
 
     @property
     def id(self):
         return f"{self.number}-{self.name.replace(' ', '-')}"
 
-    def source(self, **names) -> str:
-        code = self.code
+    def source(self, code: str | None = None, **names) -> str:
+        """The file of part 3; or this code of another file, without the template."""
+        found = TEMPLATE + self.code if code is None else code
         for name, value in names.items():
-            code = code.replace(f"@{name}@", str(value))
-        return TEMPLATE + code
+            found = found.replace(f"@{name}@", str(value))
+        return found
 
 
 FRAME = """
@@ -554,5 +557,27 @@ def attention_scores(query, key):
         "attempt(lambda: libc.shmget(4711, 4096, 0o1666), lambda result: result != -1)\n"
         "attempt(lambda: libc.msgget(4711, 0o1666), lambda result: result != -1)",
         "refused",
+    ),
+    Attack(
+        61,
+        "an adapter that reaches for the kit",
+        WRONG,
+        "",
+        "refused",
+        own={
+            "adapter.py": TRY + "import os, sys, minbert, minbert.attention, torch\n"
+            "kit = minbert.__path__[-1]\n"
+            "for name in ('oracle', 'mistakes', 'public', 'judge'):\n"
+            "    attempt(lambda: __import__(f'minbert.course.{name}'))\n"
+            "attempt(lambda: open(kit + '/../public.bin', 'rb').read(1))\n"
+            "attempt(lambda: open(kit + '/attention.py').read(), lambda text: 'masked_fill' in text)\n"
+            "attempt(lambda: open('@REPOSITORY@/minbert/attention.py').read(1))\n"
+            "sys.path.insert(0, '@REPOSITORY@')\n"
+            "attempt(lambda: __import__('tests.course'))\n"
+            "attempt(lambda: torch.shadowed)\n"
+            "attempt(lambda: __import__('torch').shadowed)\n"
+            "from minbert.attention import attend, padding_mask, MultiHeadAttention",
+            "torch.py": "shadowed = True",
+        },
     ),
 ]

@@ -1,7 +1,11 @@
 """Honest oddities of students' files: the work is right, the habits are not the reference's. All must pass.
 
-Each changes the source of the reference's attention.py.
+Each changes the source of the reference's attention.py, or spreads it over files of other names, beside adapter.py.
 """
+
+import re
+
+from minbert.course import kit
 
 
 def after(source, line, *more):
@@ -107,3 +111,67 @@ HABITS = {
         "scores = scores.masked_fill(~mask, -math.inf)",
     ).replace(".softmax(dim=-1).masked_fill(~mask, 0.0)", ".softmax(dim=-1).nan_to_num(0.0)"),
 }
+
+
+def spread(source):
+    """Functions of other names in two files; methods as functions; minbert/attention.py as the handout has it."""
+    first, _, rest = source.partition("class MultiHeadAttention")
+    methods = rest[rest.index("    def split") :].replace("\n    ", "\n").replace("    def", "def", 1)
+    own = {
+        "adapter.py": "from heads import glue as MultiHeadAttention_merge\nfrom looking import *\n"
+        "import heads, looking\nMultiHeadAttention_split = heads.cut\nattend = looking.dot_product\n",
+        "looking.py": "from heads import cut  # not used\n" + re.sub(r"\battend\b", "dot_product", first),
+        "heads.py": "from torch import Tensor\n" + methods.replace("split", "cut").replace("merge", "glue"),
+    }
+    return kit.sources()["attention.py"], own
+
+
+def whole_class(source):
+    """A class with helpers of its own in place of the handout's; the functions stay where they are."""
+    first, name, rest = source.partition("class MultiHeadAttention")
+    rest = rest.replace("return x.unflatten(-1, (self.heads, -1))", "return self.cut(x, self.heads)")
+    helper = "    def cut(self, x, heads):\n        return x.unflatten(-1, (heads, -1))\n"
+    own = {
+        "adapter.py": "from my import SelfAttention as MultiHeadAttention\n",
+        "my.py": "from torch import Tensor, nn\nfrom minbert.attention import attend\n"
+        f"class SelfAttention{rest}{helper}",
+    }
+    return first + name + kit.sources()["attention.py"].partition(name)[2], own
+
+
+LAYOUTS = {  # a source -> another one, and the student's own files
+    "is spread over files of other names": spread,
+    "has a class of its own": whole_class,
+    "has an adapter that supplies nothing": lambda source: (source, {"adapter.py": "import math\n"}),
+}
+
+# A right bert.py of another kit, as docs/teaching.md supposes it, with the names that such kits give.
+ANOTHER_KIT = """
+import torch
+from torch import nn
+from base_bert import BertPreTrainedModel
+from utils import *
+
+
+class BertSelfAttention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.num_attention_heads = config.num_attention_heads
+        self.attention_head_size = config.hidden_size // config.num_attention_heads
+        self.all_head_size = self.num_attention_heads * self.attention_head_size
+        self.query, self.key, self.value = (nn.Linear(config.hidden_size, self.all_head_size) for _ in range(3))
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def transform(self, x, linear_layer):
+        x = linear_layer(x)
+        return x.view(*x.shape[:2], self.num_attention_heads, self.attention_head_size).transpose(1, 2)
+
+    def attention(self, key, query, value, attention_mask):
+        scores = torch.einsum("bhik,bhjk->bhij", query, key) * self.attention_head_size**-0.5
+        shares = self.dropout(torch.softmax(scores + attention_mask, dim=-1))
+        return torch.einsum("bhij,bhjk->bihk", shares, value).reshape(len(value), -1, self.all_head_size)
+
+
+class BertModel(BertPreTrainedModel):
+    pass
+"""
