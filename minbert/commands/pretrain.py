@@ -23,7 +23,7 @@ from minbert.pretraining.settings import Settings
 from minbert.shell import advice, quote
 
 SIZES = {"layers": 4, "hidden": 256, "heads": None, "vocab_size": 8000}  # of a new model
-LEARNING_RATES = {"new": 1e-3, "old": 1e-4}  # of a new model, of one that has learnt already
+LEARNING_RATES = {"new": 1e-3, "old": 1e-4}  # of a new model, of one that has learnt or inherited
 
 
 def flags(parser):
@@ -53,6 +53,11 @@ def flags(parser):
     add("--dropout", type=share, default=0.0, metavar="P", help="while pretraining; default: %(default)s")
     add("--model", metavar="NAME", help="go on with this model, its sizes and its vocabulary, instead of a new one")
     add("--teacher", metavar="NAME", help="a bigger encoder to learn from as well")
+    add(
+        "--inherit",
+        action="store_true",
+        help="start with the teacher's first layers and with those of its tokens that are commonest in the text",
+    )
     add = parser.add_argument_group("training").add_argument
     add("--minutes", type=common.number(float, 0.01, wanted="0.01 or more"), metavar="M", help="default: 30")
     add("--steps", type=common.natural, metavar="N", help="instead of --minutes: the same result on every run")
@@ -78,7 +83,7 @@ def flags(parser):
         "--lr",
         type=common.number(float, 1e-12, 10.0, "above 0 and below 10"),
         metavar="RATE",
-        help=f"the highest; default: {LEARNING_RATES['new']}, with --model {LEARNING_RATES['old']}",
+        help=f"the highest; default: {LEARNING_RATES['new']}, with --model or --inherit {LEARNING_RATES['old']}",
     )
     add("--weight_decay", type=amount, default=default.weight_decay, metavar="X", help="default: %(default)s")
     add("--warmup", type=share, default=default.warmup, metavar="P", help="a share of the run; default: %(default)s")
@@ -120,6 +125,7 @@ class Job:
     cased: bool
     model: str | None
     teacher: str | None
+    inherit: bool
     next_sentence: bool
     dropout: float
     seed: int
@@ -169,7 +175,15 @@ def complete(args):
         for name in (*SIZES, "cased"):
             if getattr(args, name):
                 raise UserError(f"--{name} is settled by {quote('--model', args.model)}: leave one of them out")
-    args.lr = args.lr or LEARNING_RATES["old" if args.model else "new"]
+    if args.inherit:
+        for name in ("hidden", "heads", "cased", "model"):
+            if getattr(args, name):
+                raise UserError(
+                    f"--inherit starts a new model with the sizes and capitals of the teacher: leave --{name} out"
+                )
+        if not args.teacher:
+            raise UserError("--inherit needs a teacher to inherit from: name one with --teacher")
+    args.lr = args.lr or LEARNING_RATES["old" if args.model or args.inherit else "new"]
     args.out = args.out or "runs/pretrained"
 
 
@@ -232,12 +246,27 @@ def check_models(args):
         directory = hub.find(name)
         config = Config.from_json(directory / "config.json")
         common.load_tokenizer(name, directory, config)
-        if name == args.model:
+        if name == args.model or args.inherit:
             common.fits(args.max_length, name, config)
+        if args.inherit:
+            for flag, most in (("layers", config.num_hidden_layers), ("vocab_size", config.vocab_size)):
+                if (getattr(args, flag) or SIZES[flag]) > most:
+                    raise UserError(f"--{flag}: {name} has {most} to inherit, not {getattr(args, flag) or SIZES[flag]}")
 
 
 def new_config(args):
     """The sizes of a new model."""
+    if args.inherit:
+        from minbert.weights import hub
+
+        return Config.from_json(hub.find(args.teacher) / "config.json").change(
+            vocab_size=args.vocab_size or SIZES["vocab_size"],
+            num_hidden_layers=args.layers or SIZES["layers"],
+            max_position_embeddings=args.max_length,
+            pooling="pooler" if args.next_sentence else "mean",
+            hidden_dropout_prob=args.dropout,
+            attention_probs_dropout_prob=args.dropout,
+        )
     hidden = args.hidden or SIZES["hidden"]
     return Config(
         vocab_size=args.vocab_size or SIZES["vocab_size"],

@@ -36,8 +36,10 @@ def prepare(job):
     write_record(job)
     stream, left_out = texts(job)
     if job.model:
-        with tokenizer_files.quietly():  # the command has read it before
-            tokenizer = swap(job, BertTokenizer.from_pretrained(job.model))
+        tokenizer = its_tokenizer(job, job.model)
+    elif job.inherit:
+        tokenizer = common_tokens(job, its_tokenizer(job, job.teacher), stream)
+        left_out[0] = 0  # the texts are read twice
     else:
         vocab = learn_vocab(job, stream, left_out)
         tokenizer = swap(job, BertTokenizer(vocab, lower_case=not job.cased, max_length=job.settings.max_length))
@@ -87,6 +89,20 @@ def learn_vocab(job, stream, left_out):
         return vocabulary.learn_vocab(counts, job.config.vocab_size, watch=lambda tokens: bar.update(tokens - bar.n))
 
 
+def its_tokenizer(job, name):
+    """The tokenizer of a model that the command has read before."""
+    with tokenizer_files.quietly():
+        return swap(job, BertTokenizer.from_pretrained(name))
+
+
+def common_tokens(job, teachers, stream):
+    """A tokenizer like the teacher's, with those of its tokens that are commonest in the texts."""
+    texts = tqdm(stream(), desc="counting tokens", unit=" texts", disable=None)
+    vocab = vocabulary.common_tokens(texts, teachers, job.config.vocab_size)
+    options = {"lower_case": teachers.lower_case, "strip_accents": teachers.strip_accents}
+    return swap(job, BertTokenizer(vocab, **options, max_length=job.settings.max_length))
+
+
 def packed_digests(folder):
     """The SHA-256 of each file of packed text."""
     found = {}
@@ -110,14 +126,13 @@ def build(job, tokenizer):
     teacher = None
     if job.teacher:
         encoder = swap(job, BertModel.from_pretrained(job.teacher))
-        with tokenizer_files.quietly():
-            its_tokenizer = swap(job, BertTokenizer.from_pretrained(job.teacher))
-        teacher = Teacher(encoder, its_tokenizer)
+        teacher = Teacher(encoder, its_tokenizer(job, job.teacher))
         if not (job.model or job.resume):
-            report.say(f"model  starts with the teacher's {teacher.initialize(model, tokenizer)}")
+            (teacher.bequeath if job.inherit else teacher.initialize)(model, tokenizer)
     sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
     count = sum(parameter.numel() for parameter in model.parameters())
     taught = f"; taught by {job.teacher}" if teacher else ""
+    taught += ", whose first layers it inherits" if job.inherit else ""
     report.say(f"model  {sizes}, {model.config.num_attention_heads} heads, {count:,} parameters{taught}")
     return model, teacher
 

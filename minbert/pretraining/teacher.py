@@ -25,24 +25,9 @@ class Teacher:
         self.model, self.tokenizer, self.size = model, tokenizer, model.config.hidden_size
         self.ids = {}  # {the student's ids of a word: the teacher's}
 
-    def initialize(self, model: BertForMaskedLM, student: BertTokenizer) -> str:
-        """Start a new model from the teacher, in place. Returns what it was given, in words.
-
-        A model with the teacher's sizes and no more layers inherits layers; another, token embeddings alone.
-
-        student  the new model's tokenizer
-        """
-        sizes = "hidden_size", "num_attention_heads", "intermediate_size", "hidden_act"
-        ours, theirs = model.config, self.model.config
-        alike = all(getattr(ours, size) == getattr(theirs, size) for size in sizes)
-        if alike and ours.num_hidden_layers <= theirs.num_hidden_layers and not ours.sinusoidal_positions:
-            return self.bequeath(model, student)
-        self.derive_embeddings(model, student)
-        return "token embeddings, reduced to its size"
-
     @torch.no_grad()
-    def bequeath(self, model: BertForMaskedLM, student: BertTokenizer) -> str:
-        """Copy the teacher's embeddings and its first layers into the model.
+    def bequeath(self, model: BertForMaskedLM, student: BertTokenizer) -> None:
+        """Copy the teacher's embeddings and its first layers into a new model of the teacher's sizes.
 
         Of the layers that one can leave out, the last cost least (Sajjad et al. 2023, top-layer dropping). A token that
         the teacher lacks starts with the mean of the embeddings of the pieces that the teacher cuts it into.
@@ -63,15 +48,16 @@ class Teacher:
         ours.embeddings.norm.load_state_dict(theirs.embeddings.norm.state_dict())
         for layer, source in zip(ours.encoder.layers, theirs.encoder.layers):
             layer.load_state_dict(source.state_dict())
-        return f"embeddings and its first {len(ours.encoder.layers)} layers"
 
     @torch.no_grad()
-    def derive_embeddings(self, model: BertForMaskedLM, student: BertTokenizer) -> None:
+    def initialize(self, model: BertForMaskedLM, student: BertTokenizer) -> None:
         """Derive the token embeddings of a new model from the teacher's, in place; special tokens keep theirs.
 
         The teacher reads each token as a text. Its embedding and its last hidden state, side by side, are reduced to
         the student's size by principal components, as Model2Vec does. The components are scaled by the root of their
         singular values: that evens them out, so that the decoder can tell tokens apart.
+
+        student  the new model's tokenizer
         """
         ids = [id for token, id in student.vocab.items() if token not in student.special]
         tokens, found = [student.tokens[id].removeprefix("##") for id in ids], []

@@ -6,6 +6,7 @@ most frequent pair is merged (byte-pair encoding: Sennrich et al. 2016, algorith
 """
 
 import heapq
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
@@ -83,6 +84,26 @@ def learn_vocab(
             "give more text, or choose a smaller --vocab_size"
         )
     return tokens
+
+
+def common_tokens(texts: Iterable[str], tokenizer: BertTokenizer, size: int) -> list[str]:
+    """`size` tokens of a tokenizer: the special ones, those of one character, then the commonest in the texts.
+
+    Any word can still be cut, and most words are cut as the tokenizer cuts them. Raises UserError if the texts are
+    empty or have fewer kinds of tokens.
+    """
+    counts = Counter()
+    for text in texts:
+        counts.update(tokenizer.text_to_ids(text))
+    seen = [tokenizer.tokens[id] for id, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
+    letters = [token for token in seen if len(token.removeprefix("##")) == 1]
+    letters += [token for token in tokenizer.vocab if re.fullmatch(r"(##)?[a-z0-9]", token)]  # to cut other words by
+    tokens = list(dict.fromkeys([*SPECIAL, *letters, *(token for token in seen if token not in tokenizer.special)]))
+    if len(tokens) < size:
+        raise UserError(
+            f"the text has {len(tokens)} kinds of tokens, not {size}: give more text or a smaller --vocab_size"
+        )
+    return tokens[:size]
 
 
 def alphabet(counts: Mapping[str, int]) -> list[str]:

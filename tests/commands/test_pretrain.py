@@ -364,6 +364,48 @@ def test_a_teacher(make, tiny_folder):
     assert tensors("alone").keys() == tensors().keys()
 
 
+HEIR = (*("--vocab_size", "20", "--layers", "1", "--max_length", "16", "--batch_tokens", "64"), "--device", "cpu")
+
+
+def test_an_heir_starts_with_the_teachers_layers_and_commonest_tokens(make, tiny_folder):
+    Path("texts.txt").write_text("the unaffable film was good .\n" * 90 + "the wonderful film\n" * 30)
+    ran = make("--teacher", "tiny", "--inherit", "--lr", "1e-9", "--steps", "1", small=HEIR)
+    assert "1 layers, hidden size 15, 3 heads" in ran.out
+    assert "taught by tiny, whose first layers it inherits" in ran.out
+    theirs, ours = tensors("tiny"), tensors()
+    layer = "bert.encoder.layer.0.attention.self.query.weight"
+    assert (theirs[layer] - ours[layer]).abs().max() < 1e-6
+    vocab = Path("out/vocab.txt").read_text().split()
+    assert len(vocab) == 20 and {"film", "the", "un", "##aff", "##able"} <= set(vocab)
+    word = "bert.embeddings.word_embeddings.weight"
+    at = Path("tiny/vocab.txt").read_text().split().index("film")
+    assert (theirs[word][at] - ours[word][vocab.index("film")]).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--teacher", "tiny", "--hidden", "15"), "with the sizes and capitals of the teacher: leave --hidden out"),
+        (("--teacher", "tiny", "--model", "tiny"), "leave --model out"),
+        ((), "--inherit needs a teacher to inherit from: name one with --teacher"),
+        (("--teacher", "tiny", "--layers", "3"), "--layers: tiny has 2 to inherit, not 3"),
+        (("--teacher", "tiny", "--vocab_size", "500"), "--vocab_size: tiny has 28 to inherit, not 500"),
+        (("--teacher", "tiny", "--max_length", "41"), "--max_length is 41, but tiny has 40 positions"),
+        (
+            ("--teacher", "tiny", "--vocab_size", "28"),
+            "kinds of tokens, not 28: give more text or a smaller --vocab_size",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_inherited(refused, tiny_folder, flags, named):
+    sizes = {"--layers": "1", "--vocab_size": "20", "--max_length": "16"}
+    given = [
+        word for flag, value in sizes.items() if flag not in flags and "--model" not in flags for word in (flag, value)
+    ]
+    assert named in refused("--inherit", *flags, small=("--steps", "1", "--device", "cpu", *given))
+
+
 @pytest.mark.parametrize("options", [(), ("--teacher", "tiny")], ids=str)
 def test_plain_computes_the_same_but_for_rounding_by_other_classes(make, tiny_folder, monkeypatch, options):
     swapped, swap_in = Counter(), fast.swap_in

@@ -217,7 +217,7 @@ def heir(tiny, teacher):
 @torch.no_grad()
 def test_an_heir_computes_what_the_teachers_first_layers_compute(heir, teacher, tokenizer):
     assert len(teacher.model.encoder.layers) > 1
-    assert teacher.initialize(heir, tokenizer) == "embeddings and its first 1 layers"
+    teacher.bequeath(heir, tokenizer)
     ours = torch.tensor([tokenizer.convert_tokens_to_ids(["[CLS]", "the", "good", ".", "[SEP]"])])
     theirs = torch.tensor([teacher.tokenizer.convert_tokens_to_ids(["[CLS]", "the", "good", ".", "[SEP]"])])
     expected = teacher.model(theirs, output_hidden_states=True)["hidden_states"]
@@ -227,20 +227,11 @@ def test_an_heir_computes_what_the_teachers_first_layers_compute(heir, teacher, 
 
 @torch.no_grad()
 def test_a_token_that_the_teacher_lacks_starts_as_the_mean_of_its_pieces(heir, teacher, tokenizer):
-    teacher.initialize(heir, tokenizer)
+    teacher.bequeath(heir, tokenizer)
     ours, theirs = heir.bert.embeddings.token.weight, teacher.model.embeddings.token.weight
     pieces = teacher.tokenizer.convert_tokens_to_ids(["fi", "##lm"])
     assert torch.equal(ours[VOCAB.index("film")], theirs[pieces].mean(0))
     assert torch.equal(ours[VOCAB.index("[MASK]")], theirs[teacher.tokenizer.mask_token_id])
-
-
-@pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"num_attention_heads": 1}, {"intermediate_size": 9}])
-def test_a_student_of_other_sizes_inherits_no_layer(tiny, teacher, tokenizer, change):
-    sizes = {"vocab_size": len(VOCAB), "num_hidden_layers": 1} | change
-    student = BertForMaskedLM(teacher.model.config.change(**sizes))
-    before = {name: value.clone() for name, value in student.state_dict().items() if "encoder" in name}
-    assert teacher.initialize(student, tokenizer) == "token embeddings, reduced to its size"
-    assert all(torch.equal(student.state_dict()[name], value) for name, value in before.items())
 
 
 def test_the_map_to_the_teacher_starts_as_it_is_if_the_sizes_are_equal(heir, teacher, tokenizer):

@@ -10,7 +10,7 @@ import pytest
 
 from minbert.errors import UserError
 from minbert.pretraining import corpus
-from minbert.pretraining.vocabulary import count_words, learn_vocab, merge, spell
+from minbert.pretraining.vocabulary import common_tokens, count_words, learn_vocab, merge, spell
 from minbert.tokenizer import SPECIAL, BertTokenizer
 
 # Sennrich et al. 2016, figure 1, without their end of word
@@ -219,6 +219,18 @@ def test_a_vocabulary_of_real_text(reviews):
     assert whole > 0.9 * sum(known.values())
     assert tokenizer.wordpiece("unwatchable") != ["unwatchable"]
     assert learn_vocab(dict(sorted(reviews.items(), reverse=True)), 8000) == tokens
+
+
+def test_the_commonest_tokens_of_a_tokenizer():
+    """Special ones, then single characters, the seen ones first, then the others by how often they occur."""
+    letters = [mark + letter for mark in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz0123456789"]
+    theirs = BertTokenizer([*SPECIAL, "rare", "film", "good", "!", "absent", *letters])
+    tokens = common_tokens(["Films, film film!", "good film! good rare"], theirs, 5 + 1 + 72 + 3)
+    assert tokens[:5] == list(SPECIAL)
+    assert tokens[5:7] == ["!", "##s"] and set(tokens[7:78]) == set(letters) - {"##s"}
+    assert tokens[78:] == ["film", "good", "rare"]
+    with pytest.raises(UserError, match="the text has 78 kinds of tokens, not 79"):
+        common_tokens(["film"], theirs, 79)
 
 
 def test_a_small_vocabulary_is_the_beginning_of_a_large_one(reviews):
