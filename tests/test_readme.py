@@ -191,7 +191,11 @@ def test_command(page, command, place, request, monkeypatch):
 def test_python_example(page, place, monkeypatch):
     """It runs, and a line that ends in a shape has that shape; a letter means the same number all over a block."""
     monkeypatch.chdir(place)
+    adapters = [block for block in blocks(page, "python") if "from bert import" in block]
+    assert len(adapters) == (page == "docs/teaching.md")
     for block in blocks(page, "python"):
+        if block in adapters:
+            continue  # a student's file: tests/course/test_habits.py grades with it
         names, sizes = {}, {}
         exec(compile(block, page, "exec"), names)
         for left, shape in re.findall(r"^(\S.*?)  # \[([A-Z, ]+)\]", block, re.MULTILINE):

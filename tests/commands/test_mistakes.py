@@ -125,7 +125,11 @@ MISTAKES = [
     (TRAIN, "-epochs 3", "did you mean --epochs?"),
     (TRAIN, "--nonsense", "unrecognized arguments: --nonsense (--help lists all flags)"),
     (("predict.py",), "--modle tiny --text texts.txt", "unrecognized arguments: --modle; did you mean --model?"),
-    (("predict.py",), "--model tiny", "the following arguments are required: --text (--help lists all flags)"),
+    (
+        ("predict.py",),
+        "--model tiny",
+        "there is nothing to label: give --sentence TEXT or --text FILE (--help lists all",
+    ),
     (PROBE, "--fil [MASK]", "did you mean --file or --fill?"),
     (PRETRAIN, "--txt texts.txt", "did you mean --text?"),
     (TRAIN, "--precision int8", "--precision int8 is for inference on a CPU; add --eval_only, and leave out the GPU"),
