@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import signal
+import statistics
 import subprocess
 import sys
 
@@ -13,8 +14,10 @@ import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
 from minbert import BertForMaskedLM, Config, tokenizer_json
-from minbert.course.parts import PARTS
+from minbert.course.parts import PARTS, WHOLE
+from minbert.metrics import NORMAL
 from minbert.pretraining import corpus
+from minbert.runs import slices
 from minbert.weights import hub
 from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
@@ -146,7 +149,23 @@ def exports_tried():
 
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
-    *(("docs/teaching.md", f"| {{}} | {part.title} |", lambda part=part: part.number) for part in PARTS),
+    *(
+        (
+            "docs/teaching.md",
+            f"| {{}} | {part.title} | {', ' * (len(part.files) - 1)}| {{}} |",  # prose leaves the files out
+            lambda part=part: (part.number, part.points),
+        )
+        for part in PARTS
+    ),
+    ("docs/teaching.md", f"| {WHOLE.title} | all of these | {{}} |", lambda: WHOLE.points),
+    ("docs/teaching.md", "Parts {} to {} are graded", lambda: (PARTS[0].number, PARTS[-1].number)),
+    (
+        "docs/teaching.md",
+        "The file needs Python {}.",
+        lambda: re.search(r"Python (3\.\d+)", read("minbert/commands/grade.py"))[1],
+    ),
+    ("docs/use.md", "a {}% confidence interval", lambda: round(100 * statistics.NormalDist().cdf(NORMAL) * 2 - 100)),
+    ("docs/use.md", "The {} commonest values", lambda: slices.MOST),
     ("docs/robustness.md", "The tests try {} inputs through both readers", lambda: forms_tried()),
     ("docs/robustness.md", "The tests try {} labels and sets of labels", lambda: labels_tried()),
     ("docs/robustness.md", "The tests try {} of them", lambda: models_tried()),

@@ -56,7 +56,7 @@ def flags(parser):
     add(
         "--inherit",
         action="store_true",
-        help="start with the teacher's first layers and with those of its tokens that are commonest in the text",
+        help="copy the teacher's first layers and the embeddings of its tokens that are commonest in the text",
     )
     add = parser.add_argument_group("training").add_argument
     add("--minutes", type=common.number(float, 0.01, wanted="0.01 or more"), metavar="M", help="default: 30")

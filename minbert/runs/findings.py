@@ -52,7 +52,7 @@ def scores(found, rivals, verdict):
     rivals   {name: baseline.Baseline}, or {}
     verdict  baseline.Verdict, or None
     """
-    beside = ", above those of simple systems trained on the same texts" if rivals else ""
+    beside = "; under each, those of simple systems trained on the same texts" if rivals else ""
     report.say("", f"scores (with 95% intervals){beside}")
     for part, figures in found.items():
         report.say(f"{part}: {shown_score(figures)}")
@@ -73,13 +73,13 @@ def judgement(verdict):
     low, high = (100 * limit for limit in verdict.interval)
     how = {"better": "clearly better", "worse": "worse"}.get(verdict.word, "not clearly better")
     points = f"{100 * verdict.difference:+.1f} points ({low:.1f} to {high:.1f})"
-    return f"on {verdict.part} the model is {how} than {on_one_line(verdict.than)}: accuracy {points}"
+    return f"on {verdict.part} the model is {how} than {on_one_line(verdict.than)}: difference in accuracy {points}"
 
 
 def classes(part, figures, names):
     """A line for each gold label: precision, recall, F1, and how often it was taken for each label."""
-    header = [f"gold, {part}", "rows", "precision", "recall", "F1"]
-    columns = [f"called {on_one_line(name)}" for name in names]
+    header = [f"true, {part}", "rows", "precision", "recall", "F1"]
+    columns = [f"predicted {on_one_line(name)}" for name in names]
     rows = [
         [on_one_line(name), str(sum(counts)), *(f"{figures.table[name][key]:.4f}" for key in KEYS), *map(str, counts)]
         for name, counts in zip(names, figures.matrix)
@@ -129,7 +129,7 @@ def mistakes(part, scored, texts, names):
         return
     labels = [[on_one_line(names[ids[row]]) for row in wrong] for ids in (scored.gold, scored.predicted)]
     gold, predicted = ([cell + " " * (max(map(places, column)) - places(cell)) for cell in column] for column in labels)
-    report.say(f"surest mistakes on {part}: gold label, predicted label and its probability, text")
+    report.say(f"surest mistakes on {part}: true label, predicted label and its probability, text")
     for row, *pair in zip(wrong, gold, predicted):
         begin = "  " + "  ".join([*pair, f"{sureness[row]:.3f}", ""])
         report.say(cut(begin + on_one_line(texts[row]), width() - 1))

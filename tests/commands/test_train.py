@@ -251,7 +251,7 @@ def test_the_printed_scores_are_those_of_the_predictions(train):
     right = sum(gold == predicted for gold, predicted in pairs)
     assert right > 0
     assert f"dev: accuracy {right / len(pairs):.4f} (" in out
-    assert "gold, dev  rows  precision  recall      F1  called negative  called positive\n" in out
+    assert "true, dev  rows  precision  recall      F1  predicted negative  predicted positive\n" in out
     for label in ("negative", "positive"):
         row = [pairs.count((label, other)) for other in ("negative", "positive")]
         assert re.search(rf"^  {label} +{sum(row)} .* {row[0]} +{row[1]}$", out, re.MULTILINE)
@@ -383,7 +383,7 @@ def test_the_surest_mistakes_are_shown_with_their_texts(train):
     write("test.csv", [("negative", "good,\n\x1b good"), *TRAIN])
     out = train("--test", "test.csv", *LEARN, "--epochs", "60").out
     p = float(predictions("test")[0]["p_positive"])
-    header = "surest mistakes on test: gold label, predicted label and its probability, text\n"
+    header = "surest mistakes on test: true label, predicted label and its probability, text\n"
     assert f"{header}  negative  positive  {p:.3f}  good,\\n\\x1b good\n" in out
 
 

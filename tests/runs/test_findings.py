@@ -58,11 +58,11 @@ def test_a_line_is_cut_to_its_places(text):
 @pytest.mark.parametrize(
     ("difference", "interval", "sentence"),
     [
-        (0.051, (0.0125, 0.088), "clearly better than TF-IDF: accuracy +5.1 points (1.2 to 8.8)"),
-        (0.02, (-0.01, 0.05), "not clearly better than TF-IDF: accuracy +2.0 points (-1.0 to 5.0)"),
-        (-0.02, (-0.05, 0.0), "not clearly better than TF-IDF: accuracy -2.0 points (-5.0 to 0.0)"),
-        (0.02, (0.0, 0.05), "not clearly better than TF-IDF: accuracy +2.0 points (0.0 to 5.0)"),
-        (-0.1, (-0.15, -0.05), "worse than TF-IDF: accuracy -10.0 points (-15.0 to -5.0)"),
+        (0.051, (0.0125, 0.088), "clearly better than TF-IDF: difference in accuracy +5.1 points (1.2 to 8.8)"),
+        (0.02, (-0.01, 0.05), "not clearly better than TF-IDF: difference in accuracy +2.0 points (-1.0 to 5.0)"),
+        (-0.02, (-0.05, 0.0), "not clearly better than TF-IDF: difference in accuracy -2.0 points (-5.0 to 0.0)"),
+        (0.02, (0.0, 0.05), "not clearly better than TF-IDF: difference in accuracy +2.0 points (0.0 to 5.0)"),
+        (-0.1, (-0.15, -0.05), "worse than TF-IDF: difference in accuracy -10.0 points (-15.0 to -5.0)"),
     ],
 )
 def test_the_sentence_about_the_simple_systems(difference, interval, sentence):
@@ -101,12 +101,12 @@ def test_no_mistake_is_said(shown):
     assert shown(findings.mistakes, "dev", scored([1, 1], [0.9, 0.8]), ["a", "b"], "ab") == ["no mistakes on dev"]
 
 
-def test_a_line_for_each_class_with_what_it_was_called(shown):
+def test_a_line_for_each_class_with_what_was_predicted(shown):
     figures = score([0, 0, 0, 1], [0, 0, 1, 1], ["好", "terrible"])
     assert shown(findings.classes, "dev", figures, ["好", "terrible"]) == [
-        "  gold, dev  rows  precision  recall      F1  called 好  called terrible",
-        "  好            3     1.0000  0.6667  0.8000          2                1",
-        "  terrible      1     0.5000  1.0000  0.6667          0                1",
+        "  true, dev  rows  precision  recall      F1  predicted 好  predicted terrible",
+        "  好            3     1.0000  0.6667  0.8000             2                   1",
+        "  terrible      1     0.5000  1.0000  0.6667             0                   1",
     ]
 
 
@@ -114,10 +114,10 @@ def test_a_matrix_too_wide_for_the_screen_is_left_out_and_that_is_said(shown):
     names = [f"a class number {number}" for number in range(9)]
     figures = score([*range(9)], [*range(9)], names)
     header, *rows, note = shown(findings.classes, "dev", figures, names)
-    assert header.split() == ["gold,", "dev", "rows", "precision", "recall", "F1"]
+    assert header.split() == ["true,", "dev", "rows", "precision", "recall", "F1"]
     assert len(rows) == 9
     assert "too wide" in note and "run.json" in note
-    assert "called" in shown(findings.classes, "dev", figures, names, width=300)[0]
+    assert "predicted" in shown(findings.classes, "dev", figures, names, width=400)[0]
 
 
 def test_slices_of_two_parts_stand_side_by_side(shown):
