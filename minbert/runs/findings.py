@@ -79,7 +79,7 @@ def judgement(verdict):
 def classes(part, figures, names):
     """A line for each gold label: precision, recall, F1, and how often it was taken for each label."""
     header = [f"true, {part}", "rows", "precision", "recall", "F1"]
-    columns = [f"predicted {on_one_line(name)}" for name in names]
+    columns = [f"as {on_one_line(name)}" for name in names]
     rows = [
         [on_one_line(name), str(sum(counts)), *(f"{figures.table[name][key]:.4f}" for key in KEYS), *map(str, counts)]
         for name, counts in zip(names, figures.matrix)

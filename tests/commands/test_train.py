@@ -251,7 +251,7 @@ def test_the_printed_scores_are_those_of_the_predictions(train):
     right = sum(gold == predicted for gold, predicted in pairs)
     assert right > 0
     assert f"dev: accuracy {right / len(pairs):.4f} (" in out
-    assert "true, dev  rows  precision  recall      F1  predicted negative  predicted positive\n" in out
+    assert "true, dev  rows  precision  recall      F1  as negative  as positive\n" in out
     for label in ("negative", "positive"):
         row = [pairs.count((label, other)) for other in ("negative", "positive")]
         assert re.search(rf"^  {label} +{sum(row)} .* {row[0]} +{row[1]}$", out, re.MULTILINE)

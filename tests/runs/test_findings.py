@@ -104,9 +104,9 @@ def test_no_mistake_is_said(shown):
 def test_a_line_for_each_class_with_what_was_predicted(shown):
     figures = score([0, 0, 0, 1], [0, 0, 1, 1], ["好", "terrible"])
     assert shown(findings.classes, "dev", figures, ["好", "terrible"]) == [
-        "  true, dev  rows  precision  recall      F1  predicted 好  predicted terrible",
-        "  好            3     1.0000  0.6667  0.8000             2                   1",
-        "  terrible      1     0.5000  1.0000  0.6667             0                   1",
+        "  true, dev  rows  precision  recall      F1  as 好  as terrible",
+        "  好            3     1.0000  0.6667  0.8000      2            1",
+        "  terrible      1     0.5000  1.0000  0.6667      0            1",
     ]
 
 
@@ -117,7 +117,7 @@ def test_a_matrix_too_wide_for_the_screen_is_left_out_and_that_is_said(shown):
     assert header.split() == ["true,", "dev", "rows", "precision", "recall", "F1"]
     assert len(rows) == 9
     assert "too wide" in note and "run.json" in note
-    assert "predicted" in shown(findings.classes, "dev", figures, names, width=400)[0]
+    assert "as a class" in shown(findings.classes, "dev", figures, names, width=300)[0]
 
 
 def test_slices_of_two_parts_stand_side_by_side(shown):
