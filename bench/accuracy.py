@@ -11,8 +11,8 @@ over seeds): accuracy, of tweets macro F1. Writes bench/results/accuracy.json af
 """
 
 import argparse
-import csv
 import json
+import math
 import random
 import statistics
 import sys
@@ -20,14 +20,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
-
 from minbert.commands import train as train_classifier
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.runs import report
+from minbert.runs.baseline import words
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 REVIEWS = Path(__file__).parent.parent / "data" / "reviews"
@@ -48,7 +45,6 @@ SYSTEMS = {  # the flags of train_classifier.py
 EPOCHS = {"CFIMDB": 4, "IMDB": 4}  # else 3; three times as many if the encoder is frozen
 BATCH = {"CFIMDB": 16, "IMDB": 16, "reviews": 16}  # else 32
 RATE = {"CFIMDB": "2e-4", "IMDB": "2e-4"}  # of tiny, flexible; else the default
-GRID = (0.1, 0.3, 1, 3, 10, 30, 100, 300)  # C, the inverse of the penalty
 
 
 def files(task, data, folder):
@@ -84,36 +80,18 @@ def tweets(path, target):
 
 
 def baseline(task, paths):
-    """{part: score} of TF-IDF and logistic regression, and what was chosen on dev."""
-    parts = [read_examples(path) for path in paths]
-    labels = LabelSet.collect(parts[0])
-    gold = [labels.ids(part) for part in parts]
-    found = []
-    for sublinear in (False, True):
-        vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=sublinear).fit(parts[0].texts)
-        train, *others = (vectors.transform(part.texts) for part in parts)
-        for c in GRID:
-            model = LogisticRegression(C=c, max_iter=2000).fit(train, gold[0])
-            predicted = [model.predict(x) for x in others]
-            scores = {part: worth(task, *pair) for part, pair in zip(("dev", "test"), zip(gold[1:], predicted))}
-            if task == "reviews":
-                names = [[labels.names[id] for id in ids] for ids in predicted]
-                scores |= {"plain": plain(names[-1])}
-            found.append(scores | {"C": c, "sublinear_tf": sublinear})
-    return max(found, key=lambda scores: scores["dev"])
+    """{part: score} of the baseline that a run of train_classifier.py shows, and what was chosen on dev."""
+    parts = {part: read_examples(path) for part, path in zip(("train", "dev", "test"), paths)}
+    labels = LabelSet.collect(parts["train"])
+    texts = {part: examples.texts for part, examples in parts.items()}
+    gold = {part: labels.ids(examples) for part, examples in parts.items()}
+    found = words(texts, gold, labels.names, largest=math.inf)
+    return {part: getattr(scores, figure(task)) for part, scores in found.scores.items()} | {"C": found.settings["C"]}
 
 
-def worth(task, gold, predicted):
+def figure(task):
     """Macro F1 of tweets, as their authors report; else accuracy."""
-    return f1_score(gold, predicted, average="macro") if task in TWEETS else accuracy_score(gold, predicted)
-
-
-def plain(predicted):
-    """The accuracy of labels predicted for the test reviews on those of the kind plain."""
-    with open(REVIEWS / "test.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    right = [guess == row["label"] for guess, row in zip(predicted, rows, strict=True) if row["kind"] == "plain"]
-    return statistics.mean(right)
+    return "macro_f1" if task in TWEETS else "accuracy"
 
 
 def trained(task, system, seed, paths, folder):
@@ -127,16 +105,14 @@ def trained(task, system, seed, paths, folder):
         flags += [f"--{part}", str(path)]
     train_classifier.main(flags)
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    name = "macro_f1" if task in TWEETS else "accuracy"
-    scores = {part: figures[name] for part, figures in record["scores"].items()}
+    scores = {part: figures[figure(task)] for part, figures in record["scores"].items()}
     if task == "reviews":
-        with open(folder / "test_predictions.csv", encoding="utf-8", newline="") as file:
-            scores |= {"plain": plain([row["predicted"] for row in csv.DictReader(file)])}
+        scores["plain"] = record["slices"]["kind"]["plain"]["test"]["accuracy"]
     return scores
 
 
 def show(runs):
-    """A Markdown table: systems down, tasks across; mean (SD) in percent, dev / test / plain reviews of test."""
+    """A Markdown table: systems down, tasks across; mean (SD) in percent, dev / test, and of reviews / plain test."""
     tasks = [task for task in TASKS if any(run["task"] == task for run in runs)]
     print("\n| system |", " | ".join(f"{task} dev / test" for task in tasks), "|\n|---|" + "---|" * len(tasks))
     for system in ("baseline", *SYSTEMS):

@@ -240,12 +240,17 @@ def check_folder(folder):
 
 def check_models(args):
     """Raise UserError for a model or a teacher that cannot be used."""
+    from minbert.tokenizer import SPECIAL
     from minbert.weights import hub
 
     for name in filter(None, (args.model, args.teacher)):
         directory = hub.find(name)
         config = Config.from_json(directory / "config.json")
-        common.load_tokenizer(name, directory, config)
+        tokenizer = common.load_tokenizer(name, directory, config)
+        if args.inherit and set(tokenizer.added) - set(SPECIAL):
+            raise UserError(
+                f"--inherit: {name} has added tokens, or special ones with other names than {' '.join(SPECIAL)}"
+            )
         if name == args.model or args.inherit:
             common.fits(args.max_length, name, config)
         if args.inherit:

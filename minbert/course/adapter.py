@@ -159,9 +159,14 @@ def put_everywhere(old, new) -> None:
     """Wherever a file of the package refers to one function or class, also in a table, let it refer to another."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "minbert" and not name.startswith("minbert.course"):
-            tables = [value for key, value in vars(module).items() if isinstance(value, dict) and key[:2] != "__"]
-            for table in (vars(module), *tables):
-                table.update({key: new for key, value in table.items() if value is old})
+            put_into(module, old, new)
+
+
+def put_into(module, old, new) -> None:
+    """The same in one file: under any name, and in tables such as ACTIVATIONS."""
+    tables = [value for key, value in vars(module).items() if isinstance(value, dict) and key[:2] != "__"]
+    for table in (vars(module), *tables):
+        table.update({key: new for key, value in table.items() if value is old})
 
 
 def is_blank(function, full: str) -> bool:

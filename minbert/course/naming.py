@@ -6,8 +6,6 @@ A known mistake is given by what it computes on the probes, never by its code. N
 import itertools
 from dataclasses import dataclass
 
-import numpy as np
-
 from minbert.course.compare import difference, form, tolerance
 
 RAISED = "raised"  # as in minbert.course.probes
@@ -89,6 +87,7 @@ def name(outputs: dict[str, dict], expected: dict[str, dict], wrong: dict[str, d
 
 
 def without_options(outputs: dict[str, dict]) -> dict[str, dict]:
+    """The outputs of the probes and stages that every solution has: without those of optional arguments."""
     return {
         probe: {stage: value for stage, value in stages.items() if not stage.startswith(OPTION)}
         for probe, stages in outputs.items()
@@ -158,21 +157,3 @@ def completes(first, second, all_places) -> bool:
     """True if two mistakes are in probes of different functions, and explain all that is wrong."""
     functions = [{probe.partition(",")[0] for probe, _ in each} for each in (first, second)]
     return not functions[0] & functions[1] and first | second == all_places
-
-
-def apart(first: dict, second: dict, expected: dict, enough: float = np.inf) -> float:
-    """By how many tolerances two mistakes' `wrong_parts` differ at most, on some probe; infinite if in form.
-
-    enough  stop looking beyond this
-    """
-    most = 0.0
-    for probe, stage in places(first) | places(second):
-        values = [parts.get(probe, {}).get(stage, expected[probe].get(stage)) for parts in (first, second)]
-        if any(value is None for value in values) or (stage != RAISED and form(*values)):
-            return np.inf
-        if stage == RAISED:
-            continue
-        most = max(most, float(difference(*values).max(initial=0.0)) / max(tolerance(values[1]), 1e-30))
-        if most > enough:
-            break
-    return most

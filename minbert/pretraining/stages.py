@@ -99,7 +99,7 @@ def common_tokens(job, teachers, stream):
     """A tokenizer like the teacher's, with those of its tokens that are commonest in the texts."""
     texts = tqdm(stream(), desc="counting tokens", unit=" texts", disable=None)
     vocab = vocabulary.common_tokens(texts, teachers, job.config.vocab_size)
-    options = {"lower_case": teachers.lower_case, "strip_accents": teachers.strip_accents}
+    options = {name: getattr(teachers, name) for name in ("lower_case", "strip_accents", "cjk_apart")}
     return swap(job, BertTokenizer(vocab, **options, max_length=job.settings.max_length))
 
 

@@ -89,15 +89,15 @@ def learn_vocab(
 def common_tokens(texts: Iterable[str], tokenizer: BertTokenizer, size: int) -> list[str]:
     """`size` tokens of a tokenizer: the special ones, those of one character, then the commonest in the texts.
 
-    Any word can still be cut, and most words are cut as the tokenizer cuts them. Raises UserError if the texts are
-    empty or have fewer kinds of tokens.
+    So most words are cut as the tokenizer cuts them, and any word of ASCII letters and digits can be cut. Raises
+    UserError if there are fewer kinds of tokens.
     """
     counts = Counter()
     for text in texts:
         counts.update(tokenizer.text_to_ids(text))
     seen = [tokenizer.tokens[id] for id, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
     letters = [token for token in seen if len(token.removeprefix("##")) == 1]
-    letters += [token for token in tokenizer.vocab if re.fullmatch(r"(##)?[a-z0-9]", token)]  # to cut other words by
+    letters += [token for token in tokenizer.vocab if re.fullmatch(r"(##)?[A-Za-z0-9]", token)]  # to cut other words by
     tokens = list(dict.fromkeys([*SPECIAL, *letters, *(token for token in seen if token not in tokenizer.special)]))
     if len(tokens) < size:
         raise UserError(

@@ -80,17 +80,18 @@ def commonest(gold, names):
     return found.score(gold, predicted, names)
 
 
-def words(texts, gold, names):
-    """Baseline, with .skipped if the texts are too large, or cannot be learnt from in this way."""
+def words(texts, gold, names, largest=None):
+    """Baseline, with .skipped if the texts are larger than `largest`, by default LARGEST, or cannot be learnt from."""
+    largest = LARGEST if largest is None else largest
     found = Baseline("TF-IDF, logistic regression", "TF-IDF")
     size = sum(len(text) for part in texts.values() for text in part)
     classes = len(set(gold["train"]))
     if classes < 2:
         found.skipped = "the training file has one class only"
-    elif size * classes > LARGEST:
+    elif size * classes > largest:
         found.skipped = (
             f"it would take long: the texts have {size:,} characters; for {classes} classes it is computed up to "
-            f"{LARGEST // classes:,}"
+            f"{largest // classes:,}"
         )
     if found.skipped:
         return found

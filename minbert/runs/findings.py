@@ -9,6 +9,7 @@ from minbert.runs import report
 WIDTH = 100  # of a screen, where nobody says it
 MISTAKES = 10
 LONGEST = 30  # places that the value of a slice may take
+KEYS = ("precision", "recall", "f1-score")  # of a class, in metrics.Scores.table
 JOINERS = "\u200c\u200d"  # invisible, but part of words and emoji
 
 
@@ -91,9 +92,6 @@ def classes(part, figures, names):
     else:
         report.table(header, [row[: len(header)] for row in rows], width())
         report.say("  (the confusion matrix is too wide for this screen: run.json has it)")
-
-
-KEYS = ("precision", "recall", "f1-score")
 
 
 def slices(found, parts):

@@ -225,9 +225,8 @@ def stoppable_bar(stop):
 def save(job, model, tokenizer, labels, history):
     """Write what was learnt, so that --model FOLDER finds it."""
     model.save_pretrained(job.folder)
-    if not_for_transformers(model):
-        pooling = f"it reads {model.config.pooling} pooling; sentence-transformers can"
-        report.say(f"note: transformers cannot compute this classifier, as {pooling}")
+    if why := not_for_transformers(model):
+        report.say(f"note: {why}")
     tokenizer.save_pretrained(job.folder)
     labels.save(job.folder / "labels.txt")
     if job.filepath:

@@ -157,8 +157,8 @@ def not_for_transformers(model: Pretrained) -> str | None:
     if model.architecture != CLASSIFIER or model.config.pooling == "pooler":
         return None
     return (
-        f"transformers cannot compute this classifier, as it reads {model.config.pooling} pooling; with pooling pooler "
-        "it can. sentence-transformers can: SentenceTransformer(folder).encode(texts) gives the logits"
+        f"transformers cannot compute this classifier, as it reads {model.config.pooling} pooling; "
+        "sentence-transformers can: SentenceTransformer(folder).encode(texts) gives the logits"
     )
 
 

@@ -406,6 +406,13 @@ def test_what_cannot_be_inherited(refused, tiny_folder, flags, named):
     assert named in refused("--inherit", *flags, small=("--steps", "1", "--device", "cpu", *given))
 
 
+def test_a_tokenizer_whose_special_tokens_would_change_is_not_inherited(refused, tiny_folder):
+    path = tiny_folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": "film"}))
+    said = refused("--inherit", "--teacher", "tiny", small=HEIR)
+    assert "--inherit: tiny has added tokens, or special ones with other names than [PAD] [UNK] [CLS]" in said
+
+
 @pytest.mark.parametrize("options", [(), ("--teacher", "tiny")], ids=str)
 def test_plain_computes_the_same_but_for_rounding_by_other_classes(make, tiny_folder, monkeypatch, options):
     swapped, swap_in = Counter(), fast.swap_in

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from minbert.course import mistakes
-from minbert.course.naming import RAISED, apart, name, unique, wrong_parts
+from minbert.course.naming import RAISED, name, unique, wrong_parts
 from minbert.course.parts import PARTS
 from minbert.course.probes import array, run
+from tests.course import apart
 from tests.parts import record
 
 NUMBERS = [part.number for part in PARTS]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minbert.course.naming import OPTION, Name, apart, name, wrong_parts
+from minbert.course.naming import OPTION, Name, name, wrong_parts
+from tests.course import apart
 
 RIGHT = {"p": {"x": np.zeros(3), "y": np.zeros(2)}, "q": {"z": np.zeros(2)}}
 RAISED = np.array(["ValueError", "", ""])

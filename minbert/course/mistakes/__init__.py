@@ -13,6 +13,7 @@ from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+from minbert.course.adapter import put_into
 from minbert.course.naming import wrong_parts
 from minbert.course.parts import part as part_of
 from minbert.course.probes import Code, run
@@ -98,7 +99,7 @@ def mutant(wrong: dict[str, Callable], files: tuple[str, ...] = FILES, sources: 
 
 
 def put(module, place, function):
-    """Replace module.place, also where the module already refers to it: in tables such as ACTIVATIONS."""
+    """Replace module.place, also where the module already refers to it."""
     *owners, name = place.split(".")
     owner = module
     for step in owners:
@@ -106,9 +107,7 @@ def put(module, place, function):
     right = getattr(owner, name)
     function = function.make(right) if isinstance(function, Around) else function
     setattr(owner, name, function)
-    for table in [value for value in vars(module).values() if isinstance(value, dict)]:
-        for key in [key for key, value in table.items() if value is right]:
-            table[key] = function
+    put_into(module, right, function)
 
 
 def files_of(part: int) -> tuple[str, ...]:
