@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from minbert.errors import UserError
+from minbert.weights.int8 import whole_numbers
 
 
 class Int8Linear(nn.Module):
@@ -30,12 +31,6 @@ class Int8Linear(nn.Module):
         rows, scale = whole_numbers(x.reshape(-1, x.size(-1)))  # [N, D], [N, 1]
         y = torch._int_mm(rows, self.weight.t()).float()  # [N, E]
         return y.mul_(scale * self.scale).add_(self.bias).view(*x.shape[:-1], len(self.scale))
-
-
-def whole_numbers(x):
-    """[N, D] -> int8 [N, D] and scale [N, 1], so that x is about the one times the other."""
-    scale = x.abs().amax(dim=1, keepdim=True).clamp(min=1e-30) / 127
-    return (x / scale).round_().to(torch.int8), scale
 
 
 def quantize(model):

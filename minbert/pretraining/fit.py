@@ -38,7 +38,12 @@ class Pretraining(Task):
     def __init__(self, objective, packed, heldout, settings, device, plain):
         self.module, self.packed, self.heldout = objective, packed, heldout
         self.settings, self.device = settings, device
-        self.optimizer = AdamW(parameter_groups(objective, settings.weight_decay), betas=(0.9, 0.98), eps=1e-6)
+        groups = [
+            group | {"factor": factor}
+            for factor, part in objective.parts().items()
+            for group in parameter_groups(part, settings.weight_decay)
+        ]
+        self.optimizer = AdamW(groups, betas=(0.9, 0.98), eps=1e-6)
         self.clip = clip if plain else torch.nn.utils.clip_grad_norm_
         # "length" of the last step's rows; "since": the figures of the steps since the last entry of the history
         self.start = {"tokens": 0, "length": 0, "since": []}
@@ -50,6 +55,10 @@ class Pretraining(Task):
         """Rows in the next step's batch, and tokens in a row."""
         length = self.settings.row_length(self.settings.spent(progress))
         return max(1, self.settings.batch_tokens // length), length
+
+    def set_rate(self, rate):
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
 
     def loss(self, progress):
         rng = np.random.default_rng([self.settings.seed, progress["steps"]])

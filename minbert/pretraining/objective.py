@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from minbert.pretraining.masking import IGNORED, mask_tokens
 from minbert.pretraining.teacher import mean_of_words
 
+NEW_HEAD = 5.0  # times the learning rate
 TEACHING = 3.0  # nats: the weight of a cosine distance of 1 to the teacher
 
 
@@ -15,16 +16,26 @@ class Objective(nn.Module):
     """The sum of the masked-LM loss, the next-sentence loss if the model has that head, and the distance to a teacher
     if there is one.
 
-    model  BertForMaskedLM or BertForPreTraining
+    model     BertForMaskedLM or BertForPreTraining
+    new_head  whether its heads are new, but not its encoder
     """
 
-    def __init__(self, model, tokenizer, settings, teacher=None):
+    def __init__(self, model, tokenizer, settings, teacher=None, new_head=False):
         super().__init__()
+        self.new_head = new_head
         self.model, self.tokenizer, self.settings, self.teacher = model, tokenizer, settings, teacher
         self.project = nn.Linear(model.config.hidden_size, teacher.size) if teacher else None
         if teacher and model.config.hidden_size == teacher.size:
             nn.init.eye_(self.project.weight)  # it may have inherited the teacher's layers: begin close to them
             nn.init.zeros_(self.project.bias)
+
+    def parts(self):
+        """All that learns, {factor of the learning rate: module}: new heads on an old encoder learn faster than it."""
+        if not self.new_head:
+            return {1.0: self}
+        heads = [part for name, part in self.model.named_children() if name != "bert"]
+        old = [self.model.bert, *([self.project] if self.teacher else [])]
+        return {1.0: nn.ModuleList(old), NEW_HEAD: nn.ModuleList(heads)}
 
     def forward(self, packed, rng, number, length):
         """The loss on `number` rows of `length` ids, a scalar; and its parts, as floats."""

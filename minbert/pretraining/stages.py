@@ -146,7 +146,7 @@ def train(job, model, tokenizer, teacher):
     """Train the model and show how it goes. Returns the history."""
     settings, path = job.settings, job.folder / state.STATE
     packed, heldout = (corpus.TokenFile(job.folder / name, tokenizer, settings.max_length) for name in PACKED)
-    objective = Objective(model, tokenizer, settings, teacher)
+    objective = Objective(model, tokenizer, settings, teacher, new_head=job.inherit)
     loop = fit.begin(objective, packed, heldout, settings, job.device, job.plain)
     if job.resume:
         tensors, saved = state.load_state(path)
@@ -173,7 +173,7 @@ def finish(job, model, text, history):
     """Leave a model, its record and the loss curve, and none of what only the run needed."""
     dropout = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}  # BERT's, to learn more with
     model.config = model.config.change(**dropout)
-    model.cpu().save_pretrained(job.folder, dtype=torch.float16 if job.half else None)
+    model.cpu().save_pretrained(job.folder, dtype=torch.float16 if job.half else torch.int8 if job.int8 else None)
     try:
         plots.loss_curve(history, job.folder / "loss.svg")
     except UserError as error:

@@ -33,6 +33,10 @@ class Task:
     def rate(self, progress: dict) -> float:
         """The learning rate of the next step."""
 
+    def set_rate(self, rate: float) -> None:
+        """Let the optimizer take its next step with this learning rate."""
+        set_rate(self.optimizer, rate)
+
     def loss(self, progress: dict):
         """The loss of the next step's batch, a scalar tensor, and more of its figures, {name: float}."""
 
@@ -117,7 +121,7 @@ class Loop:
         """One step. Returns its figures and its learning rate."""
         task, progress, begin = self.task, self.progress, time.perf_counter()
         rate = task.rate(progress)
-        set_rate(task.optimizer, rate)
+        task.set_rate(rate)
         loss, figures = task.loss(progress)
         try:
             update(task.module, loss, task.optimizer, task.settings.max_grad_norm, task.clip)

@@ -19,7 +19,7 @@ from minbert.config_json import unfit_classifier, unknown_keys
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 from minbert.modules_json import DENSE, FILE, module_files, read_modules
-from minbert.weights import hub
+from minbert.weights import hub, int8
 from minbert.weights.fill import check_size, fill, our_names, same_classifier
 from minbert.weights.folders import WEIGHTS, unread
 from minbert.weights.read import read_tensors
@@ -57,7 +57,8 @@ class Pretrained(nn.Module):
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """As in any module, and also from the names in model.safetensors, all of them or none."""
-        return super().load_state_dict(our_names(self, state_dict), strict, assign)
+        state = int8.restore(state_dict, "the state dict")
+        return super().load_state_dict(our_names(self, state), strict, assign)
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write model.safetensors and config.json for from_pretrained and for Hugging Face's class.
@@ -65,7 +66,8 @@ class Pretrained(nn.Module):
         Hugging Face has no class for a classifier that reads no pooler. Its folder is one of sentence-transformers
         instead, whose embeddings are the logits; a warning says so.
 
-        dtype  the type of the stored numbers; torch.float16 halves the file; None: unchanged
+        dtype  the type of the stored numbers; torch.float16 halves the file, torch.int8 quarters it (matrices only, by
+               rows: see minbert/weights/int8.py) for minbert alone; None: unchanged
         """
         save_pretrained(self, directory, dtype)
 
@@ -112,19 +114,22 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
 def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype | None = None) -> None:
     """Write model.safetensors, under Hugging Face's names, and config.json, atomically. Creates the directory.
 
-    dtype  the type of the stored numbers; torch.float16 halves the file; None: unchanged. Loading gives float32.
+    dtype  as in Pretrained.save_pretrained. Loading gives float32.
     A classifier that reads no pooler: see `not_for_transformers`. Raises UserError if the files cannot be written, or a
     number is too large for dtype.
     """
     directory = Path(directory)
     if not all(value.is_floating_point() for value in model.state_dict().values()):
         raise UserError(f"{directory}: not written: an int8 model is only for inference; save it before quantizing")
+    if dtype == torch.int8 and model.architecture == CLASSIFIER:
+        raise UserError(f"{directory}: not written: a classifier is not stored in 8 bits")
     tensors = {model.names.published(name): value.detach().cpu() for name, value in model.state_dict().items()}
-    tensors = {name: value.to(dtype or value.dtype).contiguous() for name, value in tensors.items()}
+    stored_type = None if dtype == torch.int8 else dtype
+    tensors = {name: value.to(stored_type or value.dtype).contiguous() for name, value in tensors.items()}
     if "cls.predictions.decoder.weight" in tensors:  # in Hugging Face's class an untied decoder has its own bias
         tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"].clone()
     if invalid := [name for name, value in tensors.items() if not value.isfinite().all()]:
-        stored_as = f" as {str(dtype).removeprefix('torch.')}" if dtype else ""
+        stored_as = f" as {str(stored_type).removeprefix('torch.')}" if stored_type else ""
         raise UserError(f"{directory}: not written: NaN or Inf{stored_as} in {', '.join(invalid)}")
     files, architecture = {}, model.architecture
     if why := not_for_transformers(model):
@@ -135,6 +140,7 @@ def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype
         files = {name: text.encode() for name, text in module_files(model.config.pooling, width, classes).items()}
         files[f"{DENSE}/model.safetensors"] = serialized(dense)
         log.warning("%s: %s", directory, why)
+    tensors = int8.compress(tensors) if dtype == torch.int8 else tensors
     with ExitStack() as stack:  # all are on the disk before the first is renamed
         model.config.to_json(stack.enter_context(atomic_write(directory / "config.json")), architecture)
         for name, content in {WEIGHTS[0]: serialized(tensors), **files}.items():

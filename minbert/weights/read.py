@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
-from minbert.weights import hub
+from minbert.weights import hub, int8
 from minbert.weights.folders import LISTED, weight_files, weight_map
 
 TUPLES, REPEATED = 50_000, 40  # limits for a pickle; a model of 1,000 tensors has about 3,000, and repeats one or two
@@ -44,7 +44,7 @@ def read_tensors(directory: Path) -> dict[str, Tensor]:
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of one file: safetensors, or a pickle of named tensors."""
+    """The tensors of one file, safetensors or a pickle of named tensors; what is stored in 8 bits is made float32."""
     if path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs"):
         raise UserError(f"{path}: is only a pointer of Git LFS: `git lfs pull` fetches the file itself")
     if path.suffix != ".safetensors":
@@ -55,9 +55,10 @@ def read_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: is not a file")
     try:
-        return safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load_file(path)
     except Exception as error:  # safetensors' own, the file system's, a KeyError for a dtype that torch lacks
         raise UserError(f"{path}: cannot be read as weights; is the file complete? ({reason(error)})") from None
+    return int8.restore(tensors, path)
 
 
 def unpickle(path: Path, allowed: Sequence[type] = ()):

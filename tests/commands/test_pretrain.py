@@ -25,6 +25,7 @@ from minbert.pretraining import corpus, stages
 from minbert.runs import loop, plots, report, state
 from minbert.tokenizer import SPECIAL
 
+TOKENS = "bert.embeddings.word_embeddings.weight"
 MODEL = {"model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json"}
 LEFT = MODEL | {"pretraining.json", "loss.svg"}
 SMALL = (
@@ -321,6 +322,17 @@ def test_half_the_size(make):
     assert {tensor.dtype for tensor in half.values()} == {torch.float16}
     assert all(torch.equal(half[name], full[name].half()) for name in full)
     assert BertForMaskedLM.from_pretrained("half").config.hidden_size == 12
+
+
+def test_a_quarter_of_the_size(make, refused):
+    make("--int8", "--out", "small")
+    make("--out", "full")
+    small, full = tensors("small"), tensors("full")
+    matrices = {name for name, tensor in full.items() if tensor.ndim == 2}
+    assert {name.removesuffix(".int8") for name, tensor in small.items() if tensor.dtype == torch.int8} == matrices
+    again = BertForMaskedLM.from_pretrained("small", missing_head="error")
+    torch.testing.assert_close(again.bert.embeddings.token.weight, full[TOKENS], rtol=0, atol=0.01)
+    assert "--half and --int8 are two ways to store the weights: give one" in refused("--half", "--int8")
 
 
 def test_a_head_size_that_divides_is_found(make):

@@ -7,6 +7,7 @@ import torch
 import minbert.pretraining.teacher
 from minbert import BertForMaskedLM, BertModel, BertTokenizer
 from minbert.pretraining.corpus import TokenFile, pack
+from minbert.pretraining.fit import Pretraining
 from minbert.pretraining.objective import Objective
 from minbert.pretraining.settings import Settings
 from minbert.pretraining.teacher import Teacher, mean_of_words
@@ -238,3 +239,15 @@ def test_the_map_to_the_teacher_starts_as_it_is_if_the_sizes_are_equal(heir, tea
     objective = Objective(heir, tokenizer, Settings(), teacher)
     x = torch.randn(3, 8)
     assert torch.equal(objective.project(x), x)
+
+
+def test_new_heads_on_an_old_encoder_learn_five_times_as_fast(heir, teacher, tokenizer):
+    for new_head, head_rate in ((True, 0.005), (False, 0.001)):
+        objective = Objective(heir, tokenizer, Settings(), teacher, new_head)
+        task = Pretraining(objective, None, None, Settings(steps=1), "cpu", plain=True)
+        task.set_rate(0.001)
+        rates = {id(weight): group["lr"] for group in task.optimizer.param_groups for weight in group["params"]}
+        for name, weight in objective.named_parameters():
+            expected = head_rate if name.startswith("model.predictions") else 0.001
+            assert rates.pop(id(weight)) == pytest.approx(expected), name
+        assert not rates
