@@ -39,12 +39,11 @@ TASKS = {
 SYSTEMS = {  # the flags of train_classifier.py
     "tiny": "--model tiny --max_length 256",
     "tiny, frozen": "--model tiny --max_length 256 --option pretrain",
-    "MiniLM": "--model all-MiniLM-L6-v2 --pooling mean --max_length 256 --epochs 3",
+    "MiniLM": "--model all-MiniLM-L6-v2 --pooling mean --max_length 256 --epochs 3 --lr 5e-5",
     "MiniLM, frozen": "--model all-MiniLM-L6-v2 --pooling mean --max_length 256 --option pretrain",
 }
 EPOCHS = {"CFIMDB": 4, "IMDB": 4}  # else 3; three times as many if the encoder is frozen
 BATCH = {"CFIMDB": 16, "IMDB": 16, "reviews": 16}  # else 32
-RATE = {"CFIMDB": "2e-4", "IMDB": "2e-4"}  # of tiny, flexible; else the default
 
 
 def files(task, data, folder):
@@ -98,7 +97,6 @@ def trained(task, system, seed, paths, folder):
     """{part: score} of one run of train_classifier.py."""
     epochs = EPOCHS.get(task, 3) * (3 if "frozen" in system else 1)
     flags = ["--epochs", str(epochs), *SYSTEMS[system].split()]  # of a flag given twice the last counts
-    flags += ["--lr", RATE[task]] if system == "tiny" and task in RATE else []
     flags += ["--precision", "bf16", "--batch_size", str(BATCH.get(task, 32)), "--seed", str(seed), "--no_baseline"]
     flags += ["--out", str(folder)]
     for part, path in zip(("train", "dev", "test"), paths):

@@ -266,17 +266,20 @@ CHECKED = [
         lambda: [*tiny("num_hidden_layers", "hidden_size", "num_attention_heads"), parameters("tiny"), positions()],
     ),
     (CARD, "vocabulary ({:,} tokens", lambda: tiny("vocab_size")),
+    (CARD, "the embeddings of the {:,} of its tokens", lambda: tiny("vocab_size")),
     (CARD, "It takes {:.1f} MB", lambda: sum(path.stat().st_size for path in hub.find("tiny").iterdir()) / 1e6),
-    (CARD, "as float{}", lambda: 8 * (hub.find("tiny") / "model.safetensors").stat().st_size // parameters("tiny")),
-    (CARD, "**Text:** {:,} of the", lambda: pretraining()["text"]["texts"]),
-    (CARD, "of the {:,} unlabelled", lambda: sum(pretraining()["text"][part] for part in ("texts", "left_out"))),
-    (CARD, "(the {:,} unlabelled", lambda: sum(pretraining()["text"][part] for part in ("texts", "left_out"))),
+    (CARD, "in {} bits.", lambda: 8 * (hub.find("tiny") / "model.safetensors").stat().st_size // parameters("tiny")),
+    (CARD, "hidden words, for {:.0f} minutes", lambda: pretraining()["arguments"]["minutes"]),
     (
         CARD,
-        "reviews, {:,} tokens. {} reviews were left out, since they share {} words in a row",
-        lambda: [pretraining()["text"]["tokens"], pretraining()["text"]["left_out"], corpus.NGRAM],
+        "**Text:** {:,} texts, {:,} tokens",
+        lambda: [pretraining()["text"]["texts"], pretraining()["text"]["tokens"]],
     ),
-    (CARD, "share {} words across", lambda: corpus.NGRAM),
+    (
+        CARD,
+        "{:,} texts were left out, since they share {} words in a row",
+        lambda: [pretraining()["text"]["left_out"], corpus.NGRAM],
+    ),
     (CARD, "masked LM on {:.0f} %", lambda: 100 * pretraining()["arguments"]["mask"]),
     (
         CARD,
@@ -289,8 +292,7 @@ CHECKED = [
         "made {:,} steps and read {:.1f} million tokens",
         lambda: [pretraining()["history"][-1]["steps"], pretraining()["history"][-1]["tokens"] / 1e6],
     ),
-    (CARD, "about {:.0f} million words", lambda: pretraining()["history"][-1]["tokens"] / 1e6),
-    (CARD, "learning rate, {}, stayed", lambda: pretraining()["arguments"]["lr"]),
+    (CARD, "highest learning rate was {}.", lambda: pretraining()["arguments"]["lr"]),
     (
         CARD,
         "loss was {:.3f} nats and the accuracy {:.3f} on rows of 128",
@@ -298,12 +300,13 @@ CHECKED = [
     ),
     (
         CARD,
-        "and {:.3f} and {:.3f} on rows of {} at the end. {} steps are too few",
+        "and {:.3f} and {:.3f} on rows of {} at the end",
         lambda: [
             *(held_out(-1)["heldout_loss"], held_out(-1)["heldout_accuracy"], pretraining()["arguments"]["max_length"]),
-            held_out(-1)["steps"] - held_out(-2)["steps"],
         ],
     ),
+    (CARD, "learnt all {} positions", lambda: positions()),
+    (CARD, "six with {:,}.", lambda: tiny("vocab_size")),
     (CARD, "cut at {} tokens", lambda: positions()),
 ]
 # The same for numbers that are written as words.
@@ -328,6 +331,7 @@ SPELT = [
     ("CHANGELOG.md", "The {} names of", lambda: len([name for name in minbert.__all__ if name != "__version__"])),
 ]
 # Numbers that only a measurement gives, and the command that repeats it.
+TRIED = "minbert pretrain --teacher all-MiniLM-L6-v2 --inherit --layers N --vocab_size N, then minbert train"
 MEASURED = {
     "docs/results.md": {
         "0 differences": "python -m pytest tests/test_tokenizer.py",
@@ -368,14 +372,29 @@ MEASURED = {
         "exit status 2": "python -m pytest tests/commands/test_mistakes.py",
     },
     CARD: {
-        "Maas et al. 2011": "",
+        "the 50,000 unlabelled reviews of Maas et al. 2011": "",
+        "Barbieri et al. 2020": "",
         "all 50,000 labelled IMDB": "",
         "before 2011": "",
         "in rows of 128, then of 512 for the last tenth": "checkpoints/tiny/pretraining.json",
-        "one review in 20, up to 200,000 tokens": "checkpoints/tiny/pretraining.json",
-        "positions from 128 on": "checkpoints/tiny/pretraining.json",
-        "below 0.00095": "checkpoints/tiny/pretraining.json",
+        "one text in 20, up to 200,000 tokens": "checkpoints/tiny/pretraining.json",
         "on rows of 128, after": "checkpoints/tiny/pretraining.json",
+        "first 2,500 training rows": TRIED,
+        "layers 1 to 4": TRIED,
+        "The rate was 1e-4 in both": TRIED,
+        "20 MB hold six layers with few tokens, or four with 6,200": TRIED,
+        "9 epochs, the last two lines reached 80.3 and 78.3": TRIED,
+        "| the teacher, all 6 layers, 22,000 tokens | 86.1 | 85.1 / 80.8 |": TRIED,
+        "| its layers 1 to 4, all tokens | 85.6 | 83.3 / 81.3 |": TRIED,
+        "| its layers 1, 3, 4, 6, all tokens | 83.4 | |": TRIED,
+        "| its layers 1, 2, 5, 6, all tokens | 82.7 | |": TRIED,
+        "| its layers 3 to 6, all tokens | 78.7 | |": TRIED,
+        "| layers 1 to 4, 6,200 tokens | 83.6 | 84.1 / 82.8 |": TRIED,
+        "| all 6 layers, 8,000 tokens | 83.9 | 84.6 / 83.6 |": TRIED,
+        "| layers 1 to 3, 10,800 tokens | 82.1 | 80.3 / 81.1 |": TRIED,
+        "| layers 1 to 4, a vocabulary of its own of 6,000 tokens, 75 minutes at 3e-4 | 82.2 | 81.8 / 79.0 |": TRIED,
+        "| 22,000 tokens, 14 minutes on one core, with the distance to the teacher | 85.1 | 84.3 / 81.1 |": TRIED,
+        "| the same without the distance | 84.6 | 85.1 / 80.8 |": TRIED,
     },
     "CHANGELOG.md": {
         "the speed of 0.1.0": "",

@@ -181,7 +181,7 @@ def test_command(page, command, place, request, monkeypatch):
     else:
         assert status == 0, said[-2000:]
     if "--plot" in words:
-        assert (place / "runs" / "flexible-4-5e-05" / "learning_curve.svg").exists()
+        assert (place / "runs" / "flexible-4-0.0001" / "learning_curve.svg").exists()
     if words[:3] == ["python", "-m", "bench"]:
         assert words[3] in said  # the help names it
 

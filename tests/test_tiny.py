@@ -2,10 +2,13 @@
 
 import json
 import re
+import shlex
+from fnmatch import fnmatchcase
 
 import pytest
 
 from minbert import BertForMaskedLM, BertTokenizer
+from minbert.commands import common, pretrain
 from minbert.config import Config
 from minbert.probing import fill_mask
 from minbert.weights import hub
@@ -28,7 +31,7 @@ def test_it_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):
 
 def test_it_is_small_and_whole():
     files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
-    assert sum(files.values()) <= 12e6
+    assert sum(files.values()) <= 20e6
     assert set(files) == {
         *("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"),
         *("pretraining.json", "loss.svg", "README.md"),
@@ -49,12 +52,22 @@ def test_the_card_tells_the_run():
     for name, digits in (("heldout_loss", 3), ("heldout_accuracy", 3)):
         assert f"{last[name]:.{digits}f}" in CARD
     assert f"{last['steps']:,} steps" in CARD
-    command = " ".join(CARD.split("\n\n")[3].replace("\\\n", " ").split())
-    for name in ("teacher", "minutes", "max_length", "mask", "short", "precision"):
-        value = arguments[name]
-        assert f"--{name} {value:g}" in command if isinstance(value, float) else f"--{name} {value}" in command
-    for name in ("text", "exclude"):
-        assert f"--{name} {' '.join(arguments[name])}" in command
+    command = CARD[CARD.index("python pretrain_lm.py") :].split("```")[0].replace("\\\n", " ")
+    said = common.parse("pretrain", "", pretrain.flags, shlex.split(command)[2:])
+    for name, value in arguments.items():
+        if name not in ("text", "exclude"):
+            assert getattr(said, name) == value, name
+    assert said.text == arguments["text"]
+    files = [file for pattern in said.exclude for file in expanded(pattern)]
+    excluded = arguments["exclude"]
+    assert all(any(fnmatchcase(name, file) for file in files) for name in excluded)
+    assert all(any(fnmatchcase(name, file) for name in excluded) for file in files)
+
+
+def expanded(word):
+    """A word with {one,or,another} in it -> the words it stands for."""
+    found = re.fullmatch(r"(.*?)\{(.*?)\}(.*)", word)
+    return [each for part in found[2].split(",") for each in expanded(found[1] + part + found[3])] if found else [word]
 
 
 def test_there_are_ten_prompts():

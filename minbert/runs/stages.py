@@ -184,7 +184,7 @@ def train(job, model, examples, data, known, stop, seconds):
     steps, _, warmup = settings.steps(len(data["train"]))
     default = "" if job.lr else f", the default for {model.config.option}"
     report.say(
-        f"training: {settings.epochs} epochs of {steps} batches of up to {settings.batch_size}; AdamW, learning rate "
+        f"training: {settings.epochs} epoch{'s' * (settings.epochs > 1)} of {steps} batches of up to {settings.batch_size}; AdamW, learning rate "
         f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
     )
     texts = data["train"], data.get("dev")

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 import minbert
 from minbert import BertSentClassifier, BertTokenizer, training
 from minbert.__main__ import main
+from minbert.commands.train import SHIPPED
 from minbert.runs import classifier, loop
 from tests.conftest import ROOT, VOCAB
 
@@ -267,6 +268,20 @@ def test_without_data_the_reviews_of_the_project_are_used(run):
     folder = "runs/flexible-1-0.0001"
     assert Path(folder, "labels.txt").read_text() == "negative\npositive\n"
     assert {part: data["rows"] for part, data in record(folder)["data"].items()} == {"train": 12, "dev": 12, "test": 12}
+
+
+def test_the_first_run_is_short_and_any_flag_of_ones_own_counts(run):
+    out = run("--limit", "12").out
+    assert "training: 1 epoch of 1 batches" in out and "learning rate 0.0002;" in out
+    assert record("runs/flexible-1-0.0002")["settings"].items() >= {"epochs": 1, "lr": 2e-4}.items()
+    for flags, epochs, lr in (
+        (("--epochs", "2"), 2, 1e-4),
+        (("--lr", "0.003"), 1, 0.003),
+        (("--option", "pretrain"), 3, 1e-3),
+        (("--train", str(SHIPPED / "reviews" / "train.csv")), 3, 1e-4),
+    ):
+        run("--limit", "12", *flags, "--out", "other")
+        assert record("other")["settings"].items() >= {"epochs": epochs, "lr": lr}.items()
 
 
 def test_help_has_every_default_filled_in(run):
