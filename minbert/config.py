@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import ClassVar
 
-from minbert.config_json import may_set, read_config, write_config
+from minbert.config_json import BERT, Form, may_set, read_config, write_config
 from minbert.errors import UserError
 from minbert.format import check_format
 from minbert.jsonfile import quoted
@@ -63,12 +64,16 @@ class Config:
     option: str = "flexible"
     labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if they have none
 
+    # What another family of models has otherwise: see minbert/families
+    form: ClassVar[Form] = BERT  # of its config.json
+    bounds: ClassVar[Mapping] = BOUNDS
+
     def __post_init__(self):
         if isinstance(self.option, str):
             object.__setattr__(self, "option", OPTION_ALIASES.get(self.option, self.option))
         object.__setattr__(self, "labels", tuple(map(str, self.labels or ())))
         for field in fields(self):
-            check_field(field.name, getattr(self, field.name), field.type)
+            check_field(field.name, getattr(self, field.name), field.type, self.bounds)
         if self.hidden_size % (heads := self.num_attention_heads):
             raise UserError(f"hidden_size {self.hidden_size} cannot be split into {heads} attention heads")
         if self.labels and len(set(self.labels)) != self.num_labels:
@@ -93,7 +98,7 @@ class Config:
     @classmethod
     def from_json(cls, path: str | Path) -> "Config":
         """Read a checkpoint's config.json. Raises UserError, naming the file, for a missing or unsupported setting."""
-        values = read_config(Path(path), {field.name for field in fields(cls)})
+        values = read_config(Path(path), {field.name for field in fields(cls)}, cls.form, cls.settings)
         try:
             return cls(**values)
         except UserError as error:
@@ -101,16 +106,36 @@ class Config:
 
     def to_json(self, path: str | Path, architecture: str) -> None:
         """Write config.json, from which Hugging Face's class `architecture` builds the same model."""
-        write_config(path, asdict(self), architecture)
+        write_config(path, asdict(self), architecture, self.form)
+
+    @classmethod
+    def settings(cls, values: Mapping) -> dict:
+        """The values of a config.json under the names of our fields. Raises UserError for what is not computed here."""
+        return cls.form.ours(values)
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest text that the model reads, in tokens, special ones included."""
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def first_position(self) -> int:
+        """The row of the first token's position in the table of positions."""
+        return 0
+
+    @property
+    def embedding_size(self) -> int:
+        """The width of the embeddings."""
+        return self.hidden_size
 
     def change(self, **values) -> "Config":
         """A copy with some values changed."""
         return replace(self, **values)
 
 
-def check_field(name: str, value, type_) -> None:
-    """Raise UserError unless a value fits its field's type and BOUNDS."""
-    bounds = BOUNDS.get(name)
+def check_field(name: str, value, type_, limits: Mapping = BOUNDS) -> None:
+    """Raise UserError unless a value fits its field's type and its limits."""
+    bounds = limits.get(name)
     if bounds is None or (value is None and type_ == float | None):
         return
     number = int if type_ is int else (int, float)
