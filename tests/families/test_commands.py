@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from minbert import BertTokenizer, families
+from minbert import BertTokenizer, families, tokenizers
 from minbert.__main__ import main
 from minbert.tokenizers.byte_bpe import LETTERS, ROBERTA, ByteBPETokenizer, to_letters
 from tests.conftest import VOCAB
@@ -232,3 +232,58 @@ def test_a_folder_without_a_tokenizer(run, model, family):
     ran = run("train", "--model", name, "--train", "train.csv")
     assert ran.status == 2 and name in ran.err and len(ran.err.splitlines()) == 1, ran.err
     shutil.rmtree(name)
+
+
+def test_a_folder_that_held_another_tokenizer_holds_one(run, model):
+    """Whatever was trained into it before."""
+    for family in ("roberta", "distilbert", "roberta"):
+        ran = run(
+            "train",
+            "--model",
+            model(family, "masked"),
+            "--train",
+            "train.csv",
+            "--out",
+            "run",
+            *LEARN[4:],
+            "--epochs",
+            "1",
+        )
+        assert ran.status == 0, ran.err
+        shutil.rmtree(f"{family}-masked")
+        ran = run("predict", "--model", "run", "--sentence", "the film was good")
+        assert ran.status == 0 and not ran.err.startswith("error"), ran.err
+        files = {path.name for path in Path("run").iterdir()} & {"vocab.txt", "vocab.json", "merges.txt"}
+        assert files == ({"vocab.txt"} if family == "distilbert" else {"vocab.json", "merges.txt"})
+
+
+def test_words_of_byte_level_bpe_have_their_space(run, model):
+    """The same figures, whether a word is given with its space or without; the answer shows the words as given."""
+    name = model("roberta", "masked")
+    found = []
+    for words, prompt in ((("good", "bad"), "{} the film was"), ((" good", "bad "), "{} the film was  ")):
+        ran = run("probe", "--model", name, "--words", *words, "--sentence", "a plot.", "--prompt", prompt, "--json")
+        assert ran.status == 0, ran.err
+        found.append([row["p"] for row in json.loads(ran.out)["rows"]])
+    assert found[0] == found[1] and list(found[0][0]) == ["good", "bad"]
+    tokenizer = tokenizers.from_pretrained(name)
+    ids = tokenizer.encode("a plot. the film was good")
+    masked = torch.tensor([[*ids[:-2], tokenizer.mask_token_id, ids[-1]]])
+    with torch.no_grad():
+        logits, _ = families.load(name, "masked")(masked)
+    rows = json.loads(ran.out)["rows"]
+    wanted = logits[0, -2].double().softmax(-1)[tokenizer.vocab["\u0120good"]].item()
+    assert rows[3]["readout"] == "at a [MASK] appended" and rows[3]["p"]["good"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_the_mask_of_a_roberta_takes_the_space_before_it(run, model):
+    name = model("roberta", "masked")
+    found = [
+        run("probe", "--model", name, "--fill", text, "--targets", "good", "bad", "--json").out
+        for text in ("the film was [MASK].", "the film was <mask>.", "the film was<mask>.")
+    ]
+    assert found[0] == found[1] == found[2]
+    (rows,) = json.loads(found[0])["masks"]
+    assert {row["token"] for row in rows} == {" good", " bad"}
+    shown = run("probe", "--model", name, "--fill", "the film was [MASK].").out
+    assert "here </s> is what is called [SEP] below, <mask> is [MASK]" in shown
