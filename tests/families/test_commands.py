@@ -287,3 +287,24 @@ def test_the_mask_of_a_roberta_takes_the_space_before_it(run, model):
     assert {row["token"] for row in rows} == {" good", " bad"}
     shown = run("probe", "--model", name, "--fill", "the film was [MASK].").out
     assert "here </s> is what is called [SEP] below, <mask> is [MASK]" in shown
+
+
+@each_relative
+@pytest.mark.parametrize("flags", [("--precision", "int8-always"), ("--precision", "bf16")])
+def test_other_precisions_agree_with_float32(run, model, family, flags):
+    name = model(family, "classifier", large=False)
+    ran = [run("predict", "--model", name, "--sentence", "the film was good", *more) for more in ((), flags)]
+    assert [each.status for each in ran] == [0, 0], ran[1].err
+    assert probabilities(ran[1]) == pytest.approx(probabilities(ran[0]), abs=0.05)
+
+
+def test_xlm_roberta_has_no_tokenizer_yet(run, model):
+    name = model("roberta", "classifier")
+    path = Path(name, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "xlm-roberta"}))
+    for file in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        Path(name, file).unlink()
+    Path(name, "sentencepiece.bpe.model").write_bytes(b"?")
+    ran = run("predict", "--model", name, "--sentence", "the film was good")
+    assert ran.status == 2 and "is of a SentencePiece tokenizer, which minbert does not have" in ran.err
+    assert len(ran.err.splitlines()) == 1 and families.load(name, "classifier").config.model_type == "xlm-roberta"
