@@ -216,6 +216,39 @@ def check_whole(whole, template, names, ids):
         check(whole.path, "post_processor", kind, *(["RobertaProcessing"] if template.begin else [None]))
 
 
+# What the files hold
+
+
+def check_vocab(vocab):
+    """Raise UserError unless each token has one id, and the ids count from 0 without a gap."""
+    if not isinstance(vocab, dict) or not vocab or not all(type(id) is int for id in vocab.values()):
+        raise UserError("the vocabulary is no table of tokens and ids")
+    owner = {}
+    for token, id in vocab.items():
+        if owner.setdefault(id, token) != token:
+            raise UserError(f"the vocabulary gives {quoted(owner[id])} and {quoted(token)} the same id, {id}")
+    if missing := [id for id in range(len(vocab)) if id not in owner]:
+        counted = f"the vocabulary has {len(vocab)} tokens, but none with the id {missing[0]}"
+        raise UserError(f"{counted}; ids must count from 0 without a gap")
+
+
+def check_merges(merges, vocab):
+    """Raise UserError for a merge of symbols, or to a symbol, that the vocabulary lacks."""
+    for number, pair in enumerate(merges, start=1):
+        for symbol in (*pair, "".join(pair)):
+            if symbol not in vocab:
+                raise UserError(f"merge {number} joins {quoted(pair)}, but the vocabulary lacks {quoted(symbol)}")
+
+
+def check_complete(path, vocab, merges, others):
+    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing."""
+    made = {left + right for left, right in merges} | set(others)
+    lost = [token for token in vocab if len(token.removesuffix("</w>")) > 1 and token not in made]
+    if len(lost) > max(10, len(vocab) // 100):
+        count = f"no merge makes {len(lost)} of {len(vocab)} tokens, such as {quoted(lost[0])}"
+        raise UserError(f"{path}: {count}; is the list of merges cut off?")
+
+
 # A folder
 
 
@@ -273,8 +306,7 @@ def read(directory: Path, framing_of, level: dict, titles) -> dict:
         vocab, merges = whole.vocab, whole.merges
     else:
         raise UserError(f"{directory} holds no {VOCAB} with {MERGES}, and no {WHOLE}")
-    if not isinstance(vocab, dict):
-        raise UserError(f"{whole.path}: model.vocab is no table of tokens and ids")
+    check_vocab(vocab)
     framing = framing_of(vocab, title)
     found = read_tokens(directory, config, mapped, whole, framing, vocab)
     added = [token.content for token in found["added"]]
@@ -307,18 +339,10 @@ def read_tokens(directory, config, mapped, whole, framing, vocab):
 def read_files(vocab, merges, framing_of) -> dict:
     """vocab.json and merges.txt alone, as arguments of the tokenizer."""
     tokens, pairs = read_vocab(vocab), read_merges(merges)
+    check_vocab(tokens)
     framing = framing_of(tokens)
     check_complete(merges, tokens, pairs, framing.names.values())
     return {"vocab": tokens, "merges": pairs, "framing": framing}
-
-
-def check_complete(path, vocab, merges, others):
-    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing."""
-    made = {left + right for left, right in merges} | set(others)
-    lost = [token for token in vocab if len(token.removesuffix("</w>")) > 1 and token not in made]
-    if len(lost) > max(10, len(vocab) // 100):
-        count = f"no merge makes {len(lost)} of {len(vocab)} tokens, such as {quoted(lost[0])}"
-        raise UserError(f"{path}: {count}; is the list of merges cut off?")
 
 
 def write(directory: str | Path, tokenizer, settings: dict, counts: bool = False) -> None:
