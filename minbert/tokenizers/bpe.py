@@ -130,7 +130,7 @@ class BPETokenizer(Tokenizer):
 
     lower_case = False
     framing = None  # that of the class, if none is given
-    mask_takes_space = True  # the space before a mask token belongs to it: "is <mask>." is three tokens
+    mask_takes_space = False  # True where the space before a word is a part of it
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class ByteBPETokenizer(BPETokenizer):
     """
 
     framing = GPT2
+    mask_takes_space = True  # "is <mask>." is three tokens, for the word that is missing has the space
 
     def __init__(self, vocab, merges, framing=None, max_length=None, names=None, added=()):
         super().__init__(vocab, merges, framing, max_length, names, added)

@@ -182,7 +182,6 @@ class TweetTokenizer(WordBPETokenizer):
     """
 
     framing = BERTWEET
-    mask_takes_space = False  # words are cut at white space anyway
 
     def __init__(self, vocab, merges, normalization=True, framing=None, max_length=None, names=None, added=()):
         super().__init__(vocab, merges, framing, max_length, names, added)

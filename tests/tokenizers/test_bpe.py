@@ -1,12 +1,14 @@
 """minbert/tokenizers/bpe.py: joining pairs, and what all BPE tokenizers share."""
 
+import copy
 import itertools
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minbert import UserError
+from minbert import UserError, fast
 from minbert.added import AddedToken
 from minbert.tokenizers import ByteBPETokenizer
 from minbert.tokenizers.bpe import LONG, BPETokenizer, merge, merge_long
@@ -131,3 +133,15 @@ def test_ids_are_those_of_the_pieces_whatever_was_cut_before(tokenizer):
         assert ids == [tokenizer.vocab[piece] for piece, _ in tokenizer.pieces(other)]
         tokenizer.forget()
         assert ids == tokenizer.text_to_ids(other)
+
+
+@pytest.mark.parametrize("tokenizer", [gpt2(), roberta(), gpt()], ids=["gpt2", "roberta", "gpt"])
+def test_a_copy_cuts_as_the_tokenizer_does_and_swap_in_leaves_it_as_it_is(tokenizer):
+    ids = tokenizer.encode("The film wasn't bad")
+    for other in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer)), fast.swap_in(tokenizer)):
+        assert type(other) is type(tokenizer)
+        assert other.encode("The film wasn't bad") == ids
+
+
+def test_only_byte_bpe_has_the_space_before_a_word_in_its_token():
+    assert gpt2().mask_takes_space and roberta().mask_takes_space and not gpt().mask_takes_space
