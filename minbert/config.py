@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from minbert.config_json import may_set, read_config, write_config
+from minbert.config_json import Described, may_set, read_config, write_config
 from minbert.errors import UserError
 from minbert.format import check_format
 from minbert.jsonfile import quoted
@@ -36,7 +36,7 @@ OPTION_ALIASES = {  # other course kits' names for the two options
 
 @may_set("use_cache")  # transformers' Trainer does; nothing reads it
 @dataclass(frozen=True)
-class Config:
+class Config(Described):
     """The sizes of a BERT, named as in config.json; the defaults are bert-base-uncased's.
 
     Raises UserError, naming the field, for a value of the wrong type or out of bounds.
@@ -62,13 +62,14 @@ class Config:
     pooling: str = "pooler"
     option: str = "flexible"
     labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if they have none
+    bounds = BOUNDS  # no field: a family of models may have other limits
 
     def __post_init__(self):
         if isinstance(self.option, str):
             object.__setattr__(self, "option", OPTION_ALIASES.get(self.option, self.option))
         object.__setattr__(self, "labels", tuple(map(str, self.labels or ())))
         for field in fields(self):
-            check_field(field.name, getattr(self, field.name), field.type)
+            check_field(field.name, getattr(self, field.name), field.type, self.bounds)
         if self.hidden_size % (heads := self.num_attention_heads):
             raise UserError(f"hidden_size {self.hidden_size} cannot be split into {heads} attention heads")
         if self.labels and len(set(self.labels)) != self.num_labels:
@@ -93,7 +94,7 @@ class Config:
     @classmethod
     def from_json(cls, path: str | Path) -> "Config":
         """Read a checkpoint's config.json. Raises UserError, naming the file, for a missing or unsupported setting."""
-        values = read_config(Path(path), {field.name for field in fields(cls)})
+        values = read_config(Path(path), {field.name for field in fields(cls)}, cls.form, cls.settings)
         try:
             return cls(**values)
         except UserError as error:
@@ -101,16 +102,16 @@ class Config:
 
     def to_json(self, path: str | Path, architecture: str) -> None:
         """Write config.json, from which Hugging Face's class `architecture` builds the same model."""
-        write_config(path, asdict(self), architecture)
+        write_config(path, asdict(self), architecture, self.form)
 
     def change(self, **values) -> "Config":
         """A copy with some values changed."""
         return replace(self, **values)
 
 
-def check_field(name: str, value, type_) -> None:
-    """Raise UserError unless a value fits its field's type and BOUNDS."""
-    bounds = BOUNDS.get(name)
+def check_field(name: str, value, type_, limits: Mapping = BOUNDS) -> None:
+    """Raise UserError unless a value fits its field's type and its limits."""
+    bounds = limits.get(name)
     if bounds is None or (value is None and type_ == float | None):
         return
     number = int if type_ is int else (int, float)

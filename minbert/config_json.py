@@ -5,6 +5,8 @@ model from the file that is written.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert.errors import UserError
@@ -16,7 +18,7 @@ REQUIRED = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     "max_position_embeddings",
 )
-# Keys that change what is computed, with the only values that are supported.
+# Keys that change what is computed, with the only values that are supported. A family of models may have its own.
 SUPPORTED = {
     "model_type": ("bert", None),
     "position_embedding_type": ("absolute", None),
@@ -51,14 +53,15 @@ HARMLESS = (
     *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "remove_invalid_values"),
     *("exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens"),
 )
-# Hugging Face's classes without a head that is called classifier, and with one that finds the class of a text.
+# Hugging Face's classes without a head that is called classifier, and with one that finds the class of a text; without
+# the family's name in front.
 FIT = (
-    *("BertForSequenceClassification", "BertModel", "BertForPreTraining", "BertForMaskedLM", "BertLMHeadModel"),
-    *("BertForNextSentencePrediction", "BertForQuestionAnswering"),
+    *("ForSequenceClassification", "Model", "ForPreTraining", "ForMaskedLM", "LMHeadModel", "ForCausalLM"),
+    *("ForNextSentencePrediction", "ForQuestionAnswering"),
 )
 UNFIT = {  # classes whose classifier does something else
-    "BertForTokenClassification": "labels each token, not the text",
-    "BertForMultipleChoice": "chooses between several texts",
+    "ForTokenClassification": "labels each token, not the text",
+    "ForMultipleChoice": "chooses between several texts",
 }
 PROBLEMS = {  # the same for problem_type
     "multi_label_classification": "gives each label a probability of its own",
@@ -66,33 +69,124 @@ PROBLEMS = {  # the same for problem_type
 }
 
 
-def read_config(path: Path, names: set[str]) -> dict:
+# Other families, {model_type: (the file of their classes, how the classes' names begin, how they end)}.
+ENCODER = ("Model", "ForMaskedLM", "SentClassifier")
+HOMES = {
+    "roberta": ("minbert.families.roberta", "Roberta", ENCODER),
+    "xlm-roberta": ("minbert.families.roberta", "Roberta", ENCODER),
+    "camembert": ("minbert.families.roberta", "Roberta", ENCODER),
+    "distilbert": ("minbert.families.distilbert", "DistilBert", ENCODER),
+    "electra": ("minbert.families.electra", "Electra", (*ENCODER, "ForPreTraining")),
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is particular to the config.json of a family of models.
+
+    title      the family in messages
+    classes    how Hugging Face's names of its classes begin, for each model_type: {"bert": "Bert"}
+    keys       {our field: the file's key}, where they differ
+    required   the fields without which no model is described
+    supported  as SUPPORTED, in its place or beside it
+    harmless   as HARMLESS, beside it
+    absent     our fields that are neither read nor written: the family has one value for them
+    """
+
+    title: str = "BERT"
+    classes: Mapping = field(default_factory=lambda: {"bert": "Bert"})
+    keys: Mapping = field(default_factory=dict)
+    required: tuple = REQUIRED
+    supported: Mapping = field(default_factory=dict)
+    harmless: tuple = ()
+    absent: tuple = ()
+
+    def ours(self, values: Mapping) -> dict:
+        """The file's values under the names of our fields; what has no name of ours keeps its own."""
+        fields = {key: name for name, key in self.keys.items()}
+        left_out = {*self.keys, *self.absent} - set(fields)  # in the file they are other people's words
+        return {fields.get(key, key): value for key, value in values.items() if key not in left_out}
+
+    def theirs(self, values: Mapping) -> dict:
+        """Our fields' values under the file's keys."""
+        return {self.keys.get(name, name): value for name, value in values.items() if name not in self.absent}
+
+
+BERT = Form()
+
+
+class Described:
+    """The base of a Config: what the config of another family of models has otherwise than BERT's."""
+
+    form = BERT
+
+    @classmethod
+    def settings(cls, values: Mapping) -> dict:
+        """The values of a config.json under the names of our fields. Raises UserError for what is not computed here."""
+        return cls.form.ours(values)
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest text that the model reads, in tokens, special ones included."""
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def first_position(self) -> int:
+        """The row of the first token's position in the table of positions."""
+        return 0
+
+    @property
+    def embedding_size(self) -> int:
+        """The width of the embeddings."""
+        return self.hidden_size
+
+
+def other_family(path: Path, form: Form, name: str) -> str | None:
+    """Why the class `name`, whose files have this form, does not read a config.json of another family; or None.
+
+    Only for the families that there are: what no one computes, `read_config` refuses.
+    """
+    kind = read_json(path).get("model_type")
+    if not isinstance(kind, str) or kind in form.classes or kind not in {"bert", *HOMES}:
+        return None
+    module, begin, ends = HOMES.get(kind, ("minbert", "Bert", ENCODER))
+    end = next((end for end in ends if name.endswith(end)), ends[0])
+    return f"{path}: model_type is {kind!r}: {name} is for {form.title}; use {begin}{end} of {module}"
+
+
+def read_config(path: Path, names: set[str], form: Form = BERT, settings=None) -> dict:
     """The fields `names` of a config.json, {name: value}.
 
+    settings  a function: the file's values -> the same under the names of our fields; None: form.ours
     Raises UserError if the file does not describe a model that this package computes, or contradicts itself.
     """
     values = read_json(path)
     check_format(path, values)
-    for key, legal in SUPPORTED.items():
+    kinds = SUPPORTED["model_type"] if form is BERT else tuple(form.classes)
+    for key, legal in (SUPPORTED | {"model_type": kinds} | dict(form.supported)).items():
         if values.get(key) not in legal:
             raise UserError(f"{path}: {key} is {quoted(values[key])}, but only {legal[0]!r} is supported")
     for key, reason in REFUSED.items():
         if values.get(key):
             raise UserError(f"{path}: {key} says that {reason}")
-    missing = [name for name in REQUIRED if name not in values]
+    missing = [key for name in form.required if (key := form.keys.get(name, name)) not in values]
     if missing:
-        raise UserError(f"{path}: does not describe a BERT: it lacks {', '.join(missing)}")
-    chosen = {name: value for name, value in values.items() if name in names}
+        raise UserError(f"{path}: does not describe a {form.title}: it lacks {', '.join(missing)}")
+    ours = (settings or form.ours)(values)
+    chosen = {name: value for name, value in ours.items() if name in names}
     if labels := read_labels(path, values):
         chosen["num_labels"] = len(labels)
     chosen["labels"] = () if labels == default_labels(len(labels)) else labels
     chosen.pop("pooling", None)
+    if form is not BERT:  # a head that reads more than one vector in its way is BERT's alone
+        return chosen
     return chosen | ({} if (pooling := read_pooling(path, values)) is None else {"pooling": pooling})
 
 
-def write_config(path: str | Path, values: dict, architecture: str) -> None:
+def write_config(path: str | Path, values: dict, architecture: str, form: Form = BERT) -> None:
     """Write config.json from the fields of a Config, {name: value}, for Hugging Face's class `architecture`."""
-    values = values | {"model_type": "bert", "architectures": [architecture], KEY: FORMAT}
+    kind, values = values.pop("model_type", next(iter(form.classes))), form.theirs(values)
+    values = values | {"model_type": kind, "architectures": [architecture], KEY: FORMAT}
     labels = values.pop("labels") or default_labels(values["num_labels"])
     values["id2label"] = {str(id): name for id, name in enumerate(labels)}
     values["label2id"] = {name: id for id, name in enumerate(labels)}
@@ -154,13 +248,14 @@ def read_pooling(path: Path, values: dict) -> str | None:
     return modules.pooling if modules.pooling in ("cls", "mean") else None
 
 
-def unfit_classifier(path: Path) -> str | None:
+def unfit_classifier(path: Path, form: Form = BERT) -> str | None:
     """What the classifier described by a config.json does, if it does not find the class of a text; or None."""
     values = read_json(path)
     classes = values.get("architectures") or []
     for name in map(plain_word, classes if isinstance(classes, list) else [classes]):
-        if name not in FIT:
-            return f"{UNFIT.get(name, 'is of a kind that minbert does not know')} ({name})"
+        end = next((name.removeprefix(begin) for begin in form.classes.values() if name.startswith(begin)), name)
+        if end not in FIT:
+            return f"{UNFIT.get(end, 'is of a kind that minbert does not know')} ({name})"
     problem = values.get("problem_type")
     if problem not in (None, "single_label_classification"):
         does = PROBLEMS.get(plain_word(problem), "solves an unknown problem")
@@ -170,7 +265,8 @@ def unfit_classifier(path: Path) -> str | None:
     return f"{PROBLEMS['regression']} (it has one output)" if outputs == 1 and not ours else None
 
 
-def unknown_keys(path: Path, names: set[str]) -> list[str]:
+def unknown_keys(path: Path, names: set[str], form: Form = BERT) -> list[str]:
     """The keys of a config.json that are in no table and not in `names`, as they are shown in messages."""
-    known = {*names, *SUPPORTED, *REFUSED, *READ, *HARMLESS} - {"labels"}  # a field, but in the file it is id2label
+    fields = form.theirs(dict.fromkeys(names - {"labels"}))  # labels: a field, but in the file it is id2label
+    known = {*fields, *SUPPORTED, *form.supported, *REFUSED, *READ, *HARMLESS, *form.harmless}
     return [plain_word(key) for key in read_json(path) if key not in known]

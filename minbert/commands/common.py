@@ -174,12 +174,13 @@ def load_tokenizer(name, directory, config):
 
     Raises UserError as from_pretrained does, also for tokens for which the model has no vectors.
     """
-    from minbert.tokenizer import BertTokenizer
+    from minbert import tokenizers
 
     with warnings_in_a_line():
-        tokenizer = BertTokenizer.from_pretrained(directory)
+        tokenizer = tokenizers.from_pretrained(directory)
     if len(tokenizer) < config.vocab_size:
-        file = "vocab.txt" if (directory / "vocab.txt").exists() else "tokenizer.json"
+        files = ("vocab.txt", "vocab.json", "tokenizer.json")
+        file = next((file for file in files if (directory / file).exists()), "the tokenizer")
         sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         print(f"note: {name}: {sizes}: the last ones are not used", file=sys.stderr)
     return tokenizer
@@ -214,9 +215,9 @@ def readable(path):
 
 def fits(length, name, config):
     """Raise UserError if --max_length is more than the model called name can read."""
-    if length and length > config.max_position_embeddings:
-        positions = f"{name} has {config.max_position_embeddings} positions"
-        raise UserError(f"--max_length is {length}, but {positions}: give {config.max_position_embeddings} or less")
+    if length and length > config.most_tokens:
+        positions = f"{name} has {config.most_tokens} positions"
+        raise UserError(f"--max_length is {length}, but {positions}: give {config.most_tokens} or less")
 
 
 @contextmanager

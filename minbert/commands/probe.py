@@ -14,11 +14,13 @@ The model needs a masked-LM head. Exit status: 0 done, 2 a mistake that you can 
 
 import json
 import os
+import re
 import select
 import stat
 import sys
 import textwrap
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf
@@ -27,7 +29,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from minbert.commands import common
-from minbert.config import Config
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 
@@ -112,18 +113,22 @@ def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
     question = check_question(args)
 
-    from minbert import probing
+    from minbert import families, probing
     from minbert.weights import hub
 
     for prompt in args.prompt or []:
         probing.check_prompt(prompt)
     texts = read_texts(args) if "sentence" in USES[question] else []
     directory = hub.find(args.model)
-    config = Config.from_json(directory / "config.json")
+    families.class_of(directory, "masked", args.model)
+    config = families.read_config(directory)
     tokenizer = common.load_tokenizer(args.model, directory, config)
+    words, targets = args.words or ["positive", "negative"], args.targets
     if args.fill:
+        args.fill = with_mask(tokenizer, args.fill)
         probing.check_masked(args.fill, tokenizer.mask_token)
-    for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
+        targets = targets and in_a_text(tokenizer, targets, args.fill.startswith(tokenizer.mask_token))
+    for word in [*(in_a_text(tokenizer, args.words or [])), *(targets or []), *(args.compare or [])]:
         probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     decided = {
@@ -132,7 +137,8 @@ def check(args):
         "directory": directory,
         "tokenizer": tokenizer,
         "prompt": args.prompt or [DEFAULT_PROMPT],
-        "words": args.words or ["positive", "negative"],
+        "words": words,
+        "targets": targets,
         "mask_sep": bool(args.mask_sep),
         "causal": bool(args.causal),
         "layer": args.layer or 0,
@@ -160,14 +166,31 @@ def check_question(args):
     return question
 
 
+def begins_with_space(tokenizer):
+    """Whether a word within a text has its space in its token, as in byte-level BPE."""
+    return getattr(tokenizer, "mask_takes_space", False)
+
+
+def in_a_text(tokenizer, words, first=False):
+    """Words as the tokenizer reads them within a text, or as its first word."""
+    return [f" {word.strip()}" if begins_with_space(tokenizer) and not first else word for word in words]
+
+
+def with_mask(tokenizer, text):
+    """The text with the model's own mask token for [MASK]. The space before it belongs to the token that is missing."""
+    text = text.replace("[MASK]", tokenizer.mask_token)
+    if begins_with_space(tokenizer):
+        text = re.sub(rf"\s+{re.escape(tokenizer.mask_token)}", lambda _: tokenizer.mask_token, text)
+    return text
+
+
 def run(job):
     """A question -> its answer, as tables or as JSON."""
-    from minbert import fast
+    from minbert import families, fast
     from minbert.fast.memory import retain_freed_memory
-    from minbert.heads import BertForMaskedLM
 
     retain_freed_memory()
-    model = BertForMaskedLM.from_pretrained(job.directory)
+    model = families.load(job.directory, "masked")
     model.loaded.source = job.model
     if not job.plain:
         fast.swap_in(model), fast.swap_in(job.tokenizer)
@@ -178,6 +201,8 @@ def run(job):
         print(json.dumps({"model": job.model} | found, indent=2, ensure_ascii=False))
     else:
         print(model.loaded)
+        if job.tokenizer.mask_token != "[MASK]":
+            print(f"here {job.tokenizer.sep_token} is what is called [SEP] below, {job.tokenizer.mask_token} is [MASK]")
         show(found)
 
 
@@ -185,14 +210,16 @@ def warn_of_unknown(job):
     """Say which words of the texts the vocabulary cannot spell: an answer about [UNK] is about no word."""
     from minbert.runs import report
 
-    tokenizer, texts = job.tokenizer, [*job.texts, *(job.fill or "").split("[MASK]")]
+    tokenizer, texts = job.tokenizer, [*job.texts, *(job.fill or "").split(job.tokenizer.mask_token)]
     if job.question == "next_word":
         texts += " ".join(job.prompt).split("{}")
-    words = dict.fromkeys(word for text in texts for word in tokenizer.words(text))
-    unknown = [quoted(word) for word in words if "[UNK]" in tokenizer.wordpiece(word)]
+    words = (
+        word for text in texts for word, _, pieces, _ in tokenizer.explain(text).words if tokenizer.unk_token in pieces
+    )
+    unknown = [quoted(word) for word in dict.fromkeys(words)]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        report.warn(f"{job.model} cannot spell {', '.join(unknown[:5])}{more}: it reads [UNK] there")
+        report.warn(f"{job.model} cannot spell {', '.join(unknown[:5])}{more}: it reads {tokenizer.unk_token} there")
 
 
 def read_texts(args):
@@ -235,9 +262,36 @@ def next_word(job, model, tokenizer):
     rows = []
     for number, known in enumerate(about, 1):
         for prompt in job.prompt:
-            asked = (known["text"], words, prompt, readouts, job.top or 0)
-            rows += [{"number": number} | known | row for row in probing.next_word(model, tokenizer, *asked)]
+            if begins_with_space(tokenizer):
+                prompt = prompt.rstrip()  # the space is the first letter of the next word
+            for readout in readouts:
+                asked = (known["text"], in_a_text(tokenizer, words), prompt, [readout], job.top or 0)
+                with plain_way(model, needed=probing.READOUTS[readout].hide_sep and not job.plain):
+                    (row,) = probing.next_word(model, tokenizer, *asked)
+                rows.append({"number": number} | known | without_space(tokenizer, row))
     return {"words": words, "rows": rows, "conclusions": [conclude(rows, readout) for readout in readouts]}
+
+
+def without_space(tokenizer, row):
+    """A row of probing.next_word with the words as they were given."""
+    if not begins_with_space(tokenizer):
+        return row
+    words = {name: {word.strip(): p for word, p in row[name].items()} for name in ("p", "prior", "corrected")}
+    top = {"top": [best | {"token": tokenizer.decode(best["id"])} for best in row["top"]]} if "top" in row else {}
+    return row | words | {name: row[name].strip() for name in ("label", "corrected_label")} | top
+
+
+@contextmanager
+def plain_way(model, needed):
+    """A context in which a model that was swapped in computes the plain way, if that is needed: the fast way leaves out
+    what is hidden, as padding is, and nothing can be read there."""
+    from minbert import fast
+
+    if needed:
+        fast.swap_out(model)
+    yield
+    if needed:
+        fast.swap_in(model)
 
 
 def conclude(rows, readout):
@@ -288,7 +342,7 @@ def show_next_word(found):
             lines.append([f"none {letters[row['prompt']]}", *prior])
         table(["text", *(f"P({word})" for word in words), "ratio", "label", "corrected"], lines)
         if "top" in mine[0]:
-            tops = [[f"{best['token']} {best['score']:.3g}" for best in row["top"]] for row in mine]
+            tops = [[f"{best['token'].strip()} {best['score']:.3g}" for best in row["top"]] for row in mine]
             covered = [sum(best["score"] for best in row["top"]) for row in mine]
             ranks = [f"top {rank}" for rank in range(1, len(tops[0]) + 1)]
             table(["text", *ranks, "in all"], [[line[0], *top, p] for line, top, p in zip(lines, tops, covered)])
@@ -334,7 +388,7 @@ def fill(job, model, tokenizer):
 
 def show_fill(found):
     for rows in found["masks"]:
-        cells = [[f"{row['score']:.4g}", str(row["id"]), row["token"], row["sequence"]] for row in rows]
+        cells = [[f"{row['score']:.4g}", str(row["id"]), row["token"].strip(), row["sequence"]] for row in rows]
         table(["score", "id", "token", "sequence"], cells)
 
 
@@ -342,8 +396,10 @@ def compare(job, model, tokenizer):
     """Two sentences by their pseudo-log-likelihood, also with whole words masked."""
     from minbert import probing
 
-    whole = probing.compare(model, tokenizer, *job.compare, whole_words=True)
-    return {"texts": job.compare} | probing.compare(model, tokenizer, *job.compare) | {"whole_words": whole}
+    found = {"texts": job.compare} | probing.compare(model, tokenizer, *job.compare)
+    if not hasattr(tokenizer, "wordpiece"):  # probing knows by ## which pieces continue a word
+        return found
+    return found | {"whole_words": probing.compare(model, tokenizer, *job.compare, whole_words=True)}
 
 
 def show_compare(found):
@@ -353,7 +409,7 @@ def show_compare(found):
     p, q = found["scores"]
     table(["first", "log P", "second", "log P", "difference"], [*cells, ["in all", p, "", q, p - q]])
     print("equally likely" if p == q else f"likelier: {found['texts'][found['preferred']]}")
-    whole = found["whole_words"]
+    whole = found.get("whole_words", found)
     if whole["scores"] != found["scores"]:
         print("with a word's later pieces masked too: {:.1f} and {:.1f}".format(*whole["scores"]), end="")
         print(f", likelier: {found['texts'][whole['preferred']]}")

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 
 import torch
 
-from minbert import fast, tokenizer_files, training
-from minbert.config import Config
+from minbert import families, fast, tokenizer_files, tokenizers, training
 from minbert.errors import UserError
 from minbert.fast import measure
 from minbert.files.checks import data_warnings, refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
-from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
 from minbert.metrics import Scores, score
 from minbert.runs import classifier, findings, parallel, plots, precision, report, slices, state
 from minbert.shell import quote
-from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
 from minbert.weights.folders import weight_files
@@ -58,7 +55,7 @@ def read_data(job):
 
 def stored_labels(directory):
     """The classes of a trained folder: as its training files wrote them if it says so, or else their names alone."""
-    config = Config.from_json(directory / "config.json")
+    config = families.read_config(directory)
     written = LabelSet.load(directory / "labels.txt")
     if written and written.names == config.labels:
         return written
@@ -73,8 +70,8 @@ def load(job, labels):
         changes["classifier_dropout"] = job.hidden_dropout_prob
     changes = {name: value for name, value in changes.items() if value is not None}
     with tokenizer_files.quietly():  # the command has read it before
-        tokenizer = BertTokenizer.from_pretrained(job.directory)
-    model = BertSentClassifier.from_pretrained(job.directory, **changes)
+        tokenizer = tokenizers.from_pretrained(job.directory)
+    model = families.load(job.directory, "classifier", **changes)
     model.loaded.source = job.model
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
     if not job.plain:
@@ -109,7 +106,7 @@ def facts(job, examples):
     arguments["labels"] = arguments["labels"] and list(arguments["labels"])
     model, weights = {}, {path.name for path in weight_files(job.directory)}
     for path in sorted(job.directory.iterdir()):
-        if path.name in (*weights, "config.json", "modules.json", *tokenizer_files.FILES):
+        if path.name in (*weights, "config.json", "modules.json", *tokenizer_files.ALL_FILES):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}
@@ -143,7 +140,7 @@ def compare_facts(path, now):
 
 def encode(job, tokenizer, model, examples, classes):
     """{part: training.Data}; warns, once for each file, of texts that were cut."""
-    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     data = {}
     for part, found in examples.items():
         with warnings.catch_warnings(record=True) as caught:

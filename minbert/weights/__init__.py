@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minbert.atomic import atomic_write
-from minbert.config_json import unfit_classifier, unknown_keys
+from minbert.config_json import other_family, unfit_classifier, unknown_keys
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 from minbert.modules_json import DENSE, FILE, module_files, read_modules
@@ -25,7 +25,7 @@ from minbert.weights.folders import WEIGHTS, unread
 from minbert.weights.read import read_tensors
 
 log = logging.getLogger("minbert")
-CLASSIFIER = "BertForSequenceClassification"
+CLASSIFIER, OF_TEXTS = "BertForSequenceClassification", "ForSequenceClassification"  # BERT's; how each family's ends
 SENTENCE = "sentence_classifier"  # in files, the name of a classifier that reads no pooler
 
 
@@ -34,7 +34,7 @@ class Pretrained(nn.Module):
 
     architecture  Hugging Face's name for the class that computes the same from the same weights
     names         weights.names.Names: the names of its weights in other checkpoints
-    prefix        the prefix of the encoder's names in this class: "" or "bert."
+    prefix        the prefix of the encoder's names in this class: "" or names.own
     config_class  the class that reads its config.json
     """
 
@@ -82,14 +82,16 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
     """
     directory = hub.find(name)
     path = directory / "config.json"
+    form = model_class.config_class.form
+    if elsewhere := other_family(path, form, model_class.__name__):
+        raise UserError(elsewhere)
     stored = model_class.config_class.from_json(path)
-    classifies = model_class.architecture == CLASSIFIER
-    unfit = unfit_classifier(path) if classifies else None
+    unfit = unfit_classifier(path, form) if model_class.architecture.endswith(OF_TEXTS) else None
     if unfit:
         if not changes.keys() & {"labels", "num_labels"}:
             raise UserError(f"{name}: its classifier {unfit}; with labels=..., you get a new one to train in its place")
         changes.setdefault("labels", ())
-    modules = read_modules(directory) if classifies else None
+    modules = read_modules(directory) if model_class.architecture == CLASSIFIER else None
     if modules and modules.pooling not in (None, "cls", "mean") and "pooling" not in changes:
         ways = "choose pooling pooler, cls or mean"
         raise UserError(f"{name}: its vectors are pooled by {modules.pooling}, which is not supported: {ways}")
@@ -102,9 +104,11 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
     model = model_class(stored.change(**changes))
     keep = not unfit and same_classifier(stored, model.config)
     model.loaded = fill(model, tensors, name, missing_head, keep, unfit or "")
-    model.loaded.unknown = unknown_keys(path, {field.name for field in fields(stored)})
+    model.loaded.unknown = unknown_keys(path, {field.name for field in fields(stored)}, form)
     if modules and f"{SENTENCE}.weight" not in tensors:
         model.loaded.dropped += [f"{module} of {FILE}" for module in modules.others]
+    elif modules is None and (directory / FILE).exists() and model_class.architecture.endswith(OF_TEXTS):
+        model.loaded.dropped.append(f"{FILE}, whose pooling {model_class.__name__} does not have")
     model.loaded.dropped += unread(directory)
     loud = model.loaded.new or model.loaded.unknown
     log.log(logging.WARNING if loud else logging.INFO, "%s", model.loaded)
@@ -121,13 +125,15 @@ def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype
     directory = Path(directory)
     if not all(value.is_floating_point() for value in model.state_dict().values()):
         raise UserError(f"{directory}: not written: an int8 model is only for inference; save it before quantizing")
-    if dtype == torch.int8 and model.architecture == CLASSIFIER:
+    if dtype == torch.int8 and model.architecture.endswith(OF_TEXTS):
         raise UserError(f"{directory}: not written: a classifier is not stored in 8 bits")
-    tensors = {model.names.published(name): value.detach().cpu() for name, value in model.state_dict().items()}
-    stored_type = None if dtype == torch.int8 else dtype
-    tensors = {name: value.to(stored_type or value.dtype).contiguous() for name, value in tensors.items()}
-    if "cls.predictions.decoder.weight" in tensors:  # in Hugging Face's class an untied decoder has its own bias
-        tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"].clone()
+    published, stored_type = model.names.published, None if dtype == torch.int8 else dtype
+    tensors = {published(name): value.detach().cpu() for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.to(stored_type or value.dtype).contiguous() for name, value in model.names.pack(tensors).items()
+    }
+    if published("predictions.decoder.weight") in tensors:  # in Hugging Face's class an untied decoder has its own bias
+        tensors[published("predictions.decoder.bias")] = tensors[published("predictions.bias")].clone()
     if invalid := [name for name, value in tensors.items() if not value.isfinite().all()]:
         stored_as = f" as {str(stored_type).removeprefix('torch.')}" if stored_type else ""
         raise UserError(f"{directory}: not written: NaN or Inf{stored_as} in {', '.join(invalid)}")
@@ -145,7 +151,7 @@ def save_pretrained(model: Pretrained, directory: str | Path, dtype: torch.dtype
         model.config.to_json(stack.enter_context(atomic_write(directory / "config.json")), architecture)
         for name, content in {WEIGHTS[0]: serialized(tensors), **files}.items():
             stack.enter_context(atomic_write(directory / name)).write_bytes(content)
-    if architecture == CLASSIFIER:
+    if architecture.endswith(OF_TEXTS):
         (directory / FILE).unlink(missing_ok=True)  # of a classifier that was here before
 
 

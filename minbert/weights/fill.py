@@ -41,8 +41,10 @@ def check_size(path: Path, config, tensors: dict[str, Tensor]) -> None:
 def encoder_size(config) -> int:
     """The number of parameters in the embeddings and the layers, without pooler and heads."""
     wide, inner = config.hidden_size, config.intermediate_size
-    embeddings = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size + 2) * wide
-    return embeddings + config.num_hidden_layers * (4 * wide * wide + 2 * wide * inner + 9 * wide + inner)
+    rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size + 2
+    return rows * config.embedding_size + config.num_hidden_layers * (
+        4 * wide * wide + 2 * wide * inner + 9 * wide + inner
+    )
 
 
 def same_classifier(stored, wanted) -> bool:
@@ -74,7 +76,7 @@ def fill(
     heads = {names.group(name) for name in target} - (set() if keep_classifier else {"classifier"})
     left_out = leave_out_heads(found, heads, names)
     dropped += [f"{head}, which {because}" if because and head.startswith("classifier") else head for head in left_out]
-    dropped += unify_decoder(found, model.config, source)
+    dropped += unify_decoder(found, model.config, source, names)
     found = with_prefix(found, model)
 
     position = f"{prefix}embeddings.position.weight"
@@ -112,7 +114,7 @@ def our_names(model: torch.nn.Module, state: dict[str, Tensor]) -> dict[str, Ten
         return state
     try:
         found, unexpected, _ = model.names.translate(state)
-        unify_decoder(found, model.config, "the state dict")
+        unify_decoder(found, model.config, "the state dict", model.names)
     except UserError:
         return state
     found = with_prefix(found, model)
@@ -123,30 +125,34 @@ def leave_out_heads(found: dict[str, Tensor], wanted: set, names: Names) -> list
     """Remove the heads that are not wanted from `found`, {our name: tensor}; returns their descriptions."""
     dropped = []
     for head, title in names.titles.items():
-        stored = [found.pop(name) for name in list(found) if names.group(name) == head and head not in wanted]
-        if stored:
-            dropped.append(f"{title} of {len(stored[0])} classes" if head == "classifier" else title)
+        stored = {name: found.pop(name) for name in list(found) if names.group(name) == head and head not in wanted}
+        if stored:  # the last layer of a classifier has a row for each class
+            last = stored.get("classifier.out_proj.weight", next(iter(stored.values())))
+            dropped.append(f"{title} of {len(last)} classes" if head == "classifier" else title)
     return dropped
 
 
-def unify_decoder(found: dict[str, Tensor], config, source: str | Path) -> list[str]:
+def unify_decoder(found: dict[str, Tensor], config, source: str | Path, names: Names) -> list[str]:
     """Reduce a stored masked-LM head to one bias, and to a decoder only if that is not tied to the embeddings.
 
     Changes `found`, {our name: tensor}; returns descriptions of what was dropped. Raises UserError if two tensors that
     the config ties differ: either could be the right one. (transformers 5.23 takes the decoder's, against the config.)
     """
     dropped, tied = [], config.tie_word_embeddings
+    bias, second_bias, weight = (
+        names.published(f"predictions.{end}") for end in ("bias", "decoder.bias", "decoder.weight")
+    )
     if "predictions.decoder.bias" in found:
         second = found.pop("predictions.decoder.bias")
         if not same_values(found.get("predictions.bias", second), second):
             if tied:
-                raise UserError(f"{source}: cls.predictions.bias and cls.predictions.decoder.bias must be equal")
-            dropped.append("cls.predictions.bias, which an untied decoder does not use")
+                raise UserError(f"{source}: {bias} and {second_bias} must be equal")
+            dropped.append(f"{bias}, which an untied decoder does not use")
         found["predictions.bias"] = second
     if tied and "predictions.decoder.weight" in found:
         if not same_values(found.pop("predictions.decoder.weight"), found.get("embeddings.token.weight")):
             raise UserError(
-                f"{source}: cls.predictions.decoder.weight should equal the token embeddings, but differs; "
+                f"{source}: {weight} should equal the token embeddings, but differs; "
                 "with tie_word_embeddings=False it is a separate matrix"
             )
         dropped.append("decoder, equal to the token embeddings")
@@ -163,15 +169,13 @@ def same_values(first: Tensor, second: Tensor | None) -> bool:
 def no_head(source: str | Path, heads: set, names: Names) -> str:
     """The message for missing heads, in one line: 'all-MiniLM-L6-v2 has no masked-LM head (cls.predictions.*): ...'"""
     missing = " and no ".join(
-        f"{title} for these classes" if head == "classifier" else f"{title} ({names.heads[head][0]}.*)"
+        f"{title} for these classes" if head == "classifier" else f"{title} ({names.of_head(head)}.*)"
         for head, title in names.titles.items()
         if head in heads
     )
     remedy = "train a new one: missing_head='new'"
     if "classifier" not in heads:
-        remedy = (
-            "use tiny or bert-base-uncased, or train a new one: pretrain_lm.py --model (in Python, missing_head='new')"
-        )
+        remedy = names.remedy.format("missing_head='new'")
     return f"{source} has no {missing}: its predictions would be random; {remedy}"
 
 
