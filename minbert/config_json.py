@@ -71,7 +71,11 @@ PROBLEMS = {  # the same for problem_type
 
 # Other families, {model_type: (the file of their classes, how the classes' names begin, how they end)}.
 ENCODER = ("Model", "ForMaskedLM", "ForPreTraining", "SentClassifier")
-HOMES = {}
+DECODER = ("LMHeadModel", "Model", "SentClassifier")
+HOMES = {
+    "openai-gpt": ("minbert.families.gpt", "OpenAIGPT", DECODER[:2]),
+    "gpt2": ("minbert.families.gpt2", "GPT2", DECODER),
+}
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from types import ModuleType
 
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.families import bert
+from minbert.families import bert, gpt, gpt2
 from minbert.jsonfile import quoted, read_json
 from minbert.weights import Pretrained, hub
 
-FAMILIES = {"bert": bert}  # model_type in config.json: the family's file
+FAMILIES = {"bert": bert, "openai-gpt": gpt, "gpt2": gpt2}  # model_type in config.json: the family's file
 TITLES = {
     "base": "model without a head",
     "masked": "masked language model",
