@@ -63,7 +63,7 @@ ROWS = (
 COLUMNS = 5
 GROUND_FILES = (
     *("errors", "format", "atomic", "jsonfile", "config_json", "modules_json"),
-    *("added", "tokenizer_files", "tokenizer_json", "shell", "shipped"),
+    *("added", "cache", "tokenizer_files", "tokenizer_json", "shell", "shipped"),
 )
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names
 

@@ -1,6 +1,7 @@
 """Read JSON and other small files from unknown sources: as plain data, and only up to a size limit."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from minbert.errors import UserError
@@ -20,15 +21,16 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(path: Path, kind: type = dict, limit: int = MAX_JSON) -> dict | list:
+def read_json(path: Path, kind: type = dict, limit: int = MAX_JSON, hook: Callable | None = None) -> dict | list:
     """The JSON object in a file. If a key is repeated, the last one counts, as in Hugging Face's libraries.
 
     kind  list: a JSON array instead
+    hook  makes an object of its [(key, value), ...], in the place of dict
 
     Raises UserError if the file cannot be read or holds anything else.
     """
     try:
-        values = json.loads(read_bytes(path, limit).decode("utf-8-sig"))
+        values = json.loads(read_bytes(path, limit).decode("utf-8-sig"), object_pairs_hook=hook)
     except UserError:
         raise
     except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, JSON nested a thousand deep

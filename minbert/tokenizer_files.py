@@ -76,7 +76,7 @@ def read(directory: Path, vocab: str = VOCAB, case_is_given: bool = False) -> di
     paths = {name: path for name in FILES if (path := Path(directory, vocab if name == VOCAB else name)).exists()}
     for kind, names in OTHER_KINDS.items():
         for other in (path for name in names if (path := Path(directory, name)).exists()):
-            raise UserError(f"{other}: is of a {kind} tokenizer, but minbert computes WordPiece only")
+            raise UserError(f"{other}: is of a {kind} tokenizer, but BertTokenizer computes WordPiece only")
     config = Source(Path(directory, CONFIG))
     mapped = Source(Path(directory, MAP))
     model = Source(Path(directory, "config.json"))
@@ -165,20 +165,23 @@ def compare(path, tokens, whole):
             )
 
 
-def read_names(config, mapped):
-    """The special tokens' names {"cls_token": token}, and all tokens that are named: {content: AddedToken}"""
+def read_names(config, mapped, defaults=NAMES):
+    """The special tokens' names {"cls_token": token}, and all tokens that are named: {content: AddedToken}
+
+    defaults  the names that hold where no file gives any
+    """
     names, named = {}, dict(found for _, found in named_in(config))
     lists = DECODER in config or any(config.get(key) for key in LISTS)  # then special_tokens_map.json only repeats them
     for source in (config, mapped):
         for key, (content, token) in named_in(source):
             if key not in LISTS and names.setdefault(key, content) != content:
                 raise UserError(f"{source.path}: {key} is {quoted(content)}, but in {config.path} {quoted(names[key])}")
-            if source is mapped and content not in named and content not in NAMES.values() and lists:
+            if source is mapped and content not in named and content not in defaults.values() and lists:
                 raise UserError(f"{source.path}: {key} is {quoted(content)}, but {config.path} does not name it")
             if source is mapped and DECODER not in config:  # beside that, Hugging Face's library does not read it
                 flags = named[content] if content in named and key in LISTS else token
                 named[content] = replace(flags, special=flags.special or token.special)
-    return {key: names.get(key, NAMES[key]) for key in NAMES}, named
+    return {key: names.get(key, defaults[key]) for key in defaults}, named
 
 
 def named_in(source):
@@ -300,12 +303,12 @@ def in_words(settings):
     return ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items())
 
 
-def max_length(config):
-    """model_max_length; 512 if there is none."""
+def max_length(config, default=512):
+    """model_max_length, or the default if there is none."""
     key = "model_max_length" if "model_max_length" in config else "max_len"
     length = config.get(key)
     if length is None or (isinstance(length, (int, float)) and length > MAX_LENGTH):
-        return 512
+        return default
     if type(length) is not int or length < 3:
         raise UserError(f"{config.path}: {key} is {quoted(length)}, but must be a whole number from 3")
     return length

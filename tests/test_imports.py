@@ -25,7 +25,19 @@ FLOORS = (
     ("the doors",),
 )
 GROUND = {
-    *("__init__", "added", "atomic", "config_json", "errors", "format", "jsonfile", "modules_json", "moved", "shell"),
+    *(
+        "__init__",
+        "added",
+        "atomic",
+        "cache",
+        "config_json",
+        "errors",
+        "format",
+        "jsonfile",
+        "modules_json",
+        "moved",
+        "shell",
+    ),
     *("shipped", "tokenizer_files", "tokenizer_json"),
 }
 MODEL = {
@@ -192,7 +204,7 @@ def test_what_is_imported_is_installed():
     setup.read(ROOT / "setup.cfg")
     required = {line.split()[0] for line in setup["options"]["install_requires"].split("\n") if line}
     packages = {full.partition(".")[0] for names in THEIRS.values() for full in names} - set(sys.stdlib_module_names)
-    extras = {"matplotlib", "pyarrow", "onnx", "onnxscript", "onnxruntime"}
+    extras = {"matplotlib", "pyarrow", "onnx", "onnxscript", "onnxruntime", "ftfy", "spacy", "emoji"}
     assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | extras
 
 

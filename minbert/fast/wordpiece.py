@@ -8,6 +8,7 @@ import itertools
 import unicodedata
 
 from minbert import tokenizer
+from minbert.cache import Cache
 from minbert.tokenizer import MAX_WORD, clean_char, clean_joined, decompose, in_canonical_order, set_apart, strip_mark
 
 
@@ -30,27 +31,6 @@ def unaccent(char):
 
 CLEAN, STRIP_MARK, UNACCENT, SET_APART = Table(clean_char), Table(strip_mark), Table(unaccent), Table(set_apart)
 CLEAN_JOINED = Table(clean_joined)
-
-
-class Cache(dict):
-    """A piece of text -> its ids; the rule is asked the first time. Most pieces of a long text occur again.
-
-    Bounded: long pieces are not kept, and the cache is emptied when it is full.
-    """
-
-    MOST, LONGEST = 2**17, 50
-
-    def __init__(self, rule):
-        super().__init__()
-        self.rule = rule
-
-    def __missing__(self, piece):
-        ids = self.rule(piece)
-        if len(piece) <= self.LONGEST:
-            if len(self) >= self.MOST:
-                self.clear()
-            self[piece] = ids
-        return ids
 
 
 class Pieces(dict):

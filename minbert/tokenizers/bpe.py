@@ -1,0 +1,266 @@
+"""Byte-pair encoding (Sennrich et al. 2016): the symbols of a word, joined pair by pair, the pair learnt first first.
+
+What the tokenizers of GPT-2, RoBERTa, GPT-1 and BERTweet share. They differ in what a word is, and in its first
+symbols: bytes (byte_bpe.py) or characters (word_bpe.py).
+"""
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from minbert.added import AddedToken, Finder
+from minbert.cache import Cache
+from minbert.encoding import Template, Tokenizer
+from minbert.errors import UserError
+from minbert.jsonfile import quoted
+from minbert.tokenizers import bpe_files
+from minbert.tokenizers.bpe_files import NAMES
+
+LONG = 200  # symbols; `merge` reads a longer word too often
+
+
+def merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """The symbols of a word joined: again and again the pair of lowest rank, all its occurrences from the left.
+
+    ranks  {(left, right): the number of pairs that were learnt before this one}
+    """
+    while len(parts) > 1:
+        best = min(itertools.pairwise(parts), key=lambda pair: ranks.get(pair, len(ranks)))
+        if best not in ranks:
+            break
+        joined, at = [], 0
+        while at < len(parts):
+            two = tuple(parts[at : at + 2]) == best
+            joined.append("".join(best) if two else parts[at])
+            at += 1 + two
+        parts = joined
+    return parts
+
+
+def merge_long(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """As `merge`, for words of any length: the pairs wait in a heap, so that no pass over the whole word is needed."""
+    parts, size = list(parts), len(parts)
+    after, before = list(range(1, size + 1)), list(range(-1, size - 1))  # the neighbours of each part that is left
+    heap = []
+
+    def push(at):
+        if at >= 0 and after[at] < size and (rank := ranks.get((parts[at], parts[after[at]]))) is not None:
+            heapq.heappush(heap, (rank, at, parts[at], parts[after[at]]))
+
+    for at in range(size):
+        push(at)
+    while heap:
+        changed, best = [], heap[0][0]
+        while heap and heap[0][0] == best:  # from the left; pairs that arise meanwhile wait
+            _, at, left, right = heapq.heappop(heap)
+            other = after[at]
+            if parts[at] == left and other < size and parts[other] == right:
+                parts[at], parts[other] = left + right, None
+                after[at] = after[other]
+                if after[at] < size:
+                    before[after[at]] = at
+                changed.append(at)
+        for at in changed:
+            if parts[at] is not None:
+                push(before[at])
+                push(at)
+    return [part for part in parts if part is not None]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The special tokens that a model was trained with, and where they stand around a text.
+
+    title  what Hugging Face calls the tokenizer
+    names  {"cls_token": "<s>", ...}, unless the files say otherwise
+    begin, between, end  keys of `names`, as in encoding.Template
+    max_length           the tokens that the published models read
+    """
+
+    title: str
+    names: dict[str, str] = field(hash=False)
+    begin: Sequence[str] = ()
+    between: Sequence[str] = ()
+    end: Sequence[str] = ()
+    max_length: int = 512
+
+    def template(self, names: dict[str, str]) -> Template:
+        return Template(*([names[key] for key in keys] for keys in (self.begin, self.between, self.end)))
+
+
+ROUND = {"begin": ("cls_token",), "between": ("sep_token", "sep_token"), "end": ("sep_token",)}  # <s> A </s></s> B </s>
+ROUND_NAMES = {
+    **{"bos_token": "<s>", "cls_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "sep_token": "</s>"},
+    **{"unk_token": "<unk>", "mask_token": "<mask>"},
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The words of a text, their tokens and ids; print it as a table."""
+
+    text: str
+    words: list[tuple]  # (word, (start, end) in the text or None, pieces, ids)
+
+    def __str__(self):
+        rows = [("word", "from-to", "pieces", "ids")]
+        for word, span, pieces, ids in self.words:
+            where = f"{span[0]}-{span[1]}" if span else "?"
+            rows.append((repr(word), where, " ".join(pieces), " ".join(map(str, ids))))
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join(["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows])
+
+
+class BPETokenizer(Tokenizer):
+    """What all tokenizers of this kind share.
+
+    vocab       {token: id}; ids count from 0 without a gap
+    merges      the pairs of symbols, in the order in which they were learnt
+    framing     a Framing
+    max_length  what truncation=True cuts to; None: as the framing says
+    names       other names of the special tokens, {"pad_token": "<|endoftext|>"}
+    added       AddedTokens, found whole before words are cut; one that vocab lacks gets the next free id
+
+    A subclass provides `segments(text)`, which yields (word, [(piece, (start, end) in the text), ...]).
+
+    pad_token and pad_token_id are never None: a model without a padding token takes any other, because the attention
+    mask hides it. So look at the mask, not at the ids, to find the end of a text.
+    """
+
+    lower_case = False
+    framing = None  # that of the class, if none is given
+    mask_takes_space = True  # the space before a mask token belongs to it: "is <mask>." is three tokens
+
+    def __init__(
+        self,
+        vocab: dict[str, int],
+        merges: Sequence[tuple[str, str]],
+        framing: Framing | None = None,
+        max_length: int | None = None,
+        names: dict[str, str] | None = None,
+        added: Sequence[AddedToken] = (),
+    ):
+        check_vocab(vocab)
+        self.framing = framing or self.framing
+        self.max_length = max_length or self.framing.max_length
+        self.ranks = {pair: rank for rank, pair in enumerate(merges)}
+        if len(self.ranks) < len(merges):
+            number, pair = next((n, pair) for n, pair in enumerate(merges) if self.ranks[pair] != n)
+            raise UserError(f"merge {number + 1}, {quoted(pair)}, is the same as merge {self.ranks[pair] + 1}")
+        self.in_words = dict(vocab)  # of the tokens that words are cut into; vocab: of every token
+        more = dict.fromkeys(token.content for token in added if token.content not in vocab)
+        self.vocab = self.in_words | {token: len(vocab) + number for number, token in enumerate(more)}
+        self.tokens = {id: token for token, id in self.vocab.items()}
+        names = self.framing.names | (names or {})
+        self.names = {key: token for key, token in names.items() if key in NAMES}
+        for key in NAMES:  # self.mask_token = "<mask>", self.mask_token_id = 50264; None if there is none
+            setattr(self, key, names.get(key))
+            setattr(self, key + "_id", self.vocab.get(names.get(key)))
+        if self.pad_token_id is None:
+            tokens = [token for token in (self.eos_token, self.unk_token) if token in self.vocab]
+            self.pad_token, self.pad_token_id = (tokens[0], self.vocab[tokens[0]]) if tokens else (self.tokens[0], 0)
+        self.template = self.framing.template(names)
+        control = {token: AddedToken(token, special=True) for token in self.names.values() if token in self.vocab}
+        self.added = control | {token.content: token for token in added}
+        if self.mask_token in self.added and self.mask_takes_space:
+            self.added[self.mask_token] = replace(self.added[self.mask_token], lstrip=True)
+        self.special = [content for content, token in self.added.items() if token.special or content in control]
+        found = {content: token for content, token in self.added.items() if content not in control}
+        self.finders = {True: Finder(self.added), False: Finder(found)}
+        self.word_symbols = Cache(self.cut)  # a word -> its symbols
+
+    def __len__(self):
+        return len(self.vocab)
+
+    @classmethod
+    def from_pretrained(cls, name, **options):
+        """Read the tokenizer's files in a directory, or in the place where weights.hub finds a name.
+
+        options  arguments of the class that take the place of what the files say
+        Raises UserError, naming file and setting, for what this class does not compute.
+        """
+        directory = bpe_files.find(name)
+        with bpe_files.where(directory):
+            return cls(**(cls.read(directory) | options))
+
+    def forget(self):
+        """Drop the caches."""
+        self.word_symbols.clear()
+
+    # Text -> words -> pieces
+
+    def cut(self, word: str) -> list[str]:
+        """A word -> its symbols."""
+        parts = self.letters(word)
+        return merge(parts, self.ranks) if len(parts) <= LONG else merge_long(parts, self.ranks)
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, before they are cut into pieces."""
+        return [word for word, _ in self.segments(text)]
+
+    def pieces(self, text: str, keep_special: bool = False) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Yields each piece and its (start, end) in the text, end exclusive; keep_special as in `tokenize`."""
+        for start, end, token in self.finders[keep_special].cut(text):
+            if token:
+                yield token.content, (start, end)
+                continue
+            for _, pieces in self.segments(text[start:end]):
+                yield from ((piece, span and (start + span[0], start + span[1])) for piece, span in pieces)
+
+    def tokenize(self, text: str, keep_special: bool = True) -> list[str]:
+        """A text's pieces. Special tokens written in the text, such as <mask>, stay whole unless keep_special=False."""
+        return [piece for piece, _ in self.pieces(text, keep_special)]
+
+    def tokenize_with_offsets(self, text: str, keep_special: bool = False) -> list[tuple[str, tuple[int, int]]]:
+        """`pieces` as a list."""
+        return list(self.pieces(text, keep_special))
+
+    def explain(self, text: str) -> Explanation:
+        """The words of a text, their pieces and ids: print(tokenizer.explain("Unaffable films!"))"""
+        words = []
+        for word, found in self.segments(text):
+            pieces, spans = [piece for piece, _ in found], [span for _, span in found]
+            span = (min(start for start, _ in spans), max(end for _, end in spans)) if all(spans) else None
+            words.append((word, span, pieces, self.convert_tokens_to_ids(pieces)))
+        return Explanation(text, words)
+
+    # Pieces <-> ids
+
+    def convert_tokens_to_ids(self, tokens):
+        """A token's id, or a list's ids; a token that the vocabulary lacks gets the id of the unknown token."""
+        if isinstance(tokens, str):
+            return self.vocab.get(tokens, self.unk_token_id)
+        return [self.vocab.get(token, self.unk_token_id) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids):
+        """An id's token, or a sequence's tokens. Raises KeyError for an id outside the vocabulary."""
+        if isinstance(ids, int):
+            return self.tokens[ids]
+        return [self.tokens[int(id)] for id in ids]
+
+    def kept(self, ids, skip_special_tokens):
+        """The tokens of an id or of many, with or without the special ones."""
+        tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else ids)
+        return [token for token in tokens if not (skip_special_tokens and token in self.special)]
+
+
+def check_vocab(vocab):
+    """Raise UserError unless each token has one id, and the ids count from 0 without a gap."""
+    if not isinstance(vocab, dict) or not vocab or not all(type(id) is int for id in vocab.values()):
+        raise UserError("the vocabulary is no table of tokens and ids")
+    owner = {}
+    for token, id in vocab.items():
+        if owner.setdefault(id, token) != token:
+            raise UserError(f"the vocabulary gives {quoted(owner[id])} and {quoted(token)} the same id, {id}")
+    if missing := [id for id in range(len(vocab)) if id not in owner]:
+        counted = f"the vocabulary has {len(vocab)} tokens, but none with the id {missing[0]}"
+        raise UserError(f"{counted}; ids must count from 0 without a gap")
+
+
+def check_merges(merges, vocab):
+    """Raise UserError for a merge of symbols, or to a symbol, that the vocabulary lacks."""
+    for number, pair in enumerate(merges, start=1):
+        for symbol in (*pair, "".join(pair)):
+            if symbol not in vocab:
+                raise UserError(f"merge {number} joins {quoted(pair)}, but the vocabulary lacks {quoted(symbol)}")
