@@ -70,9 +70,14 @@ PROBLEMS = {  # the same for problem_type
 
 
 # Other families, {model_type: (the file of their classes, how the classes' names begin, how they end)}.
-ENCODER = ("Model", "ForMaskedLM", "ForPreTraining", "SentClassifier")
+ENCODER = ("Model", "ForMaskedLM", "SentClassifier")
 DECODER = ("LMHeadModel", "Model", "SentClassifier")
 HOMES = {
+    "roberta": ("minbert.families.roberta", "Roberta", ENCODER),
+    "xlm-roberta": ("minbert.families.roberta", "Roberta", ENCODER),
+    "camembert": ("minbert.families.roberta", "Roberta", ENCODER),
+    "distilbert": ("minbert.families.distilbert", "DistilBert", ENCODER),
+    "electra": ("minbert.families.electra", "Electra", (*ENCODER, "ForPreTraining")),
     "openai-gpt": ("minbert.families.gpt", "OpenAIGPT", DECODER[:2]),
     "gpt2": ("minbert.families.gpt2", "GPT2", DECODER),
 }
@@ -134,7 +139,8 @@ def read_config(path: Path, names: set[str], form: Form = BERT, settings=None) -
     """
     values = read_json(path)
     check_format(path, values)
-    for key, legal in (SUPPORTED | dict(form.supported)).items():
+    kinds = SUPPORTED["model_type"] if form is BERT else tuple(form.classes)
+    for key, legal in (SUPPORTED | {"model_type": kinds} | dict(form.supported)).items():
         if values.get(key) not in legal:
             raise UserError(f"{path}: {key} is {quoted(values[key])}, but only {legal[0]!r} is supported")
     for key, reason in REFUSED.items():

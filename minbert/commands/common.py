@@ -214,9 +214,9 @@ def readable(path):
 
 def fits(length, name, config):
     """Raise UserError if --max_length is more than the model called name can read."""
-    if length and length > config.max_position_embeddings:
-        positions = f"{name} has {config.max_position_embeddings} positions"
-        raise UserError(f"--max_length is {length}, but {positions}: give {config.max_position_embeddings} or less")
+    if length and length > config.most_tokens:
+        positions = f"{name} has {config.most_tokens} positions"
+        raise UserError(f"--max_length is {length}, but {positions}: give {config.most_tokens} or less")
 
 
 @contextmanager

@@ -46,7 +46,6 @@ from pathlib import Path
 
 from minbert.atomic import atomic_write
 from minbert.commands import common
-from minbert.config import Config
 from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
 from minbert.shell import advice
@@ -120,6 +119,7 @@ def check(args):
         suffix = "" if parts == 1 else f"-{part}-of-{parts}"
         out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
+    from minbert import families
     from minbert.files import stream
     from minbert.runs import selftest
     from minbert.weights import hub
@@ -132,8 +132,9 @@ def check(args):
     check_run(args.model)
     directory = hub.find(args.model)
     check_output(out, [*([args.text] if args.text else []), *directory.iterdir()])
-    common.fits(args.max_length, args.model, Config.from_json(directory / "config.json"))
-    check_classifier(args.model, directory)
+    config = families.read_config(directory)
+    common.fits(args.max_length, args.model, config)
+    check_classifier(args.model, directory, config)
     selftest.self_test(device, args.precision, learns=False)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device})
@@ -181,9 +182,9 @@ def check_run(name):
         raise UserError(f"{name} holds a run that was stopped before it had a classifier; {remedy}")
 
 
-def check_classifier(name, directory):
+def check_classifier(name, directory, config):
     """Raise UserError if the model called name has a classifier, but not one that finds the class of a text."""
-    if unfit := unfit_classifier(directory / "config.json"):
+    if unfit := unfit_classifier(directory / "config.json", config.form):
         remedy = f"train one for texts: {advice('train', '--model', name)}"
         raise UserError(f"{name}: its classifier {unfit}: no label can be predicted; {remedy}")
 
@@ -235,12 +236,11 @@ def result(path):
 
 def load_model(job):
     """The classifier and its tokenizer. Raises UserError as common.check_trained does."""
-    from minbert import fast
-    from minbert.heads import BertSentClassifier
+    from minbert import families, fast
     from minbert.runs import precision, report
 
-    tokenizer = common.load_tokenizer(job.model, job.directory, Config.from_json(job.directory / "config.json"))
-    model = BertSentClassifier.from_pretrained(job.directory)
+    tokenizer = common.load_tokenizer(job.model, job.directory, families.read_config(job.directory))
+    model = families.load(job.directory, "classifier")
     if model.loaded.unknown:
         report.warn(model.loaded)
     common.check_trained(job.model, model)
@@ -269,10 +269,10 @@ class BadRows:
 def encode(texts, tokenizer, longest):
     """What the model reads of each text, and how many texts were cut to `longest` tokens."""
     encoding = tokenizer([beginning(text, tokenizer, longest) for text in texts])
-    cut = sum(len(ids) > longest for ids in encoding["input_ids"])
+    cut, end = sum(len(ids) > longest for ids in encoding["input_ids"]), len(tokenizer.template.end)
     for rows in encoding.values():
         for row in rows:
-            del row[longest - 1 : -1]  # the last is [SEP]
+            del row[longest - end : len(row) - end]  # the last is [SEP], or another model's end
     return encoding, cut
 
 
@@ -289,7 +289,7 @@ def answer(job, model, tokenizer, file):
     from minbert.files.examples import BLANK
     from minbert.runs import report
 
-    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     number, lines = 0, job.sentence == ["-"]
     sentences = typed_lines() if lines else ((text, None) for text in job.sentence)
     for number, (text, problem) in enumerate(sentences, start=1):
@@ -351,7 +351,7 @@ def label(job, model, tokenizer, file):
     from minbert.runs import report
 
     names = names_of(model)
-    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     write = report.csv_writer(file, job.excel_safe)
     write(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * job.with_text])
     bad, done, tokens, cut, begin = BadRows(job.text), 0, 0, 0, time.perf_counter()

@@ -19,6 +19,7 @@ import stat
 import sys
 import textwrap
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf
@@ -27,7 +28,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from minbert.commands import common
-from minbert.config import Config
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 
@@ -112,14 +112,15 @@ def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
     question = check_question(args)
 
-    from minbert import probing
+    from minbert import families, probing
     from minbert.weights import hub
 
     for prompt in args.prompt or []:
         probing.check_prompt(prompt)
     texts = read_texts(args) if "sentence" in USES[question] else []
     directory = hub.find(args.model)
-    config = Config.from_json(directory / "config.json")
+    families.class_of(directory, "masked", args.model)
+    config = families.read_config(directory)
     tokenizer = common.load_tokenizer(args.model, directory, config)
     if args.fill:
         probing.check_masked(args.fill, tokenizer.mask_token)
@@ -162,12 +163,11 @@ def check_question(args):
 
 def run(job):
     """A question -> its answer, as tables or as JSON."""
-    from minbert import fast
+    from minbert import families, fast
     from minbert.fast.memory import retain_freed_memory
-    from minbert.heads import BertForMaskedLM
 
     retain_freed_memory()
-    model = BertForMaskedLM.from_pretrained(job.directory)
+    model = families.load(job.directory, "masked")
     model.loaded.source = job.model
     if not job.plain:
         fast.swap_in(model), fast.swap_in(job.tokenizer)
@@ -185,14 +185,16 @@ def warn_of_unknown(job):
     """Say which words of the texts the vocabulary cannot spell: an answer about [UNK] is about no word."""
     from minbert.runs import report
 
-    tokenizer, texts = job.tokenizer, [*job.texts, *(job.fill or "").split("[MASK]")]
+    tokenizer, texts = job.tokenizer, [*job.texts, *(job.fill or "").split(job.tokenizer.mask_token)]
     if job.question == "next_word":
         texts += " ".join(job.prompt).split("{}")
-    words = dict.fromkeys(word for text in texts for word in tokenizer.words(text))
-    unknown = [quoted(word) for word in words if "[UNK]" in tokenizer.wordpiece(word)]
+    words = (
+        word for text in texts for word, _, pieces, _ in tokenizer.explain(text).words if tokenizer.unk_token in pieces
+    )
+    unknown = [quoted(word) for word in dict.fromkeys(words)]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        report.warn(f"{job.model} cannot spell {', '.join(unknown[:5])}{more}: it reads [UNK] there")
+        report.warn(f"{job.model} cannot spell {', '.join(unknown[:5])}{more}: it reads {tokenizer.unk_token} there")
 
 
 def read_texts(args):
@@ -235,9 +237,24 @@ def next_word(job, model, tokenizer):
     rows = []
     for number, known in enumerate(about, 1):
         for prompt in job.prompt:
-            asked = (known["text"], words, prompt, readouts, job.top or 0)
-            rows += [{"number": number} | known | row for row in probing.next_word(model, tokenizer, *asked)]
+            for readout in readouts:
+                asked = (known["text"], words, prompt, [readout], job.top or 0)
+                with plain_way(model, needed=probing.READOUTS[readout].hide_sep and not job.plain):
+                    rows += [{"number": number} | known | row for row in probing.next_word(model, tokenizer, *asked)]
     return {"words": words, "rows": rows, "conclusions": [conclude(rows, readout) for readout in readouts]}
+
+
+@contextmanager
+def plain_way(model, needed):
+    """A context in which a model that was swapped in computes the plain way, if that is needed: the fast way leaves out
+    what is hidden, as padding is, and nothing can be read there."""
+    from minbert import fast
+
+    if needed:
+        fast.swap_out(model)
+    yield
+    if needed:
+        fast.swap_in(model)
 
 
 def conclude(rows, readout):

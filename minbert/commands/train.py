@@ -190,6 +190,7 @@ class Job:
 
 def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
+    from minbert import families
     from minbert.runs import parallel, plots, report, selftest
     from minbert.weights import hub
 
@@ -209,7 +210,7 @@ def check(args):
     with moved(args, "model"):
         directory = hub.find(args.model)
     parallel.take_device(device)
-    config = Config.from_json(directory / "config.json")
+    config = families.read_config(directory)
     check_model(args, directory, config)
     settings = None if args.eval_only else choose_settings(args, config)
     folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
@@ -334,11 +335,16 @@ def check_new(folder):
 
 def check_model(args, directory, config):
     """Raise UserError for flags that do not go with the model, before the data or its weights are read."""
-    unfit = args.eval_only and unfit_classifier(directory / "config.json")
+    unfit = args.eval_only and unfit_classifier(directory / "config.json", config.form)
     if unfit:
         raise UserError(
             f"{args.model}: its classifier {unfit}: it cannot be scored; without --eval_only, train a new one"
         )
+    if args.pooling and args.pooling not in config.bounds["pooling"]:
+        ways = " or ".join(config.bounds["pooling"])
+        raise UserError(f"--pooling {args.pooling}: the classifier of a {config.form.title} reads {ways}: leave it out")
+    if args.filepath and type(config) is not Config:
+        raise UserError(f"--filepath writes what the course kits read, a BERT; {args.model} is a {config.form.title}")
     common.fits(args.max_length, args.model, config)
     common.load_tokenizer(args.model, directory, config)
     shipped = args.eval_only and args.dev == str(SHIPPED / "reviews" / "dev.csv")

@@ -5,7 +5,7 @@
 The file of a family offers two things:
 
     CONFIG  the class of its sizes: a Config with the Form of the family's config.json
-    MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), those that there are
+    MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), "discriminator"
 
 Its classes declare what BertModel's do: `architecture`, `names`, `prefix`, `config_class` (weights.Pretrained).
 `config_json.HOMES` has a row for it, from which a class of another family knows where to send its user.
@@ -16,15 +16,25 @@ from types import ModuleType
 
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.families import bert, gpt, gpt2
+from minbert.families import bert, distilbert, electra, gpt, gpt2, roberta
 from minbert.jsonfile import quoted, read_json
 from minbert.weights import Pretrained, hub
 
-FAMILIES = {"bert": bert, "openai-gpt": gpt, "gpt2": gpt2}  # model_type in config.json: the family's file
+FAMILIES = {  # model_type in config.json: the family's file
+    "bert": bert,
+    "roberta": roberta,
+    "xlm-roberta": roberta,
+    "camembert": roberta,
+    "distilbert": distilbert,
+    "electra": electra,
+    "openai-gpt": gpt,
+    "gpt2": gpt2,
+}
 TITLES = {
     "base": "model without a head",
     "masked": "masked language model",
     "causal": "causal language model",
+    "discriminator": "discriminator of replaced tokens",
     "classifier": "classifier of texts",
 }
 

@@ -32,7 +32,7 @@ TWINS = {
     MaskedLMHead: twins.MaskedLMHead,
     BertTokenizer: wordpiece.BertTokenizer,
 }
-PLAIN = {twin: plain for plain, twin in TWINS.items()}
+PLAIN = {twin: plain for plain, twin in TWINS.items()}  # and those that `twin_of` has made
 # What computes a token's vector from that vector alone, or has a twin that knows where the texts end.
 NEED_NO_PADDING = {
     *(BertModel, Embeddings, Encoder, EncoderLayer, FeedForward, MultiHeadAttention),
@@ -43,20 +43,36 @@ NEED_NO_PADDING = {
 def swap_in(model):
     """Let a model or a tokenizer work by the twins, in place, and return it. A model's weights and hooks stay.
 
-    Exact types only: a class of your own stays as it is, and a BertModel that contains one keeps the padding that your
-    class may count on. Of the torch.nn layers only those of the encoder have a twin: what a head multiplies is small.
+    Exact types only, and those of minbert/families: a class of your own stays as it is, and a BertModel that contains
+    one keeps the padding that your class may count on. Of the torch.nn layers only those of the encoder have a twin:
+    what a head multiplies is small.
     """
     if isinstance(model, Tokenizer):
         return change(model, TWINS)
     for module in model.modules():
         if isinstance(module, BertModel):
             padded = not all(needs_no_padding(part) for part in module.modules())
-            change(module, {plain: twin for plain, twin in TWINS.items() if not (padded and plain is BertModel)})
-    return change(model, {head: TWINS[head] for head in (BertSentClassifier, MaskedLMHead)})
+            change(module, {plain: twin for plain, twin in TWINS.items() if plain is not BertModel})
+            change_one(module, {} if padded else {type(module): twin_of(type(module))})
+    heads = {type(module) for module in model.modules() if isinstance(module, (BertSentClassifier, MaskedLMHead))}
+    return change(model, {head: twin_of(head) for head in heads})
+
+
+def twin_of(kind):
+    """The twin of a class. A class of another family says in its body which of ours computes the same way on its parts
+    (`like`): then it is that class's twin on these parts. Any other class is its own twin."""
+    like = vars(kind).get("like")
+    if like not in TWINS:
+        return TWINS.get(kind, kind)
+    made = next((twin for twin, plain in PLAIN.items() if plain is kind), None)
+    made = made or type(kind.__name__, (TWINS[like], kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    PLAIN[made] = kind
+    return made
 
 
 def needs_no_padding(module):
-    return PLAIN.get(type(module), type(module)) in NEED_NO_PADDING
+    plain = PLAIN.get(type(module), type(module))
+    return plain in NEED_NO_PADDING or "like" in vars(plain) or getattr(plain, "row_by_row", False)
 
 
 def swap_out(model):
@@ -68,5 +84,9 @@ def swap_out(model):
 
 def change(model, classes):
     for module in [model] if isinstance(model, Tokenizer) else model.modules():
-        module.__class__ = classes.get(type(module), type(module))
+        change_one(module, classes)
     return model
+
+
+def change_one(module, classes):
+    module.__class__ = classes.get(type(module), type(module))

@@ -63,7 +63,10 @@ class BertModel(bert.BertModel):
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         packing = Packing(attention_mask.expand_as(input_ids))
-        positions = packing.unpad(self.embeddings.positions(input_ids).expand_as(input_ids))  # [N]
+        places = self.places(attention_mask.expand_as(input_ids)) if hasattr(self, "places") else None
+        if places is None:
+            places = self.embeddings.positions(input_ids).expand_as(input_ids)
+        positions = packing.unpad(places)  # [N]
         segments = None if token_type_ids is None else packing.unpad(token_type_ids)
         return self.embeddings(packing.unpad(input_ids), segments, positions), packing
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from minbert import fast, tokenizer_files, training
-from minbert.config import Config
+from minbert import families, fast, tokenizer_files, training
 from minbert.errors import UserError
 from minbert.fast import measure
 from minbert.files.checks import data_warnings, refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
-from minbert.heads import BertSentClassifier
 from minbert.jsonfile import quoted
 from minbert.metrics import Scores, score
 from minbert.runs import classifier, findings, parallel, plots, precision, report, slices, state
@@ -58,7 +56,7 @@ def read_data(job):
 
 def stored_labels(directory):
     """The classes of a trained folder: as its training files wrote them if it says so, or else their names alone."""
-    config = Config.from_json(directory / "config.json")
+    config = families.read_config(directory)
     written = LabelSet.load(directory / "labels.txt")
     if written and written.names == config.labels:
         return written
@@ -74,7 +72,7 @@ def load(job, labels):
     changes = {name: value for name, value in changes.items() if value is not None}
     with tokenizer_files.quietly():  # the command has read it before
         tokenizer = BertTokenizer.from_pretrained(job.directory)
-    model = BertSentClassifier.from_pretrained(job.directory, **changes)
+    model = families.load(job.directory, "classifier", **changes)
     model.loaded.source = job.model
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
     if not job.plain:
@@ -143,7 +141,7 @@ def compare_facts(path, now):
 
 def encode(job, tokenizer, model, examples, classes):
     """{part: training.Data}; warns, once for each file, of texts that were cut."""
-    longest = min(job.max_length or tokenizer.max_length, model.config.max_position_embeddings)
+    longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     data = {}
     for part, found in examples.items():
         with warnings.catch_warnings(record=True) as caught:

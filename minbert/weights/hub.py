@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert import shipped
+from minbert.config_json import HOMES
 from minbert.errors import UserError
+from minbert.jsonfile import read_json
 from minbert.shell import quote
 from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
+PAIRS = ("merges.txt", "bpe.codes", "vocab.json")  # what tokenizers of other families read, the vocabulary last
 BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")  # and heeds these
 
 
@@ -132,7 +135,7 @@ def on_the_hub(name):
 def complete(directory, tokenizer_only):
     """The directory, if it holds what a model needs."""
     missing = list(VOCABULARIES) if tokenizer_only else ["config.json"]
-    if any((directory / file).exists() for file in missing):
+    if any((directory / file).exists() for file in (*missing, *(PAIRS[-1:] if tokenizer_only else ()))):
         missing = []
     if not tokenizer_only:
         weights = any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json"))
@@ -197,7 +200,8 @@ def cached(known, tokenizer_only):
 
     others = ("main",) if known.sha256 else ()  # another commit will do if its bytes are the published ones
     for revision in (known.revision, *others):
-        files = (try_to_load_from_cache(known.repository, file, revision=revision) for file in VOCABULARIES)
+        names = (*VOCABULARIES, PAIRS[-1])
+        files = (try_to_load_from_cache(known.repository, file, revision=revision) for file in names)
         if found := next((file for file in files if isinstance(file, str)), None):
             try:
                 directory = complete(Path(found).parent, tokenizer_only)
@@ -249,7 +253,9 @@ def download(name, known, tokenizer_only):
         raise UserError(offline(name, known, "vocab.txt", reason))
     vocabularies = [file for file in VOCABULARIES if file in known.sha256] or VOCABULARIES
     for file in BESIDE if vocabularies is VOCABULARIES else BESIDE[:1]:
-        fetch(file, optional=True)  # before the vocabulary, by which the cache is found to hold a tokenizer
+        config = fetch(file, optional=True)  # before the vocabulary, by which the cache is found to hold a tokenizer
+    if vocabularies is VOCABULARIES and config and read_json(config).get("model_type") in HOMES:
+        vocabularies = (*PAIRS[:-1], *VOCABULARIES, PAIRS[-1])  # not asked for where it is a BERT
     found = [path for file in vocabularies if (path := fetch(file, optional=True))]
     if not found:
         raise UserError(

@@ -1,0 +1,211 @@
+"""The commands with each encoder family, by --model alone: train, predict, probe, and what they refuse."""
+
+import csv
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from minbert import BertTokenizer, families
+from minbert.__main__ import main
+from tests.conftest import VOCAB
+from tests.weights.test_weights import shake
+
+TRAIN = [
+    *(("positive", "the film was good"), ("negative", "the film was bad"), ("positive", "a good plot!")),
+    *(("negative", "a bad plot!"), ("positive", "good, good."), ("negative", "bad, bad.")),
+]
+LEARN = ("--lr", "0.03", "--epochs", "12", "--hidden_dropout_prob", "0", "--batch_size", "3", "--no_baseline")
+SIZES = {
+    "hidden_size": 15,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 23,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+def wordpiece(folder):
+    tokenizer = BertTokenizer(VOCAB)
+    tokenizer.save_pretrained(folder)
+    return {"vocab_size": len(VOCAB), "max_position_embeddings": 24}
+
+
+FAMILIES = {  # model_type: how its tokenizer is written, and sizes of its own
+    "distilbert": (wordpiece, {}),
+    "electra": (wordpiece, {"embedding_size": 9}),
+}
+each_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """run("train", "--model", ...) -> Ran, in a folder with train.csv"""
+    monkeypatch.chdir(tmp_path)
+    with open("train.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("label", "text"), *TRAIN])
+    level = logging.getLogger("minbert").level
+
+    def run(*arguments):
+        return Ran(main([*arguments]), *capsys.readouterr())
+
+    yield run
+    logging.getLogger("minbert").setLevel(level)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """model("distilbert", "masked") -> the name of a folder with large random weights and a tokenizer"""
+
+    def write(family, kind):
+        tokenizer, sizes = FAMILIES[family]
+        torch.manual_seed(1)
+        folder = tmp_path / f"{family}-{kind}"
+        folder.mkdir()
+        of_family = families.FAMILIES[family]
+        config = of_family.CONFIG(**SIZES | tokenizer(folder) | sizes, initializer_range=0.3)
+        shake(of_family.MODELS[kind](config)).save_pretrained(folder)
+        return folder.name
+
+    return write
+
+
+def probabilities(ran):
+    """A line of `minbert predict --sentence` -> {label: probability}"""
+    pairs = ran.out.split("\t")[1].split("  ")
+    return {name: float(p) for name, p in (pair.split() for pair in pairs)}
+
+
+@each_family
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+def test_a_classifier_is_trained_and_used(run, model, family, option):
+    name = model(family, "masked")
+    rates = LEARN if option == "pretrain" else ("--lr", "0.003", *LEARN[2:])
+    ran = run("train", "--model", name, "--option", option, "--train", "train.csv", "--out", "run", *rates)
+    assert ran.status == 0, ran.err
+    assert "new, with random weights: classifier; left out: masked-LM head" in ran.out and "reads: cls" in ran.out
+    written = json.loads(Path("run/config.json").read_text())
+    assert written["model_type"] == family and written["architectures"][0].endswith("ForSequenceClassification")
+    answers = [run("predict", "--model", "run", "--sentence", text) for _, text in TRAIN]
+    assert [ran.status for ran in answers] == [0] * len(TRAIN)
+    if option == "flexible":  # a frozen random encoder need not tell them apart
+        assert [ran.out.split("\t")[0] for ran in answers] == [label for label, _ in TRAIN]
+    plain = run("predict", "--model", "run", "--plain", "--sentence", TRAIN[0][1])
+    assert probabilities(plain) == pytest.approx(probabilities(answers[0]), abs=2e-4)
+    ran = run("train", "--eval_only", "--model", "run", "--test", "train.csv", "--out", "eval")
+    assert ran.status == 0, ran.err
+
+
+@each_family
+def test_a_file_is_labelled_and_long_texts_are_cut(run, model, family):
+    name = model(family, "classifier")
+    limit = families.read_config(name).most_tokens
+    Path("new.txt").write_text("the film was good\n" + "bad " * 200 + "\n")
+    ran = run("predict", "--model", name, "--text", "new.txt")
+    assert ran.status == 0 and f"1 of 2 texts were longer than {limit} tokens and were cut" in ran.err
+    with open("new.txt.predictions.csv", newline="") as file:
+        assert [row["row"] for row in csv.DictReader(file)] == ["1", "2"]
+    ran = run("predict", "--model", name, "--text", "new.txt", "--max_length", str(limit + 1))
+    said = f"--max_length is {limit + 1}, but {name} has {limit} positions: give {limit} or less"
+    assert (ran.status, ran.err) == (2, f"error: {said}\n")
+
+
+@each_family
+def test_words_are_asked_for(run, model, family):
+    name = model(family, "masked")
+    found = {}
+    for way in ((), ("--plain",)):
+        asked = ("--words", "good", "bad", "--sentence", "the film was wonderful", "--top", "3")
+        ran = run("probe", "--model", name, *asked, "--prompt", "{} the plot was", "--json", *way)
+        assert ran.status == 0, ran.err
+        found[way] = json.loads(ran.out)["rows"]
+    assert len(found[()]) == 5
+    for one, other in zip(*found.values()):
+        assert one["p"] == pytest.approx(other["p"], rel=1e-3) and list(one["p"]) == ["good", "bad"]
+    ran = run("probe", "--model", name, "--words", "good", "bad", "--sentence", "a plot", "--prompt", "{} the film was")
+    assert ran.status == 0 and "what to conclude" in ran.out
+    ran = run("probe", "--model", name, "--compare", "the film was good", "the film was bad")
+    assert ran.status == 0 and "in all" in ran.out
+    ran = run("probe", "--model", name, "--show", "attention", "--sentence", "the film was good", "--causal")
+    assert ran.status == 0 and "causal mask" in ran.out
+
+
+@each_family
+def test_a_missing_word_is_filled_in(run, model, family):
+    name = model(family, "masked")
+    ran = run("probe", "--model", name, "--fill", "the film was [MASK].", "--top", "4", "--json")
+    assert ran.status == 0, ran.err
+    (rows,) = json.loads(ran.out)["masks"]
+    assert len(rows) == 4 and all(row["sequence"].startswith("the film was") for row in rows)
+    ran = run("probe", "--model", name, "--fill", "the film was [MASK].", "--targets", "good", "bad", "--json")
+    (rows,) = json.loads(ran.out)["masks"]
+    assert {row["sequence"] for row in rows} == {"the film was good.", "the film was bad."}
+    assert run("probe", "--model", name, "--fill", "the film was [MASK].").status == 0
+
+
+# What is refused, in one line
+
+
+@each_family
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (("--pooling", "mean"), "--pooling mean: the classifier of a {} reads cls: leave it out"),
+        (("--filepath", "x.pt"), "--filepath writes what the course kits read, a BERT; {name} is a {}"),
+    ],
+)
+def test_flags_for_bert_alone(run, model, family, flags, said):
+    name = model(family, "masked")
+    ran = run("train", "--model", name, "--train", "train.csv", *flags)
+    title = families.read_config(name).form.title
+    assert (ran.status, ran.err) == (2, f"error: {said.format(title, name=name)}\n")
+
+
+@each_family
+@pytest.mark.parametrize(
+    "arguments", [("export", "--out", "x.onnx"), ("pretrain", "--text", "train.csv", "--out", "new")]
+)
+def test_commands_for_bert_alone(run, model, family, arguments):
+    ran = run(*arguments, "--model", model(family, "masked"))
+    assert ran.status == 2 and len(ran.err.splitlines()) == 1, ran.err
+    assert f"model_type is '{family}', but only 'bert' is supported" in ran.err
+
+
+@each_family
+def test_a_classifier_cannot_be_asked_for_words_nor_a_language_model_for_labels(run, model, family):
+    ran = run("probe", "--model", model(family, "classifier"), "--fill", "the [MASK]")
+    assert ran.status == 2 and "has no masked-LM head" in ran.err and len(ran.err.splitlines()) == 1, ran.err
+    ran = run("predict", "--model", model(family, "masked"), "--sentence", "the film")
+    assert ran.status == 2 and "has no trained classifier" in ran.err.splitlines()[-1], ran.err
+
+
+def test_a_family_that_there_is_not(run, model):
+    name = model("distilbert", "masked")
+    path = Path(name, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "t5"}))
+    for command in (("predict", "--sentence", "x"), ("probe", "--fill", "[MASK]"), ("train", "--train", "train.csv")):
+        ran = run(*command, "--model", name)
+        assert ran.status == 2 and "model_type is 't5', but minbert computes bert, roberta" in ran.err, ran.err
+        assert len(ran.err.splitlines()) == 1
+
+
+@each_family
+def test_a_folder_without_a_tokenizer(run, model, family):
+    name = model(family, "masked")
+    for path in Path(name).glob("*"):
+        if path.name not in ("config.json", "model.safetensors"):
+            path.unlink()
+    ran = run("train", "--model", name, "--train", "train.csv")
+    assert ran.status == 2 and name in ran.err and len(ran.err.splitlines()) == 1, ran.err
+    shutil.rmtree(name)
