@@ -125,6 +125,7 @@ def generate_all(
     n: int = 1,
     top: int = 5,
     decode: Callable[[list], str] | None = None,
+    known: int | None = None,
     watch: Callable[[int, Generated], None] | None = None,
 ) -> list[list[Generated]]:
     """What a causal model writes after each of several prompts, side by side: a list of n continuations for each.
@@ -137,6 +138,7 @@ def generate_all(
                  rounding, alone or beside others
     top          how many tokens a Step names
     decode       ids -> text
+    known        the model has vectors for more ids than there are tokens: those from this one on do not exist
     watch        called after each token with the prompt's number and its continuation so far
     Raises UserError for a prompt that leaves no position free, for an unknown id, and for a setting out of its bounds.
     """
@@ -162,7 +164,7 @@ def generate_all(
         cache = Cache(model.decoder, len(prompts), ids.size(1) + max(rooms) - 1)
         while alive:
             x = model.decoder(ids, mask, cache)["last_hidden_state"][:, -1]  # [P, D], later [rows alive, D]
-            logits = finite(model.readout(x))  # [rows, V]
+            logits = finite(model.readout(x))[:, :known]  # [rows, V]
             for number, i, row in alive:
                 so_far = made[number][i]
                 p = cut(logits[row], temperature, top_k, top_p, repetition_penalty, [*prompts[number], *so_far.ids])
