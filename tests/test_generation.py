@@ -157,7 +157,9 @@ def written_out(model, prompt, uniforms, **settings):
     return found[len(prompt) :]
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0}, {}, {"temperature": 0.5, "top_p": 0.8, "top_k": 9}])
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0}, {}, {"temperature": 0.5, "top_p": 0.8, "top_k": 9}, {"repetition_penalty": 1.7}]
+)
 def test_the_cache_changes_nothing(model, settings):
     uniforms = torch.rand(3, 14, generator=torch.Generator().manual_seed(4), dtype=torch.float64).tolist()
     found = generate(model, ids("film"), max_tokens=14, seed=4, n=3, **settings)

@@ -83,6 +83,7 @@ class Job:
     directory: Path
     tokenizer: object
     device: object  # torch.device
+    end: int | None  # the token at which the model ends its texts
     stop: list
     stream: bool  # show each token when it is there
     colours: bool
@@ -128,6 +129,7 @@ def check(args):
         "directory": directory,
         "tokenizer": tokenizer,
         "device": selftest.pick_device(args.device),
+        "end": end_of_text(tokenizer, config),
         "stop": [unescape(text) for text in args.stop or []],
         "stream": terminal and not args.show and len(prompts) == args.n == 1,
         "colours": terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb",
@@ -160,6 +162,12 @@ def read_tokenizer(name, directory, config):
         sizes = f"the vocabulary has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         print(f"note: {name}: {sizes}: the last ones are never written", file=sys.stderr)
     return tokenizer
+
+
+def end_of_text(tokenizer, config):
+    """The id at which the model ends its texts: as its config says, or else its tokenizer; None if neither does."""
+    stated = config.eos_token_id
+    return tokenizer.eos_token_id if stated is None or stated >= len(tokenizer) else stated
 
 
 def read_prompt(number, text, tokenizer, config, args):
@@ -198,7 +206,7 @@ def run(job):
         print(model.loaded)
     say_what_is_special(job)
     settings = {name: getattr(job, name) for name in SETTINGS}
-    settings |= {"stop": job.stop, "end": job.tokenizer.eos_token_id}
+    settings |= {"stop": job.stop, "end": job.end}
     settings |= {"decode": job.tokenizer.decode, "known": len(job.tokenizer)}
     if job.stream:
         settings["watch"] = Screen(job.stop).show
@@ -310,7 +318,7 @@ def show_tokens(found, made, job):
     rows = []
     for at, step in enumerate(made["tokens"], 1):
         top = [f"{written(one['token'])} {percent(one['p'])}" for one in step["top"]]
-        rows.append([f"{at}  {written(step['token'])}", percent(math.exp(step["log_p"])), *top])
+        rows.append([f"{at:2}  {written(step['token'])}", percent(math.exp(step["log_p"])), *top])
     header = ["token", "P", *(f"likely {rank}" for rank in range(1, len(rows[0]) - 1))]
     report.table(header, rows)
     tokens = f"{len(rows)} token{'s' * (len(rows) > 1)}"

@@ -11,7 +11,7 @@ import torch
 from minbert import generation
 from minbert.__main__ import main
 from minbert.commands import generate
-from tests.families import tiny_gpt2
+from tests.families import tiny_gpt
 
 PROMPT = "The film was"
 
@@ -20,7 +20,7 @@ PROMPT = "The film was"
 def made(tmp_path_factory):
     """(the folder of a model, the model, its tokenizer)"""
     folder = tmp_path_factory.mktemp("gpt2")
-    return folder, *tiny_gpt2.write(folder)
+    return folder, *tiny_gpt.write(folder)
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_space_at_the_end_of_a_prompt_is_noted(run):
 
 def test_the_end_token_ends_a_text_and_is_not_shown(made, tmp_path, capsys):
     """A model that thinks of nothing but the end."""
-    model, tokenizer = tiny_gpt2.write(tmp_path)
+    model, tokenizer = tiny_gpt.write(tmp_path)
     with torch.no_grad():
         model.decoder.norm.weight.zero_()
         model.decoder.norm.bias.copy_(9 * model.decoder.token.weight[tokenizer.eos_token_id])
@@ -199,7 +199,7 @@ def test_the_end_token_ends_a_text_and_is_not_shown(made, tmp_path, capsys):
 
 
 def test_vectors_without_a_token_are_never_drawn(made, tmp_path, capsys):
-    model, tokenizer = tiny_gpt2.write(tmp_path, vocab_size=270)
+    model, tokenizer = tiny_gpt.write(tmp_path, vocab_size=270)
     with torch.no_grad():
         model.decoder.norm.weight.zero_()
         model.decoder.norm.bias.copy_(9 * model.decoder.token.weight[268])
@@ -208,6 +208,19 @@ def test_vectors_without_a_token_are_never_drawn(made, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "the vocabulary has 266 tokens, but the model has vectors for 270" in err
     assert all(token["id"] < len(tokenizer) for token in json.loads(out)["prompts"][0]["continuations"][0]["tokens"])
+
+
+def test_a_gpt1_writes_too_but_needs_a_prompt(tmp_path, capsys, monkeypatch):
+    model, tokenizer = tiny_gpt.write_gpt1(tmp_path)
+    words = ["generate", "--model", str(tmp_path), "--max_tokens", "9", "--seed", "2"]
+    expected = generation.generate(model, tokenizer("The film")["input_ids"], max_tokens=9, seed=2)[0]
+    assert main([*words, "--prompt", "The film"]) == 0
+    assert capsys.readouterr().out == tokenizer.decode(expected.ids) + "\n"
+    in_a_terminal(monkeypatch)
+    assert main([*words, "--prompt", "The film"]) == 0
+    assert capsys.readouterr().out == tokenizer.decode(expected.ids) + "\n"
+    assert main(words) == 2
+    assert "has no token to begin with: give --prompt" in capsys.readouterr().err
 
 
 @pytest.mark.fault("command line: a file, column, number, choice or flag that is wrong")
