@@ -15,7 +15,7 @@ from minbert.encoding import Template, Tokenizer
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.tokenizers import bpe_files
-from minbert.tokenizers.bpe_files import NAMES
+from minbert.tokenizers.bpe_files import NAMES, check_vocab
 
 LONG = 200  # symbols; `merge` reads a longer word too often
 
@@ -130,7 +130,7 @@ class BPETokenizer(Tokenizer):
 
     lower_case = False
     framing = None  # that of the class, if none is given
-    mask_takes_space = True  # the space before a mask token belongs to it: "is <mask>." is three tokens
+    mask_takes_space = False  # True where the space before a word is a part of it
 
     def __init__(
         self,
@@ -243,24 +243,3 @@ class BPETokenizer(Tokenizer):
         """The tokens of an id or of many, with or without the special ones."""
         tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else ids)
         return [token for token in tokens if not (skip_special_tokens and token in self.special)]
-
-
-def check_vocab(vocab):
-    """Raise UserError unless each token has one id, and the ids count from 0 without a gap."""
-    if not isinstance(vocab, dict) or not vocab or not all(type(id) is int for id in vocab.values()):
-        raise UserError("the vocabulary is no table of tokens and ids")
-    owner = {}
-    for token, id in vocab.items():
-        if owner.setdefault(id, token) != token:
-            raise UserError(f"the vocabulary gives {quoted(owner[id])} and {quoted(token)} the same id, {id}")
-    if missing := [id for id in range(len(vocab)) if id not in owner]:
-        counted = f"the vocabulary has {len(vocab)} tokens, but none with the id {missing[0]}"
-        raise UserError(f"{counted}; ids must count from 0 without a gap")
-
-
-def check_merges(merges, vocab):
-    """Raise UserError for a merge of symbols, or to a symbol, that the vocabulary lacks."""
-    for number, pair in enumerate(merges, start=1):
-        for symbol in (*pair, "".join(pair)):
-            if symbol not in vocab:
-                raise UserError(f"merge {number} joins {quoted(pair)}, but the vocabulary lacks {quoted(symbol)}")

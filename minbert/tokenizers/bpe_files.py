@@ -175,7 +175,7 @@ def read_whole(path: Path, level: dict) -> Whole:
     merges = []
     for number, merge in enumerate(merged if isinstance(merged := model.get("merges"), list) else [None], start=1):
         pair = merge.split(" ") if isinstance(merge, str) else merge  # "a b" in old files, ["a", "b"] in new ones
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) and part for part in pair)):
+        if not (isinstance(pair, list) and len(pair) == 2 and all(map(is_symbol, pair))):
             raise UserError(f"{path}: model.merges has {quoted(merge)} in place {number}, which is no pair of symbols")
         merges.append(tuple(pair))
     return Whole(
@@ -189,14 +189,19 @@ def read_whole(path: Path, level: dict) -> Whole:
     )
 
 
+def is_symbol(value):
+    """Whether a merge can join it: text without spaces, since no word holds one."""
+    return isinstance(value, str) and value != "" and " " not in value and "\n" not in value
+
+
 def check_whole(whole, template, names, ids):
     """Raise UserError unless a tokenizer.json has these special tokens, and puts them where the template does."""
     check(whole.path, "model.unk_token", whole.unk_token, None, names["unk_token"])
     if pad := names.get("pad_token"):
         check(whole.path, "padding.pad_token", whole.padding.get("pad_token", pad), pad)
     post = whole.post_processor
-    parts = post.get("processors") if post.get("type") == "Sequence" else [post]
-    parts = [part for part in map(as_dict, parts or []) if part.get("type") not in (None, "ByteLevel")]  # of offsets
+    parts = as_list(post.get("processors")) if post.get("type") == "Sequence" else [post]
+    parts = [part for part in map(as_dict, parts) if part.get("type") not in (None, "ByteLevel")]  # of offsets
     kind = parts[0].get("type") if len(parts) == 1 else "Sequence" if parts else None
     if kind == "RobertaProcessing" and template.begin:
         for key, (token, *_) in (("cls", template.begin), ("sep", template.end)):
@@ -205,15 +210,55 @@ def check_whole(whole, template, names, ids):
         single = [*template.begin, "A", *template.end]
         pair = [*template.begin, "A", *template.between, "B", *template.end]
         for key, expected in (("single", single), ("pair", pair)):
-            entries = [as_dict(one) for entry in parts[0].get(key) or [] for one in as_dict(entry).values()]
+            entries = [as_dict(one) for entry in as_list(parts[0].get(key)) for one in as_dict(entry).values()]
             check(whole.path, f"post_processor.{key}", [entry.get("id") for entry in entries], expected)
             if template.begin:
-                check(whole.path, f"post_processor.{key}.type_id", {entry.get("type_id") for entry in entries}, {0})
+                segments = [entry.get("type_id") for entry in entries]
+                check(whole.path, f"post_processor.{key}.type_id", segments, [0] * len(entries))
         for token in {*template.begin, *template.between, *template.end}:
             entry = as_dict(as_dict(parts[0].get("special_tokens")).get(token))
             check(whole.path, f"post_processor.special_tokens.{token}", entry.get("ids"), [ids[token]])
     else:
         check(whole.path, "post_processor", kind, *(["RobertaProcessing"] if template.begin else [None]))
+
+
+def as_list(value):
+    return value if isinstance(value, list) else []
+
+
+# What the files hold
+
+
+def check_vocab(vocab):
+    """Raise UserError unless each token has one id, and the ids count from 0 without a gap."""
+    if not isinstance(vocab, dict) or not vocab or not all(type(id) is int for id in vocab.values()):
+        raise UserError("the vocabulary is no table of tokens and ids")
+    owner = {}
+    for token, id in vocab.items():
+        if any("\ud800" <= char <= "\udfff" for char in token):
+            raise UserError(f"the vocabulary has {quoted(token)}, half a character, which no text holds")
+        if owner.setdefault(id, token) != token:
+            raise UserError(f"the vocabulary gives {quoted(owner[id])} and {quoted(token)} the same id, {id}")
+    if missing := [id for id in range(len(vocab)) if id not in owner]:
+        counted = f"the vocabulary has {len(vocab)} tokens, but none with the id {missing[0]}"
+        raise UserError(f"{counted}; ids must count from 0 without a gap")
+
+
+def check_merges(merges, vocab):
+    """Raise UserError for a merge of symbols, or to a symbol, that the vocabulary lacks."""
+    for number, pair in enumerate(merges, start=1):
+        for symbol in (*pair, "".join(pair)):
+            if symbol not in vocab:
+                raise UserError(f"merge {number} joins {quoted(pair)}, but the vocabulary lacks {quoted(symbol)}")
+
+
+def check_complete(path, vocab, merges, others):
+    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing."""
+    made = {left + right for left, right in merges} | set(others)
+    lost = [token for token in vocab if len(token.removesuffix("</w>")) > 1 and token not in made]
+    if len(lost) > max(10, len(vocab) // 100):
+        count = f"no merge makes {len(lost)} of {len(vocab)} tokens, such as {quoted(lost[0])}"
+        raise UserError(f"{path}: {count}; is the list of merges cut off?")
 
 
 # A folder
@@ -273,8 +318,7 @@ def read(directory: Path, framing_of, level: dict, titles) -> dict:
         vocab, merges = whole.vocab, whole.merges
     else:
         raise UserError(f"{directory} holds no {VOCAB} with {MERGES}, and no {WHOLE}")
-    if not isinstance(vocab, dict):
-        raise UserError(f"{whole.path}: model.vocab is no table of tokens and ids")
+    check_vocab(vocab)
     framing = framing_of(vocab, title)
     found = read_tokens(directory, config, mapped, whole, framing, vocab)
     added = [token.content for token in found["added"]]
@@ -307,18 +351,10 @@ def read_tokens(directory, config, mapped, whole, framing, vocab):
 def read_files(vocab, merges, framing_of) -> dict:
     """vocab.json and merges.txt alone, as arguments of the tokenizer."""
     tokens, pairs = read_vocab(vocab), read_merges(merges)
+    check_vocab(tokens)
     framing = framing_of(tokens)
     check_complete(merges, tokens, pairs, framing.names.values())
     return {"vocab": tokens, "merges": pairs, "framing": framing}
-
-
-def check_complete(path, vocab, merges, others):
-    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing."""
-    made = {left + right for left, right in merges} | set(others)
-    lost = [token for token in vocab if len(token.removesuffix("</w>")) > 1 and token not in made]
-    if len(lost) > max(10, len(vocab) // 100):
-        count = f"no merge makes {len(lost)} of {len(vocab)} tokens, such as {quoted(lost[0])}"
-        raise UserError(f"{path}: {count}; is the list of merges cut off?")
 
 
 def write(directory: str | Path, tokenizer, settings: dict, counts: bool = False) -> None:

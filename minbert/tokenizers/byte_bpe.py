@@ -15,7 +15,7 @@ from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.tokenizers import bpe_files
-from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing, check_merges
+from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing
 
 # GPT-2's pattern. Contractions in small letters only: "DON'T" is cut before the ' and before the T. Of a run of spaces
 # the last belongs to the word. `regex` knows categories of characters (\p), which `re` does not.
@@ -53,15 +53,16 @@ class ByteBPETokenizer(BPETokenizer):
     """
 
     framing = GPT2
+    mask_takes_space = True  # "is <mask>." is three tokens, for the word that is missing has the space
 
     def __init__(self, vocab, merges, framing=None, max_length=None, names=None, added=()):
         super().__init__(vocab, merges, framing, max_length, names, added)
-        if missing := [byte for byte, letter in LETTERS.items() if letter not in vocab]:
+        if missing := sorted(byte for byte, letter in LETTERS.items() if letter not in vocab):
             byte, hint = missing[0], "a vocabulary with </w> is GPTTokenizer's"
             raise UserError(
                 f"the vocabulary lacks {len(missing)} of the 256 bytes, first {byte} ({quoted(LETTERS[byte])}); {hint}"
             )
-        check_merges(merges, vocab)
+        bpe_files.check_merges(merges, vocab)
         self.chunk_ids = Cache(self.find_ids)  # what stands between spaces -> its ids
 
     @classmethod

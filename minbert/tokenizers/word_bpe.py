@@ -11,7 +11,7 @@ from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizer_json import check
 from minbert.tokenizers import bpe_files, tweets
-from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing, check_merges
+from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing
 
 LAST = "</w>"  # of the last symbol of a word
 UNKNOWN = "<unk>"
@@ -73,7 +73,7 @@ class GPTTokenizer(WordBPETokenizer):
         super().__init__(vocab, merges, framing, max_length, names, added)
         if self.unk_token_id is None:
             raise UserError(f"the vocabulary lacks {self.unk_token}; is it GPT-1's?")
-        check_merges(merges, vocab)
+        bpe_files.check_merges(merges, vocab)
         self.words_of = words
         self.chunk_pieces = Cache(self.cut_chunk)  # what stands between spaces -> its words and their pieces
 
@@ -182,7 +182,6 @@ class TweetTokenizer(WordBPETokenizer):
     """
 
     framing = BERTWEET
-    mask_takes_space = False  # words are cut at white space anyway
 
     def __init__(self, vocab, merges, normalization=True, framing=None, max_length=None, names=None, added=()):
         super().__init__(vocab, merges, framing, max_length, names, added)
