@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar
 
-from minbert.config_json import BERT, Form, may_set, read_config, write_config
+from minbert.config_json import Described, may_set, read_config, write_config
 from minbert.errors import UserError
 from minbert.format import check_format
 from minbert.jsonfile import quoted
@@ -37,7 +36,7 @@ OPTION_ALIASES = {  # other course kits' names for the two options
 
 @may_set("use_cache")  # transformers' Trainer does; nothing reads it
 @dataclass(frozen=True)
-class Config:
+class Config(Described):
     """The sizes of a BERT, named as in config.json; the defaults are bert-base-uncased's.
 
     Raises UserError, naming the field, for a value of the wrong type or out of bounds.
@@ -63,10 +62,7 @@ class Config:
     pooling: str = "pooler"
     option: str = "flexible"
     labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if they have none
-
-    # What another family of models has otherwise: see minbert/families
-    form: ClassVar[Form] = BERT  # of its config.json
-    bounds: ClassVar[Mapping] = BOUNDS
+    bounds = BOUNDS  # no field: a family of models may have other limits
 
     def __post_init__(self):
         if isinstance(self.option, str):
@@ -107,26 +103,6 @@ class Config:
     def to_json(self, path: str | Path, architecture: str) -> None:
         """Write config.json, from which Hugging Face's class `architecture` builds the same model."""
         write_config(path, asdict(self), architecture, self.form)
-
-    @classmethod
-    def settings(cls, values: Mapping) -> dict:
-        """The values of a config.json under the names of our fields. Raises UserError for what is not computed here."""
-        return cls.form.ours(values)
-
-    @property
-    def most_tokens(self) -> int:
-        """The longest text that the model reads, in tokens, special ones included."""
-        return self.max_position_embeddings - self.first_position
-
-    @property
-    def first_position(self) -> int:
-        """The row of the first token's position in the table of positions."""
-        return 0
-
-    @property
-    def embedding_size(self) -> int:
-        """The width of the embeddings."""
-        return self.hidden_size
 
     def change(self, **values) -> "Config":
         """A copy with some values changed."""

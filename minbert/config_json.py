@@ -118,6 +118,32 @@ class Form:
 BERT = Form()
 
 
+class Described:
+    """The base of a Config: what the config of another family of models has otherwise than BERT's."""
+
+    form = BERT
+
+    @classmethod
+    def settings(cls, values: Mapping) -> dict:
+        """The values of a config.json under the names of our fields. Raises UserError for what is not computed here."""
+        return cls.form.ours(values)
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest text that the model reads, in tokens, special ones included."""
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def first_position(self) -> int:
+        """The row of the first token's position in the table of positions."""
+        return 0
+
+    @property
+    def embedding_size(self) -> int:
+        """The width of the embeddings."""
+        return self.hidden_size
+
+
 def other_family(path: Path, form: Form, name: str) -> str | None:
     """Why the class `name`, whose files have this form, does not read a config.json of another family; or None.
 

@@ -27,6 +27,7 @@ OTHER_KINDS = {  # files of tokenizers that are no WordPiece
     "BPE": ("merges.txt", "vocab.json", "bpe.codes", "tekken.json", "tiktoken.model"),
     "SentencePiece": ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model"),
 }
+ALL_FILES = (*FILES, *itertools.chain(*OTHER_KINDS.values()))
 CLASSES = (  # Hugging Face's classes, with or without "Fast", that compute the same
     *("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer", "ConvBertTokenizer"),
     *("SqueezeBertTokenizer", "RetriBertTokenizer", "LayoutLMTokenizer", "LxmertTokenizer"),
@@ -334,5 +335,10 @@ def write(directory: str | Path, tokenizer) -> None:
         with atomic_write(Path(directory, VOCAB)) as vocab:
             tokens = (tokenizer.tokens[id] for id in range(len(tokenizer.in_words)))
             vocab.write_bytes("".join(token + "\n" for token in tokens).encode())
-    for name in (MAP, ADDED, WHOLE):
+    remove_others(directory, (VOCAB, CONFIG))
+
+
+def remove_others(directory: str | Path, files) -> None:
+    """Remove the files of tokenizers in a folder, but these: what they say would contradict them."""
+    for name in set(ALL_FILES) - set(files):
         Path(directory, name).unlink(missing_ok=True)

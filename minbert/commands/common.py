@@ -175,12 +175,13 @@ def load_tokenizer(name, directory, config):
 
     Raises UserError as from_pretrained does, also for tokens for which the model has no vectors.
     """
-    from minbert.tokenizer import BertTokenizer
+    from minbert import tokenizers
 
     with warnings_in_a_line():
-        tokenizer = BertTokenizer.from_pretrained(directory)
+        tokenizer = tokenizers.from_pretrained(directory)
     if len(tokenizer) < config.vocab_size:
-        file = "vocab.txt" if (directory / "vocab.txt").exists() else "tokenizer.json"
+        files = ("vocab.txt", "vocab.json", "tokenizer.json")
+        file = next((file for file in files if (directory / file).exists()), "the tokenizer")
         sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         print(f"note: {name}: {sizes}: the last ones are not used", file=sys.stderr)
     return tokenizer

@@ -14,6 +14,7 @@ The model needs a masked-LM head. Exit status: 0 done, 2 a mistake that you can 
 
 import json
 import os
+import re
 import select
 import stat
 import sys
@@ -122,9 +123,12 @@ def check(args):
     families.class_of(directory, "masked", args.model)
     config = families.read_config(directory)
     tokenizer = common.load_tokenizer(args.model, directory, config)
+    words, targets = args.words or ["positive", "negative"], args.targets
     if args.fill:
+        args.fill = with_mask(tokenizer, args.fill)
         probing.check_masked(args.fill, tokenizer.mask_token)
-    for word in [*(args.words or []), *(args.targets or []), *(args.compare or [])]:
+        targets = targets and in_a_text(tokenizer, targets, args.fill.startswith(tokenizer.mask_token))
+    for word in [*(in_a_text(tokenizer, args.words or [])), *(targets or []), *(args.compare or [])]:
         probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     decided = {
@@ -133,7 +137,8 @@ def check(args):
         "directory": directory,
         "tokenizer": tokenizer,
         "prompt": args.prompt or [DEFAULT_PROMPT],
-        "words": args.words or ["positive", "negative"],
+        "words": words,
+        "targets": targets,
         "mask_sep": bool(args.mask_sep),
         "causal": bool(args.causal),
         "layer": args.layer or 0,
@@ -161,6 +166,24 @@ def check_question(args):
     return question
 
 
+def begins_with_space(tokenizer):
+    """Whether a word within a text has its space in its token, as in byte-level BPE."""
+    return getattr(tokenizer, "mask_takes_space", False)
+
+
+def in_a_text(tokenizer, words, first=False):
+    """Words as the tokenizer reads them within a text, or as its first word."""
+    return [f" {word.strip()}" if begins_with_space(tokenizer) and not first else word for word in words]
+
+
+def with_mask(tokenizer, text):
+    """The text with the model's own mask token for [MASK]. The space before it belongs to the token that is missing."""
+    text = text.replace("[MASK]", tokenizer.mask_token)
+    if begins_with_space(tokenizer):
+        text = re.sub(rf"\s+{re.escape(tokenizer.mask_token)}", lambda _: tokenizer.mask_token, text)
+    return text
+
+
 def run(job):
     """A question -> its answer, as tables or as JSON."""
     from minbert import families, fast
@@ -178,6 +201,8 @@ def run(job):
         print(json.dumps({"model": job.model} | found, indent=2, ensure_ascii=False))
     else:
         print(model.loaded)
+        if job.tokenizer.mask_token != "[MASK]":
+            print(f"here {job.tokenizer.sep_token} is what is called [SEP] below, {job.tokenizer.mask_token} is [MASK]")
         show(found)
 
 
@@ -237,11 +262,23 @@ def next_word(job, model, tokenizer):
     rows = []
     for number, known in enumerate(about, 1):
         for prompt in job.prompt:
+            if begins_with_space(tokenizer):
+                prompt = prompt.rstrip()  # the space is the first letter of the next word
             for readout in readouts:
-                asked = (known["text"], words, prompt, [readout], job.top or 0)
+                asked = (known["text"], in_a_text(tokenizer, words), prompt, [readout], job.top or 0)
                 with plain_way(model, needed=probing.READOUTS[readout].hide_sep and not job.plain):
-                    rows += [{"number": number} | known | row for row in probing.next_word(model, tokenizer, *asked)]
+                    (row,) = probing.next_word(model, tokenizer, *asked)
+                rows.append({"number": number} | known | without_space(tokenizer, row))
     return {"words": words, "rows": rows, "conclusions": [conclude(rows, readout) for readout in readouts]}
+
+
+def without_space(tokenizer, row):
+    """A row of probing.next_word with the words as they were given."""
+    if not begins_with_space(tokenizer):
+        return row
+    words = {name: {word.strip(): p for word, p in row[name].items()} for name in ("p", "prior", "corrected")}
+    top = {"top": [best | {"token": tokenizer.decode(best["id"])} for best in row["top"]]} if "top" in row else {}
+    return row | words | {name: row[name].strip() for name in ("label", "corrected_label")} | top
 
 
 @contextmanager
@@ -305,7 +342,7 @@ def show_next_word(found):
             lines.append([f"none {letters[row['prompt']]}", *prior])
         table(["text", *(f"P({word})" for word in words), "ratio", "label", "corrected"], lines)
         if "top" in mine[0]:
-            tops = [[f"{best['token']} {best['score']:.3g}" for best in row["top"]] for row in mine]
+            tops = [[f"{best['token'].strip()} {best['score']:.3g}" for best in row["top"]] for row in mine]
             covered = [sum(best["score"] for best in row["top"]) for row in mine]
             ranks = [f"top {rank}" for rank in range(1, len(tops[0]) + 1)]
             table(["text", *ranks, "in all"], [[line[0], *top, p] for line, top, p in zip(lines, tops, covered)])
@@ -351,7 +388,7 @@ def fill(job, model, tokenizer):
 
 def show_fill(found):
     for rows in found["masks"]:
-        cells = [[f"{row['score']:.4g}", str(row["id"]), row["token"], row["sequence"]] for row in rows]
+        cells = [[f"{row['score']:.4g}", str(row["id"]), row["token"].strip(), row["sequence"]] for row in rows]
         table(["score", "id", "token", "sequence"], cells)
 
 
@@ -359,8 +396,10 @@ def compare(job, model, tokenizer):
     """Two sentences by their pseudo-log-likelihood, also with whole words masked."""
     from minbert import probing
 
-    whole = probing.compare(model, tokenizer, *job.compare, whole_words=True)
-    return {"texts": job.compare} | probing.compare(model, tokenizer, *job.compare) | {"whole_words": whole}
+    found = {"texts": job.compare} | probing.compare(model, tokenizer, *job.compare)
+    if not hasattr(tokenizer, "wordpiece"):  # probing knows by ## which pieces continue a word
+        return found
+    return found | {"whole_words": probing.compare(model, tokenizer, *job.compare, whole_words=True)}
 
 
 def show_compare(found):
@@ -370,7 +409,7 @@ def show_compare(found):
     p, q = found["scores"]
     table(["first", "log P", "second", "log P", "difference"], [*cells, ["in all", p, "", q, p - q]])
     print("equally likely" if p == q else f"likelier: {found['texts'][found['preferred']]}")
-    whole = found["whole_words"]
+    whole = found.get("whole_words", found)
     if whole["scores"] != found["scores"]:
         print("with a word's later pieces masked too: {:.1f} and {:.1f}".format(*whole["scores"]), end="")
         print(f", likelier: {found['texts'][whole['preferred']]}")

@@ -61,7 +61,9 @@ def load(name: str | Path, kind: str, **options) -> Pretrained:
     Raises UserError as from_pretrained does, and where the family has no such class.
     """
     directory = hub.find(name)
-    return class_of(directory, kind, name).from_pretrained(name, **options)
+    model = class_of(directory, kind, name).from_pretrained(directory, **options)
+    model.loaded.source = str(name)
+    return model
 
 
 def class_of(directory: str | Path, kind: str, name: str | Path | None = None) -> type[Pretrained]:

@@ -1,7 +1,6 @@
 """DistilBERT (Sanh et al. 2019): BERT with half of its layers, without segments and without a pooler."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -51,7 +50,7 @@ class DistilBertConfig(Config):
     classifier_dropout: float | None = 0.2
     pooling: str = "cls"
 
-    form: ClassVar = Form(
+    form = Form(
         title="DistilBERT",
         classes={"distilbert": "DistilBert"},
         keys={
@@ -67,7 +66,7 @@ class DistilBertConfig(Config):
         harmless=("qa_dropout", "sinusoidal_pos_embds", "tie_weights_"),  # positions are stored, also sinusoidal ones
         absent=("type_vocab_size", "layer_norm_eps", "sinusoidal_positions"),
     )
-    bounds: ClassVar = encoders.FIRST_TOKEN
+    bounds = encoders.FIRST_TOKEN
 
     def to_json(self, path, architecture):
         """As in Config. For transformers the classifier's dropout is always a number."""

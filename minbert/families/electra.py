@@ -4,7 +4,6 @@ A small generator guesses masked tokens, and the discriminator finds its guesses
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -48,12 +47,12 @@ class ElectraConfig(Config):
     intermediate_size: int = 1024
     pooling: str = "cls"
 
-    form: ClassVar = Form(
+    form = Form(
         title="ELECTRA",
         classes={"electra": "Electra"},
         harmless=("summary_activation", "summary_last_dropout", "summary_type", "summary_use_proj"),  # of other heads
     )
-    bounds: ClassVar = encoders.FIRST_TOKEN | {"embedding_size": (1, 65_536)}
+    bounds = encoders.FIRST_TOKEN | {"embedding_size": (1, 65_536)}
 
 
 class ElectraModel(encoders.FamilyModel):

@@ -2,7 +2,6 @@
 and BERTweet's model; the tokenizer of the first two, a unigram model, is not here."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,12 +44,12 @@ class RobertaConfig(Config):
     pad_token_id: int = 1
     model_type: str = "roberta"
 
-    form: ClassVar = Form(
+    form = Form(
         title="RoBERTa",
         classes={"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"},
         supported={"tokenizer_class": encoders.tokenizers("Roberta", "Bertweet", "XLMRoberta", "Camembert")},
     )
-    bounds: ClassVar = encoders.FIRST_TOKEN | {"pad_token_id": (0, 1_000), "model_type": tuple(form.classes)}
+    bounds = encoders.FIRST_TOKEN | {"pad_token_id": (0, 1_000), "model_type": tuple(form.classes)}
 
     def __post_init__(self):
         super().__post_init__()

@@ -25,6 +25,7 @@ from minbert.runs import parallel
 
 RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
+    *("vocab.json", "merges.txt", "bpe.codes"),
     *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from minbert import families, fast, tokenizer_files, training
+from minbert import families, fast, tokenizer_files, tokenizers, training
 from minbert.errors import UserError
 from minbert.fast import measure
 from minbert.files.checks import data_warnings, refuse_bad_rows
@@ -18,7 +18,6 @@ from minbert.jsonfile import quoted
 from minbert.metrics import Scores, score
 from minbert.runs import classifier, findings, parallel, plots, precision, report, slices, state
 from minbert.shell import quote
-from minbert.tokenizer import BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
 from minbert.weights.folders import weight_files
@@ -71,7 +70,7 @@ def load(job, labels):
         changes["classifier_dropout"] = job.hidden_dropout_prob
     changes = {name: value for name, value in changes.items() if value is not None}
     with tokenizer_files.quietly():  # the command has read it before
-        tokenizer = BertTokenizer.from_pretrained(job.directory)
+        tokenizer = tokenizers.from_pretrained(job.directory)
     model = families.load(job.directory, "classifier", **changes)
     model.loaded.source = job.model
     report.say("model", *("  " + line for line in report.describe_model(model)[: 3 if job.settings else 2]))
@@ -107,7 +106,7 @@ def facts(job, examples):
     arguments["labels"] = arguments["labels"] and list(arguments["labels"])
     model, weights = {}, {path.name for path in weight_files(job.directory)}
     for path in sorted(job.directory.iterdir()):
-        if path.name in (*weights, "config.json", "modules.json", *tokenizer_files.FILES):
+        if path.name in (*weights, "config.json", "modules.json", *tokenizer_files.ALL_FILES):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}

@@ -385,5 +385,4 @@ def write(directory: str | Path, tokenizer, settings: dict, counts: bool = False
     with contextlib.ExitStack() as stack:
         for name, content in files.items():
             stack.enter_context(atomic_write(Path(directory, name))).write_bytes(content.encode())
-    for name in (MAP, ADDED, WHOLE):
-        Path(directory, name).unlink(missing_ok=True)
+    tokenizer_files.remove_others(directory, files)

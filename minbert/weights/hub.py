@@ -254,7 +254,7 @@ def download(name, known, tokenizer_only):
     vocabularies = [file for file in VOCABULARIES if file in known.sha256] or VOCABULARIES
     for file in BESIDE if vocabularies is VOCABULARIES else BESIDE[:1]:
         config = fetch(file, optional=True)  # before the vocabulary, by which the cache is found to hold a tokenizer
-    if vocabularies is VOCABULARIES and config and read_json(config).get("model_type") in HOMES:
+    if vocabularies is VOCABULARIES and config and read_json(config).get("model_type") in [*HOMES]:
         vocabularies = (*PAIRS[:-1], *VOCABULARIES, PAIRS[-1])  # not asked for where it is a BERT
     found = [path for file in vocabularies if (path := fetch(file, optional=True))]
     if not found:

@@ -82,6 +82,14 @@ def model(place):
     return model, BertTokenizer.from_pretrained("checkpoints/tiny")
 
 
+def next_word(model, tokenizer, *asked, **options):
+    """As probing.next_word, but at a hidden token by the plain way, as the command: the fast way leaves it out."""
+    rows = probing.next_word(model, tokenizer, *asked, **options)
+    plain = probing.next_word(fast.swap_out(model), tokenizer, *asked, **options)
+    fast.swap_in(model)
+    return [theirs if probing.READOUTS[row["readout"]].hide_sep else row for row, theirs in zip(rows, plain)]
+
+
 def pipe(text, *arguments):
     """The program as a process, with this text sent to it."""
     command = [sys.executable, str(ROOT / "probe_lm.py"), *arguments]
@@ -100,7 +108,7 @@ def test_without_arguments_the_battery_is_asked_by_all_five_readouts(found, mode
     assert [row["kind"] for row in asked["rows"][::5]] == kinds
     assert [row["right"] for row in asked["rows"][::5]] == ["positive", "positive", "negative", "negative", "positive"]
     for number, (_, text, _) in enumerate(probe.BATTERY):
-        rows = probing.next_word(*model, text, ["positive", "negative"], "{} This movie review is")
+        rows = next_word(*model, text, ["positive", "negative"], "{} This movie review is")
         for row, expected in zip(asked["rows"][5 * number : 5 * number + 5], rows, strict=True):
             assert row.items() >= expected.items() and (row["number"], row["text"]) == (number + 1, text)
 
@@ -174,7 +182,7 @@ def test_ones_own_texts_words_and_wordings(found, said, model):
     rows = []
     for text in ("good, good", "a bad plot"):
         for prompt in ("{} it is", "it is {}, the film was"):
-            rows += probing.next_word(*model, text, ["good", "wonderful", "bad"], prompt)
+            rows += next_word(*model, text, ["good", "wonderful", "bad"], prompt)
     assert [{name: row[name] for name in rows[0]} for row in asked["rows"]] == rows
     assert "right" not in asked["conclusions"][0] and asked["conclusions"][0]["answers"] == 4
     out = said(*arguments)
@@ -200,7 +208,7 @@ def test_flags_choose_the_readouts(found, said, flags, readouts):
 
 def test_top_lists_the_most_probable_tokens_of_each_readout(found, said, model):
     asked = found("--sentence", "a film", "--top", "3")
-    for row, expected in zip(asked["rows"], probing.next_word(*model, "a film", ["positive", "negative"], top=3)):
+    for row, expected in zip(asked["rows"], next_word(*model, "a film", ["positive", "negative"], top=3)):
         assert row["top"] == expected["top"] and len(row["top"]) == 3
     out = said("--sentence", "a film", "--top", "3")
     first = asked["rows"][0]["top"]

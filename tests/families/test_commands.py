@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from minbert import BertTokenizer, families
+from minbert import BertTokenizer, families, tokenizers
 from minbert.__main__ import main
+from minbert.tokenizers.byte_bpe import LETTERS, ROBERTA, ByteBPETokenizer, to_letters
 from tests.conftest import VOCAB
 from tests.weights.test_weights import shake
 
@@ -19,7 +20,7 @@ TRAIN = [
     *(("positive", "the film was good"), ("negative", "the film was bad"), ("positive", "a good plot!")),
     *(("negative", "a bad plot!"), ("positive", "good, good."), ("negative", "bad, bad.")),
 ]
-LEARN = ("--lr", "0.03", "--epochs", "12", "--hidden_dropout_prob", "0", "--batch_size", "3", "--no_baseline")
+LEARN = ("--lr", "0.01", "--epochs", "25", "--hidden_dropout_prob", "0", "--batch_size", "3", "--no_baseline")
 SIZES = {
     "hidden_size": 15,
     "num_hidden_layers": 2,
@@ -36,6 +37,23 @@ class Ran(NamedTuple):
     err: str
 
 
+def byte_bpe(folder):
+    """The 256 bytes, each word of TRAIN with its space, and RoBERTa's special tokens, whose ids are like its own."""
+    letters = list(LETTERS.values())
+    merges, tokens = [], ["<s>", "<pad>", "</s>", "<unk>", *letters]
+    for word in ("the", "film", "was", "good", "bad", "plot", "a", "wonderful"):
+        parts = list(to_letters(" " + word))
+        while len(parts) > 1:
+            pair = parts[0], parts[1]
+            parts[:2] = ["".join(pair)]
+            if parts[0] not in tokens:
+                merges.append(pair)
+                tokens.append(parts[0])
+    tokens.append("<mask>")
+    ByteBPETokenizer({token: id for id, token in enumerate(tokens)}, merges, ROBERTA).save_pretrained(folder)
+    return {"vocab_size": len(tokens), "max_position_embeddings": 32}
+
+
 def wordpiece(folder):
     tokenizer = BertTokenizer(VOCAB)
     tokenizer.save_pretrained(folder)
@@ -43,9 +61,13 @@ def wordpiece(folder):
 
 
 FAMILIES = {  # model_type: how its tokenizer is written, and sizes of its own
+    "bert": (wordpiece, {}),
+    "roberta": (byte_bpe, {}),
     "distilbert": (wordpiece, {}),
     "electra": (wordpiece, {"embedding_size": 9}),
 }
+RELATIVES = [family for family in FAMILIES if family != "bert"]
+each_relative = pytest.mark.parametrize("family", RELATIVES)
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -68,14 +90,15 @@ def run(tmp_path, monkeypatch, capsys):
 def model(tmp_path):
     """model("distilbert", "masked") -> the name of a folder with large random weights and a tokenizer"""
 
-    def write(family, kind):
+    def write(family, kind, large=True):
         tokenizer, sizes = FAMILIES[family]
         torch.manual_seed(1)
         folder = tmp_path / f"{family}-{kind}"
         folder.mkdir()
         of_family = families.FAMILIES[family]
         config = of_family.CONFIG(**SIZES | tokenizer(folder) | sizes, initializer_range=0.3)
-        shake(of_family.MODELS[kind](config)).save_pretrained(folder)
+        model = of_family.MODELS[kind](config)
+        (shake(model) if large else model).save_pretrained(folder)
         return folder.name
 
     return write
@@ -90,11 +113,11 @@ def probabilities(ran):
 @each_family
 @pytest.mark.parametrize("option", ["flexible", "pretrain"])
 def test_a_classifier_is_trained_and_used(run, model, family, option):
-    name = model(family, "masked")
-    rates = LEARN if option == "pretrain" else ("--lr", "0.003", *LEARN[2:])
-    ran = run("train", "--model", name, "--option", option, "--train", "train.csv", "--out", "run", *rates)
+    name = model(family, "masked", large=False)
+    ran = run("train", "--model", name, "--option", option, "--train", "train.csv", "--out", "run", *LEARN)
     assert ran.status == 0, ran.err
-    assert "new, with random weights: classifier; left out: masked-LM head" in ran.out and "reads: cls" in ran.out
+    assert "new, with random weights: classifier" in ran.out and "left out: masked-LM head" in ran.out
+    assert ("reads: cls" in ran.out) == (family != "bert")
     written = json.loads(Path("run/config.json").read_text())
     assert written["model_type"] == family and written["architectures"][0].endswith("ForSequenceClassification")
     answers = [run("predict", "--model", "run", "--sentence", text) for _, text in TRAIN]
@@ -130,7 +153,7 @@ def test_words_are_asked_for(run, model, family):
         ran = run("probe", "--model", name, *asked, "--prompt", "{} the plot was", "--json", *way)
         assert ran.status == 0, ran.err
         found[way] = json.loads(ran.out)["rows"]
-    assert len(found[()]) == 5
+    assert len(found[()]) == 5  # one of them is read at a token that no other looks at
     for one, other in zip(*found.values()):
         assert one["p"] == pytest.approx(other["p"], rel=1e-3) and list(one["p"]) == ["good", "bad"]
     ran = run("probe", "--model", name, "--words", "good", "bad", "--sentence", "a plot", "--prompt", "{} the film was")
@@ -157,7 +180,7 @@ def test_a_missing_word_is_filled_in(run, model, family):
 # What is refused, in one line
 
 
-@each_family
+@each_relative
 @pytest.mark.parametrize(
     "flags, said",
     [
@@ -172,7 +195,7 @@ def test_flags_for_bert_alone(run, model, family, flags, said):
     assert (ran.status, ran.err) == (2, f"error: {said.format(title, name=name)}\n")
 
 
-@each_family
+@each_relative
 @pytest.mark.parametrize(
     "arguments", [("export", "--out", "x.onnx"), ("pretrain", "--text", "train.csv", "--out", "new")]
 )
@@ -182,7 +205,7 @@ def test_commands_for_bert_alone(run, model, family, arguments):
     assert f"model_type is '{family}', but only 'bert' is supported" in ran.err
 
 
-@each_family
+@each_relative
 def test_a_classifier_cannot_be_asked_for_words_nor_a_language_model_for_labels(run, model, family):
     ran = run("probe", "--model", model(family, "classifier"), "--fill", "the [MASK]")
     assert ran.status == 2 and "has no masked-LM head" in ran.err and len(ran.err.splitlines()) == 1, ran.err
@@ -200,7 +223,7 @@ def test_a_family_that_there_is_not(run, model):
         assert len(ran.err.splitlines()) == 1
 
 
-@each_family
+@each_relative
 def test_a_folder_without_a_tokenizer(run, model, family):
     name = model(family, "masked")
     for path in Path(name).glob("*"):
@@ -209,3 +232,79 @@ def test_a_folder_without_a_tokenizer(run, model, family):
     ran = run("train", "--model", name, "--train", "train.csv")
     assert ran.status == 2 and name in ran.err and len(ran.err.splitlines()) == 1, ran.err
     shutil.rmtree(name)
+
+
+def test_a_folder_that_held_another_tokenizer_holds_one(run, model):
+    """Whatever was trained into it before."""
+    for family in ("roberta", "distilbert", "roberta"):
+        ran = run(
+            "train",
+            "--model",
+            model(family, "masked"),
+            "--train",
+            "train.csv",
+            "--out",
+            "run",
+            *LEARN[4:],
+            "--epochs",
+            "1",
+        )
+        assert ran.status == 0, ran.err
+        shutil.rmtree(f"{family}-masked")
+        ran = run("predict", "--model", "run", "--sentence", "the film was good")
+        assert ran.status == 0 and not ran.err.startswith("error"), ran.err
+        files = {path.name for path in Path("run").iterdir()} & {"vocab.txt", "vocab.json", "merges.txt"}
+        assert files == ({"vocab.txt"} if family == "distilbert" else {"vocab.json", "merges.txt"})
+
+
+def test_words_of_byte_level_bpe_have_their_space(run, model):
+    """The same figures, whether a word is given with its space or without; the answer shows the words as given."""
+    name = model("roberta", "masked")
+    found = []
+    for words, prompt in ((("good", "bad"), "{} the film was"), ((" good", "bad "), "{} the film was  ")):
+        ran = run("probe", "--model", name, "--words", *words, "--sentence", "a plot.", "--prompt", prompt, "--json")
+        assert ran.status == 0, ran.err
+        found.append([row["p"] for row in json.loads(ran.out)["rows"]])
+    assert found[0] == found[1] and list(found[0][0]) == ["good", "bad"]
+    tokenizer = tokenizers.from_pretrained(name)
+    ids = tokenizer.encode("a plot. the film was good")
+    masked = torch.tensor([[*ids[:-2], tokenizer.mask_token_id, ids[-1]]])
+    with torch.no_grad():
+        logits, _ = families.load(name, "masked")(masked)
+    rows = json.loads(ran.out)["rows"]
+    wanted = logits[0, -2].double().softmax(-1)[tokenizer.vocab["\u0120good"]].item()
+    assert rows[3]["readout"] == "at a [MASK] appended" and rows[3]["p"]["good"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_the_mask_of_a_roberta_takes_the_space_before_it(run, model):
+    name = model("roberta", "masked")
+    found = [
+        run("probe", "--model", name, "--fill", text, "--targets", "good", "bad", "--json").out
+        for text in ("the film was [MASK].", "the film was <mask>.", "the film was<mask>.")
+    ]
+    assert found[0] == found[1] == found[2]
+    (rows,) = json.loads(found[0])["masks"]
+    assert {row["token"] for row in rows} == {" good", " bad"}
+    shown = run("probe", "--model", name, "--fill", "the film was [MASK].").out
+    assert "here </s> is what is called [SEP] below, <mask> is [MASK]" in shown
+
+
+@each_relative
+@pytest.mark.parametrize("flags", [("--precision", "int8-always"), ("--precision", "bf16")])
+def test_other_precisions_agree_with_float32(run, model, family, flags):
+    name = model(family, "classifier", large=False)
+    ran = [run("predict", "--model", name, "--sentence", "the film was good", *more) for more in ((), flags)]
+    assert [each.status for each in ran] == [0, 0], ran[1].err
+    assert probabilities(ran[1]) == pytest.approx(probabilities(ran[0]), abs=0.05)
+
+
+def test_xlm_roberta_has_no_tokenizer_yet(run, model):
+    name = model("roberta", "classifier")
+    path = Path(name, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "xlm-roberta"}))
+    for file in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        Path(name, file).unlink()
+    Path(name, "sentencepiece.bpe.model").write_bytes(b"?")
+    ran = run("predict", "--model", name, "--sentence", "the film was good")
+    assert ran.status == 2 and "is of a SentencePiece tokenizer, which minbert does not have" in ran.err
+    assert len(ran.err.splitlines()) == 1 and families.load(name, "classifier").config.model_type == "xlm-roberta"

@@ -484,3 +484,54 @@ def test_segments_left_out_are_seen(encoder):
     found = encoder("electra-classifier")
     found.inputs["token_type_ids"] = torch.zeros_like(found.inputs["token_type_ids"])
     assert sees(found) == "hidden/0"
+
+
+# Classifiers that find no class of a text, and folders of sentence-transformers
+
+
+@pytest.mark.parametrize("name, begin", [("roberta", "Roberta"), ("distilbert", "DistilBert"), ("electra", "Electra")])
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"architectures": ["{}ForTokenClassification"]}, "labels each token, not the text"),
+        ({"architectures": ["{}ForMultipleChoice"]}, "chooses between several texts"),
+        ({"architectures": ["{}ForSomethingElse"]}, "is of a kind that minbert does not know"),
+        ({"problem_type": "multi_label_classification"}, "gives each label a probability of its own"),
+    ],
+)
+def test_a_classifier_of_something_else(stored, name, begin, settings, said):
+    settings = {
+        key: [one.format(begin) for one in value] if key == "architectures" else value
+        for key, value in settings.items()
+    }
+    folder, kind = stored(f"{name}-classifier", lambda tensors: None, **settings)
+    with pytest.raises(UserError, match=f"its classifier {said}.*; with labels=..., you get a new one"):
+        families.load(folder, kind)
+    assert families.load(folder, kind, labels=("a", "b")).loaded.new == ["classifier"]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_pooling_of_sentence_transformers_is_named(stored, name):
+    folder, kind = stored(name, lambda tensors: None)
+    (folder / "modules.json").write_text("[]")
+    model = families.load(folder, kind)
+    assert model.loaded.dropped == [f"modules.json, whose pooling {type(model).__name__} does not have"]
+
+
+HOSTILE = [None, True, -1, 10**12, 1.5, "x", [1], {}, float("nan")]
+
+
+@pytest.mark.parametrize("name", ["roberta-mlm", "distilbert-mlm", "electra-mlm"])
+def test_a_hostile_config_is_one_line(shared, tmp_path, name):
+    """Any key of the file with any kind of value: a config, or a UserError of one line."""
+    values = json.loads((shared(f"reference/families/{name}") / "config.json").read_text())
+    tried = 0
+    for key in values:
+        for value in HOSTILE:
+            (tmp_path / "config.json").write_text(json.dumps(values | {key: value}))
+            try:
+                families.read_config(tmp_path)
+            except UserError as error:
+                tried += 1
+                assert "\n" not in str(error) and len(str(error)) < 400
+    assert tried > 100

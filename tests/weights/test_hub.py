@@ -395,6 +395,25 @@ def test_every_file_of_a_tokenizer_is_downloaded_where_nothing_is_known_of_it(as
     assert ask(OTHER) == [("found", folder)]
 
 
+@pytest.mark.parametrize("pair", [("vocab.json", "merges.txt"), ("vocab.txt", "bpe.codes")])
+def test_the_tokenizer_of_another_family_is_downloaded(ask, server, pair):
+    files = {"config.json": b'{"model_type": "roberta"}', "model.safetensors": b"weights"} | dict.fromkeys(pair, b"{}")
+    server.repositories[OTHER] = files | {"README.md": b"#"}
+    [(found, folder)] = ask(OTHER, tokenizer_only=True)
+    assert found == "found", folder
+    assert set(contents(folder)) == {"config.json", *pair}
+    [(found, folder)] = ask(OTHER)
+    assert found == "found" and contents(folder) == files
+    server.stop()
+    assert ask(OTHER) == [("found", folder)]
+
+
+def test_a_bert_is_not_asked_for_what_others_need(ask, server):
+    ask(OTHER)
+    asked = {path.rpartition("/")[2] for _, path in server.requests}
+    assert asked.isdisjoint(hub.PAIRS)
+
+
 def test_a_model_with_pytorch_model_bin_only(ask, server, tiny_folder):
     expected = safetensors.torch.load_file(tiny_folder / "model.safetensors")
     torch.save(expected, tiny_folder / "pytorch_model.bin")
