@@ -120,7 +120,7 @@ def check(args):
     directory = hub.find(args.model)
     families.class_of(directory, "causal", args.model)
     config = families.read_config(directory)
-    tokenizer = read_tokenizer(args.model, directory, config)
+    tokenizer = common.load_tokenizer(args.model, directory, config)
     prompts = [read_prompt(number, text, tokenizer, config, args) for number, text in enumerate(texts, 1)]
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     terminal = not args.json and sys.stdout.isatty()
@@ -150,18 +150,6 @@ def read_texts(args):
             raise UserError(f"{args.file}:{row.line}: {row.problem}")
         texts += [] if row.problem else [prompt.replace("{}", row.text) for prompt in args.prompt or ["{}"]]
     return texts
-
-
-def read_tokenizer(name, directory, config):
-    """The tokenizer of the model called name. Says so if the model has vectors for more ids than there are tokens."""
-    from minbert import tokenizers
-
-    with common.warnings_in_a_line():
-        tokenizer = tokenizers.from_pretrained(directory)
-    if len(tokenizer) < config.vocab_size:
-        sizes = f"the vocabulary has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
-        print(f"note: {name}: {sizes}: the last ones are never written", file=sys.stderr)
-    return tokenizer
 
 
 def end_of_text(tokenizer, config):
