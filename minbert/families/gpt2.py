@@ -8,6 +8,7 @@ from minbert.bert import initialize
 from minbert.decoder import CausalLM, Decoder
 from minbert.families.gpt import names
 from minbert.families.gpt_config import GPT2Config
+from minbert.heads import BertSentClassifier
 from minbert.weights import Pretrained
 
 
@@ -37,6 +38,7 @@ class GPT2SentClassifier(Pretrained):
         super().__init__()
         self.decoder = GPT2Model(config)
         self.config = config = self.decoder.config
+        self.dropout = nn.Identity()  # GPT-2's classifier has none
         self.classifier = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         initialize(self.classifier, config.initializer_range)
         if config.option == "pretrain":
@@ -48,7 +50,7 @@ class GPT2SentClassifier(Pretrained):
         logits = self.classifier(self.features(input_ids, attention_mask))
         return logits if labels is None else {"loss": F.cross_entropy(logits.float(), labels), "logits": logits}
 
-    def features(self, input_ids: Tensor, attention_mask=None) -> Tensor:
+    def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
         """The same -> the vector of each text's last token, told by the mask, not by its id: [B, D]"""
         x = self.decoder(input_ids, attention_mask)["last_hidden_state"]  # [B, T, D]
         if attention_mask is None:
@@ -56,6 +58,8 @@ class GPT2SentClassifier(Pretrained):
         places = torch.arange(x.size(1), device=x.device)
         last = (attention_mask.bool() * places).amax(dim=1)  # [B]
         return x[torch.arange(len(x), device=x.device), last]
+
+    predict_proba = BertSentClassifier.predict_proba
 
     def train(self, mode: bool = True):
         """As in any module, but a frozen decoder stays in evaluation mode."""

@@ -44,12 +44,13 @@ class GPTConfig(Config):
     hidden_act: str = "gelu_new"
     layer_norm_eps: float = 1e-5
     embedding_dropout_prob: float = 0.1
+    pooling: str = "last"  # a classifier reads the last token: the only one that has seen the whole text
     eos_token_id: int | None = None  # where a text ends; None: the model has no such token
     bos_token_id: int | None = None  # this and the next are for other software: nothing here reads them
     pad_token_id: int | None = None
 
     form: ClassVar[Form] = form("GPT-1", "openai-gpt", "OpenAIGPT", "afn")
-    bounds: ClassVar[Mapping] = BOUNDS | {"embedding_dropout_prob": (0.0, 1.0)}
+    bounds: ClassVar[Mapping] = BOUNDS | {"embedding_dropout_prob": (0.0, 1.0), "pooling": ("last",)}
     activations: ClassVar[Mapping] = {"gelu": "gelu_new", "relu": "relu"}  # GPT-1's "gelu" is the one with tanh
 
     @classmethod

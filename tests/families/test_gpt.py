@@ -7,10 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from minbert import BertModel, BertSentClassifier, UserError, families
+from minbert import BertModel, BertSentClassifier, UserError, families, tokenizers
+from minbert.__main__ import main
 from minbert.families.gpt import OpenAIGPTLMHeadModel, OpenAIGPTModel, pack, unpack
 from minbert.families.gpt2 import GPT2LMHeadModel, GPT2Model, GPT2SentClassifier
 from minbert.generation import generate
+from tests.families import tiny_gpt
 
 SIZES = {
     "vocab_size": 41,
@@ -311,3 +313,37 @@ def test_a_frozen_classifier_learns_in_its_head_alone(folder):
     assert [name for name, parameter in model.named_parameters() if parameter.grad is not None] == ["classifier.weight"]
     assert not model.decoder.training and model.training
     assert torch.equal(output["logits"], model(torch.tensor([[1, 2], [3, 4]])))
+
+
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+def test_the_commands_train_it_and_predict_with_it(tmp_path, option, capsys):
+    tiny_gpt.write(tmp_path / "gpt2")
+    rows = [("the film was fine", "good"), ("poor", "bad"), ("the plot was fine", "good"), ("a poor film", "bad")]
+    table = tmp_path / "rows.csv"
+    table.write_text("\n".join(["text,label", *(f"{text},{label}" for text, label in rows)]))
+    words = [
+        "--train",
+        str(table),
+        "--dev",
+        str(table),
+        "--epochs",
+        "1",
+        "--batch_size",
+        "1",
+        "--no_baseline",
+        "--option",
+        option,
+    ]
+    out = tmp_path / "out"
+    assert main(["train", "--model", str(tmp_path / "gpt2"), *words, "--out", str(out)]) == 0
+    assert "the head reads: last" in capsys.readouterr().out
+    trained, before = (
+        GPT2SentClassifier.from_pretrained(folder, labels=("bad", "good")) for folder in (out, tmp_path / "gpt2")
+    )
+    moved = [name for name, value in before.state_dict().items() if not torch.equal(value, trained.state_dict()[name])]
+    assert moved == ["classifier.weight"] if option == "pretrain" else "decoder.layers.0.attention.key.weight" in moved
+    assert main(["predict", "--model", str(out), "--sentence", rows[1][0]]) == 0
+    said = capsys.readouterr().out
+    ids = torch.tensor([tokenizers.from_pretrained(out)(rows[1][0])["input_ids"]])
+    best = trained.predict_proba(ids)[0]
+    assert said.split()[0] == ("bad", "good")[int(best.argmax())] and f"{best.max():.4f}" in said
