@@ -55,6 +55,10 @@ ROWS = (
         "metrics": ("accuracy, F1,", "intervals"),
         "probing": ("which word", "comes next"),
     },
+    {
+        "decoder": ("layers that look", "back only"),
+        "generation": ("what a decoder", "writes next"),
+    },
 )
 COLUMNS = 5
 GROUND_FILES = (

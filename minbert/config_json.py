@@ -71,12 +71,15 @@ PROBLEMS = {  # the same for problem_type
 
 # Other families, {model_type: (the file of their classes, how the classes' names begin, how they end)}.
 ENCODER = ("Model", "ForMaskedLM", "SentClassifier")
+DECODER = ("LMHeadModel", "Model", "SentClassifier")
 HOMES = {
     "roberta": ("minbert.families.roberta", "Roberta", ENCODER),
     "xlm-roberta": ("minbert.families.roberta", "Roberta", ENCODER),
     "camembert": ("minbert.families.roberta", "Roberta", ENCODER),
     "distilbert": ("minbert.families.distilbert", "DistilBert", ENCODER),
     "electra": ("minbert.families.electra", "Electra", (*ENCODER, "ForPreTraining")),
+    "openai-gpt": ("minbert.families.gpt", "OpenAIGPT", DECODER[:2]),
+    "gpt2": ("minbert.families.gpt2", "GPT2", DECODER),
 }
 
 

@@ -16,6 +16,7 @@ from minbert import BertSentClassifier
 from minbert.files.examples import read_examples
 from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
+from tests.families import tiny_gpt
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "CONTRIBUTING.md"]
 # Commands that set up an environment: tests/test_install.py does that. The others are run, make in part.
@@ -66,6 +67,7 @@ def prepared(place):
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
     texts = read_examples(ROOT / "data" / "reviews" / "dev.csv").texts
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     (place / "submissions").mkdir()
     with zipfile.ZipFile(place / "submissions" / "ada.zip", "w") as file:
         file.write(ROOT / "minbert" / "embeddings.py", "minbert/embeddings.py")

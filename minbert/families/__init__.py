@@ -16,7 +16,7 @@ from types import ModuleType
 
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.families import bert, distilbert, electra, roberta
+from minbert.families import bert, distilbert, electra, gpt, gpt2, roberta
 from minbert.jsonfile import quoted, read_json
 from minbert.weights import Pretrained, hub
 
@@ -27,6 +27,8 @@ FAMILIES = {  # model_type in config.json: the family's file
     "camembert": roberta,
     "distilbert": distilbert,
     "electra": electra,
+    "openai-gpt": gpt,
+    "gpt2": gpt2,
 }
 TITLES = {
     "base": "model without a head",

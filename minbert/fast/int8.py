@@ -34,10 +34,11 @@ class Int8Linear(nn.Module):
 
 
 def quantize(model):
-    """Replace the linear layers of a model's encoder, in place. Afterwards it can predict, on a CPU, but not learn."""
+    """Replace the linear layers of a model's encoder or decoder, in place: to predict, on a CPU."""
     if next(model.parameters()).device.type != "cpu":
         raise UserError("int8 is for prediction on a CPU: choose fp32 or bf16 here")
-    for module in list(model.bert.encoder.modules()):
+    layers = model.bert.encoder if hasattr(model, "bert") else model.decoder.layers
+    for module in list(layers.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(module, name, Int8Linear(child))

@@ -39,7 +39,7 @@ def begin(model, train: Data, dev: Data | None, settings: Settings, device="cpu"
     for data in (train, dev):
         if data is not None and (data.labels is None or not len(data)):
             raise UserError("to train on and to choose by, texts with labels are needed")
-    flexible = Flexible if plain else FlexibleOnUsedRows
+    flexible = FlexibleOnUsedRows if hasattr(model, "bert") and not plain else Flexible  # a decoder has no faster way
     mode = Frozen if model.config.option == "pretrain" else flexible
     return Loop(mode(model.to(device), train, dev, settings, device, plain, bar), device)
 

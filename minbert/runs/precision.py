@@ -19,7 +19,7 @@ def settle(model, asked, device="cpu"):
     """
     precision = "int8" if asked == "int8-always" else asked
     if torch.device(device).type == "cpu" and asked in ("bf16", "int8"):
-        seconds = layer_times(model.bert.encoder.layers[0].attention.query, precision)
+        seconds = layer_times(first_query(model), precision)
         if measure.fastest(seconds, precision) == "fp32":
             slower = f"{precision} is {seconds[precision] / seconds['fp32']:.1f} times slower than fp32 on this machine"
             if asked == "bf16":
@@ -30,6 +30,11 @@ def settle(model, asked, device="cpu"):
     if precision == "int8":
         quantize(model)
     return precision
+
+
+def first_query(model):
+    """The layer that makes the queries in a model's first attention."""
+    return next(module for name, module in model.named_modules() if name.endswith("attention.query"))
 
 
 @torch.no_grad()
