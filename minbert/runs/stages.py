@@ -180,8 +180,9 @@ def train(job, model, examples, data, known, stop, seconds):
     settings, path = job.settings, job.folder / state.STATE
     steps, _, warmup = settings.steps(len(data["train"]))
     default = "" if job.lr else f", the default for {model.config.option}"
+    epochs = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
     report.say(
-        f"training: {settings.epochs} epoch{'s' * (settings.epochs > 1)} of {steps} batches of up to {settings.batch_size}; AdamW, learning rate "
+        f"training: {epochs} of {steps} batches of up to {settings.batch_size}; AdamW, learning rate "
         f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
     )
     texts = data["train"], data.get("dev")
