@@ -197,8 +197,8 @@ assert verdicts["I could watch it again tomorrow."] == ["terrible", "terrible", 
 assert set(verdicts["Not bad at all."]) == {"terrible"}
 
 # %% [markdown]
-# For one review the answer depends on how you ask. Another, "Not bad at all.", is judged wrongly however you ask. If you
-# measure something with prompts, report all the wordings that you tried.
+# For one review the answer depends on how you ask. Another, "Not bad at all.", is judged wrongly however you ask. If
+# you measure something with prompts, report all the wordings that you tried.
 #
 # ## Which sentence reads better
 #
