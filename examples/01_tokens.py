@@ -68,9 +68,11 @@ assert words == [word for word, *_ in explanation.words]
 #
 # The cut goes on after each $e_i$ until $e_i = n$. For `unaffable` it goes like this:
 #
-#     unaffable      longest beginning in V    un
-#       affable      longest with ##           ##aff
-#          able      longest with ##           ##able
+#     unaffable      longest beginning in V    una
+#        ffable      longest with ##           ##ffa
+#           ble      longest with ##           ##ble
+#
+# The rule knows nothing about meaning: a reader would cut un-aff-able.
 
 # %%
 vocabulary = set(tokenizer.vocab)
@@ -90,11 +92,11 @@ def cut(word):
 
 
 print(cut("unaffable"))
-assert cut("unaffable") == tokenizer.wordpiece("unaffable") == ["un", "##aff", "##able"]
+assert cut("unaffable") == tokenizer.wordpiece("unaffable") == ["una", "##ffa", "##ble"]
 
 # %% [markdown]
-# Common words stay whole, rare ones do not. What counts as rare depends on the text that the vocabulary was made from.
-# For `tiny` these were film reviews: it has a token for "sequel", but none for "courgettes".
+# Common words stay whole, rare ones do not. What counts as rare depends on the text that the vocabulary was chosen
+# for. For `tiny` these were film reviews, most of all: it has a token for "sequel", but none for "courgettes".
 
 # %%
 for word in ("sequel", "wonderfully", "slept", "courgettes", "unputdownable"):

@@ -34,7 +34,7 @@ def read(name):
 
 
 train, dev = read("train.csv"), read("dev.csv")
-short = [row for row, ids in enumerate(train.encoding["input_ids"]) if len(ids) <= 30]  # so that it takes seconds
+short = [row for row, ids in enumerate(train.encoding["input_ids"]) if len(ids) <= 20]  # so that it takes seconds
 rows = [row for label in (0, 1) for row in [row for row in short if train.labels[row] == label][:16]]
 batch = make_batch(train.encoding, train.labels, rows)
 print(f"{len(rows)} reviews of at most {batch.input_ids.size(1)} tokens, {sum(batch.labels.tolist())} of them positive")
@@ -125,9 +125,9 @@ assert after < loss
 # There are two ways to train. **Flexible**: everything learns, all of BERT and the classifier. **Frozen** (in minbert
 # `option="pretrain"`): BERT stays as it is and only the classifier learns. That is
 #
-# $$ C \, D + C = 2 \cdot 256 + 2 = 514 \text{ numbers} $$
+# $$ C \, D + C = 2 \cdot 384 + 2 = 770 \text{ numbers} $$
 #
-# out of more than five million. So few numbers can bear a higher learning rate.
+# out of nineteen million. So few numbers can bear a higher learning rate.
 
 # %%
 curves, models = {}, {}
@@ -140,7 +140,7 @@ for option, rate in (("flexible", 3e-4), ("pretrain", 1e-2)):
     models[option] = model
     print(f"{option}: {sum(weight.numel() for weight in learning):,} numbers learn")
 
-assert sum(weight.numel() for weight in learning) == 2 * 256 + 2
+assert sum(weight.numel() for weight in learning) == 2 * 384 + 2
 assert all(curve[-1] < curve[0] for curve in curves.values())
 assert curves["flexible"][-1] < curves["pretrain"][-1]
 
@@ -162,35 +162,38 @@ else:
 # ## Learnt by heart is not learnt
 #
 # The flexible model fits the 32 reviews almost perfectly. Does it know more about reviews? Only texts that it never saw
-# can tell: the reviews of the dev file.
+# can tell: one in four reviews of the dev file, so that it takes seconds.
 
 
 # %%
-def accuracy(model, data):
-    """The share of examples whose class gets the highest logit"""
-    return (predict(model, data).argmax(dim=1) == torch.tensor(data.labels)).float().mean().item()
+def accuracy(model, data, rows):
+    """The share of these rows whose class gets the highest logit"""
+    encoding = {name: [values[row] for row in rows] for name, values in data.encoding.items()}
+    labels = [data.labels[row] for row in rows]
+    return (predict(model, Data(encoding, labels)).argmax(dim=1) == torch.tensor(labels)).float().mean().item()
 
 
-seen = Data({name: [values[row] for row in rows] for name, values in train.encoding.items()}, labels.tolist())
+some = range(0, len(dev.labels), 4)
+print(f"never seen: {len(some)} reviews, {sum(dev.labels[row] for row in some)} of them positive")
 for option, model in models.items():
-    print(f"{option:10} seen {accuracy(model, seen):.0%}   never seen {accuracy(model, dev):.0%}")
-assert accuracy(models["flexible"], seen) > 0.95
-assert accuracy(models["flexible"], dev) < 0.75
+    seen, never_seen = accuracy(model, train, rows), accuracy(model, dev, some)
+    print(f"{option:10} seen {seen:.0%}   never seen {never_seen:.0%}")
+    assert never_seen < 0.75 < seen
 
 # %% [markdown]
-# 32 reviews are far too few: a coin would get about half of the dev file right, too. With all training reviews and
-# three epochs, `minbert train` gets 78 percent right; four reviews in ten have two sides or are ironic.
+# 32 reviews are far too few: a coin would get about half of the dev file right, too. `minbert train` reads all training
+# reviews once and gets about four in five right; four reviews in ten have two sides or are ironic.
 #
 # ## The same, faster
 #
 # The model that you used is written to be read. `fast.swap_in` lets it compute the same in less time: it skips padding
-# and uses faster kernels. It changes how the model computes, in place. The weights stay as they are. Here both read 32
+# and uses faster kernels. It changes how the model computes, in place. The weights stay as they are. Here both read 16
 # reviews side by side, of which most are much shorter than the longest.
 
 # %%
 plain = models["flexible"]
 quick = fast.swap_in(copy.deepcopy(plain))
-*inputs, _ = make_batch(dev.encoding, dev.labels, range(32))
+*inputs, _ = make_batch(dev.encoding, dev.labels, range(16))
 print(f"{1 - inputs[1].float().mean().item():.0%} of this batch is padding")
 logits = {}
 with torch.no_grad():

@@ -4,7 +4,7 @@
 # BERT was trained to fill in hidden words. So one can ask it: which word stands here? Which of two sentences reads
 # better? Is this review good or bad? This notebook asks, shows how to read the answers, and where they mislead.
 #
-# `tiny` has read film reviews and nothing else. It is small. Expect opinions about films, and no knowledge of the
+# `tiny` learnt this on film reviews, most of all. It is small. Expect opinions about films, and little knowledge of the
 # world.
 
 # %%
@@ -27,7 +27,7 @@ tokenizer, model = BertTokenizer.from_pretrained("tiny"), BertForMaskedLM.from_p
 # ## Fill-mask
 #
 # The model turns the place of `[MASK]` into a vector $h$. A small head works on it, and the result is compared with the
-# embedding $e_w$ of each of the 8,000 tokens $w$. A softmax makes probabilities:
+# embedding $e_w$ of each of the 21,000 tokens $w$. A softmax makes probabilities:
 #
 # $$ P(w \mid \text{the other tokens}) = \frac{e^{z_w}}{\sum_{w'} e^{z_{w'}}}, \qquad
 #    z_w = e_w^\top \, \mathrm{head}(h) + b_w $$
@@ -63,13 +63,14 @@ assert first == best[0]["id"]
 assert abs(probabilities[first].item() - best[0]["score"]) < 1e-5
 
 # %% [markdown]
-# Opinions about films come easily. Facts do not: they were not in what the model read. It answers all the same, and
-# nothing in the answer says that it is a guess.
+# Opinions about films come easily. Facts do not: film reviews hold few. The model answers all the same, and may be
+# surest where it is wrong.
 
 # %%
-for question in ("The film is set in New [MASK] City.", "The capital of Italy is [MASK]."):
+for question in ("The film is set in New [MASK] City.", "Paris is the capital of [MASK]."):
     print(question, *(f"{row['token']} {row['score']:.2f}" for row in fill_mask(model, tokenizer, question, top=5)))
-assert "rome" not in {row["token"] for row in fill_mask(model, tokenizer, "The capital of Italy is [MASK].", top=5)}
+guess = fill_mask(model, tokenizer, "Paris is the capital of [MASK].", top=1)[0]
+assert guess["token"] == "paris" and guess["score"] > 0.5
 
 # %% [markdown]
 # ## What a masked language model is not
@@ -80,8 +81,8 @@ assert "rome" not in {row["token"] for row in fill_mask(model, tokenizer, "The c
 #
 # $$ P(w_1 \mid \_\;\_) \; P(w_2 \mid w_1\, \_) \;=\; P(w_2 \mid \_\;\_) \; P(w_1 \mid \_\, w_2) $$
 #
-#     The film was [MASK] [MASK].   ->   The film was very [MASK].   ->   The film was very good.
-#     The film was [MASK] [MASK].   ->   The film was [MASK] good.   ->   The film was very good.
+#     The film was [MASK] [MASK].   ->   The film was not [MASK].   ->   The film was not bad.
+#     The film was [MASK] [MASK].   ->   The film was [MASK] bad.   ->   The film was not bad.
 
 
 # %%
@@ -92,8 +93,8 @@ def p(word, text, at=0):
 
 
 two = "The film was [MASK] [MASK]."
-left_first = p("very", two) * p("good", "The film was very [MASK].")
-right_first = p("good", two, at=1) * p("very", "The film was [MASK] good.")
+left_first = p("not", two) * p("bad", "The film was not [MASK].")
+right_first = p("bad", two, at=1) * p("not", "The film was [MASK] bad.")
 print(f"left word first: {left_first:.5f}   right word first: {right_first:.5f}")
 assert max(left_first, right_first) > 1.5 * min(left_first, right_first)  # not equal, and not by rounding
 
@@ -144,18 +145,20 @@ else:
 for text, rows in answers.items():
     print(f"{text[:32]:32} ...", [f"{row['ratio']:.2g}" for row in rows])
 assert all(row["ratio"] > 1 for row in answers[good])
-assert all(row["ratio"] < 1 for row in answers[bad])
+assert [row["ratio"] < 1 for row in answers[bad]] == [False, False, True, True, True]
+assert max(row["ratio"] for row in answers[good]) > 10 * min(row["ratio"] for row in answers[good])
 
 # %% [markdown]
-# For two such clear reviews all five agree on the verdict. How *sure* they are differs tenfold, so never compare ratios
-# from different places. And look at the sizes: how probable are the two words at all?
+# The reviews could not be clearer, and yet the five disagree. At `[SEP]` even the bad review counts as good; the ratio
+# is only lower than for the good one. How *sure* the places are differs more than tenfold, so never compare ratios from
+# different places. And look at the sizes: how probable are the two words at all?
 
 # %%
 for row in answers[good]:
     print(f"{row['readout']:34} great and terrible together: {sum(row['p'].values()):.5f}")
 at_mask = next(row for row in answers[good] if row["readout"] == "at a [MASK] appended")
 at_last = next(row for row in answers[good] if row["readout"] == "at the last word, [SEP] dropped")
-assert sum(at_mask["p"].values()) > 0.05 > 0.001 > sum(at_last["p"].values())
+assert sum(at_mask["p"].values()) > 0.03 > 0.001 > sum(at_last["p"].values())
 
 # %% [markdown]
 # At the last word the model says something else altogether: nearly all of the probability lies on other words, and the
@@ -163,37 +166,39 @@ assert sum(at_mask["p"].values()) > 0.05 > 0.001 > sum(at_last["p"].values())
 #
 # ## The prompt has opinions
 #
-# To the model "The film was ..." sounds like praise, before it has read any review. So the prompt alone already prefers
-# a word. What the *text* adds is the quotient of the two:
+# To the model "This movie review is ..." sounds like praise, before it has read any review. So the prompt alone already
+# prefers a word. What the *text* adds is the quotient of the two:
 #
 # $$ \mathrm{corrected}(w) \;\propto\; \frac{P(w \mid \text{review, prompt})}{P(w \mid \text{prompt})} $$
 
 # %%
-review = "I fell asleep twice."
+review, prompt = "I want my money back.", "{} This movie review is"
 [row] = next_word(model, tokenizer, review, words, prompt, readouts=["at a [MASK] appended"])
 print(f"the prompt alone     {row['prior_ratio']:5.1f} times as much for great as for terrible")
 print(f"review and prompt    {row['ratio']:5.1f} times as much: {row['label']}")
 print(f"what the review adds {row['ratio'] / row['prior_ratio']:5.2f} times as much: {row['corrected_label']}")
-assert row["prior_ratio"] > 10
+assert row["prior_ratio"] > 2
 assert (row["label"], row["corrected_label"]) == ("great", "terrible")
 
 # %% [markdown]
-# Uncorrected, somebody who fell asleep twice found the film great. The correction mends this one. It is no cure: the
-# answer still depends on how you ask. The reviews below are clear to you, and each is asked in three ways.
+# Uncorrected, somebody who wants the money back found the film great. The correction mends this one. It is no cure.
+# The reviews below are clear to you, and each is asked in three ways.
 
 # %%
 prompts = ("{} This movie review is", "{} The film was", "{} I thought it was")
 verdicts = {}
-for review in (good, bad, "I fell asleep twice.", "I could watch it again tomorrow."):
+for review in (good, bad, "I want my money back.", "I could watch it again tomorrow.", "Not bad at all."):
     rows = [
         next_word(model, tokenizer, review, words, wording, readouts=["at a [MASK] appended"])[0] for wording in prompts
     ]
     verdicts[review] = [row["corrected_label"] for row in rows]
     print(f"{review[:32]:32}", *(f"{row['corrected']['great']:7.2f} {row['corrected_label']:9}" for row in rows))
-assert set(verdicts["I could watch it again tomorrow."]) == {"terrible"}  # wrong, however it is asked
+assert verdicts["I could watch it again tomorrow."] == ["terrible", "terrible", "great"]
+assert set(verdicts["Not bad at all."]) == {"terrible"}
 
 # %% [markdown]
-# If you measure something with prompts, report all the wordings that you tried.
+# For one review the answer depends on how you ask. Another, "Not bad at all.", is judged wrongly however you ask. If
+# you measure something with prompts, report all the wordings that you tried.
 #
 # ## Which sentence reads better
 #

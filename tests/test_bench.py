@@ -12,14 +12,14 @@ from minbert.weights import hub
 
 
 def test_the_cost_of_a_token_by_hand(monkeypatch, tmp_path):
-    """tiny has 4 layers of hidden size 256, and twice 4 * 256^2 + 2 * 256 * 1024 weights in each; attention comes on
-    top: 4 * 256 for each pair of tokens."""
+    """tiny has 6 layers of hidden size 384, and twice 4 * 384^2 + 2 * 384 * 1536 weights in each; attention comes on
+    top: 4 * 384 for each pair of tokens."""
     path = tmp_path / "texts.txt"
     path.write_text("0 ||| a film\n1 ||| a good film\n")
     tiny = str(hub.find("tiny"))
     first, second = (len(row) for row in BertTokenizer.from_pretrained(tiny)(["a film", "a good film"])["input_ids"])
-    weights, pairs = 4 * 256 * 256 + 2 * 256 * 1024, (first**2 + second**2) / (first + second)
-    assert systems.flops(tiny, str(path)) == pytest.approx(4 * (2 * weights + 4 * 256 * pairs))
+    weights, pairs = 4 * 384 * 384 + 2 * 384 * 1536, (first**2 + second**2) / (first + second)
+    assert systems.flops(tiny, str(path)) == pytest.approx(6 * (2 * weights + 4 * 384 * pairs))
     assert systems.flops(tiny, str(path), training=True) == pytest.approx(3 * systems.flops(tiny, str(path)))
 
 

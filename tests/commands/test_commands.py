@@ -62,7 +62,7 @@ def test_the_flags_of_pretrain_have_the_defaults_of_the_library():
 
 @pytest.mark.parametrize(
     ("option", "size", "rate"),
-    [("flexible", 768, 5e-5), ("flexible", 384, 5e-5), ("flexible", 256, 1e-4), ("pretrain", 256, 1e-3)],
+    [("flexible", 768, 5e-5), ("flexible", 385, 5e-5), ("flexible", 384, 1e-4), ("pretrain", 384, 1e-3)],
 )
 def test_the_default_learning_rate(option, size, rate):
     assert train.default_rate(option, size) == rate

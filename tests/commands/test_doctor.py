@@ -69,7 +69,7 @@ def test_all_is_well(ask):
     status, lines, err = ask()
     assert (status, err) == (0, "")
     assert verdict(lines, "fp32 results") == verdict(lines, "bf16 results") == "correct"
-    assert verdict(lines, "tiny") == "the shipped model: loads, 5,404,928 parameters"
+    assert verdict(lines, "tiny") == "the shipped model: loads, 19,056,768 parameters"
     assert verdict(lines, "reviews") == f"the shipped texts: {' + '.join(map(rows_of, ('train', 'dev', 'test')))} rows"
     assert verdict(lines, "freed memory") == "is kept for the next batch"
     assert lines["large pages"].startswith("32 MB: small 20.0 ms, large 5.0 ms ")
