@@ -58,10 +58,10 @@ def check(args):
     from minbert.runs.onnx import check_packages
     from minbert.weights import hub
 
-    check_packages()
     report.writable(out)
     directory = hub.find(args.model)
     config = Config.from_json(directory / "config.json")
+    check_packages()
     common.fits(args.max_length, args.model, config)
     tokenizer = common.load_tokenizer(args.model, directory, config)
     if out.parent.resolve() != directory.resolve():
