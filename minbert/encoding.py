@@ -41,7 +41,8 @@ class Template:
 class Tokenizer:
     """Text -> ids -> what the model reads. A tokenizer inherits this and provides:
 
-    vocab                      {token: id}
+    vocab, tokens              {token: id}, {id: token}
+    unk_token_id               of the token for what the vocabulary lacks
     template                   a Template
     max_length                 the length that truncation=True cuts to
     pad_token, pad_token_id    the id is None if the vocabulary has no padding token
@@ -51,6 +52,18 @@ class Tokenizer:
     def text_to_ids(self, text: str, keep_special: bool = False) -> list[int]:
         """The ids of a text, without the special tokens of the template."""
         return [self.vocab[piece] for piece, _ in self.pieces(text, keep_special)]
+
+    def convert_tokens_to_ids(self, tokens):
+        """A token's id, or a list's ids; a token that the vocabulary lacks gets the id of the unknown token."""
+        if isinstance(tokens, str):
+            return self.vocab.get(tokens, self.unk_token_id)
+        return [self.vocab.get(token, self.unk_token_id) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids):
+        """An id's token, or a sequence's tokens. Raises KeyError for an id outside the vocabulary."""
+        if isinstance(ids, int):
+            return self.tokens[ids]
+        return [self.tokens[int(id)] for id in ids]
 
     def __call__(
         self,

@@ -319,20 +319,6 @@ class BertTokenizer(Tokenizer):
             text, *("".join(char for char, _ in chars) for chars in (cleaned, lowered, self.fold(cleaned))), words
         )
 
-    # Pieces <-> ids
-
-    def convert_tokens_to_ids(self, tokens):
-        """A token's id, or a list's ids; a token that the vocabulary lacks gets the id of [UNK]."""
-        if isinstance(tokens, str):
-            return self.vocab.get(tokens, self.unk_token_id)
-        return [self.vocab.get(token, self.unk_token_id) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids):
-        """An id's token, or a sequence's tokens. Raises KeyError for an id outside the vocabulary."""
-        if isinstance(ids, int):
-            return self.tokens[ids]
-        return [self.tokens[int(id)] for id in ids]
-
     def decode(self, ids, skip_special_tokens=False, clean_up=True):
         """Ids -> text, as well as WordPiece allows: case, accents and spaces are lost, [UNK] stays [UNK].
 

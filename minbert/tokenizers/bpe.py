@@ -225,20 +225,6 @@ class BPETokenizer(Tokenizer):
             words.append((word, span, pieces, self.convert_tokens_to_ids(pieces)))
         return Explanation(text, words)
 
-    # Pieces <-> ids
-
-    def convert_tokens_to_ids(self, tokens):
-        """A token's id, or a list's ids; a token that the vocabulary lacks gets the id of the unknown token."""
-        if isinstance(tokens, str):
-            return self.vocab.get(tokens, self.unk_token_id)
-        return [self.vocab.get(token, self.unk_token_id) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids):
-        """An id's token, or a sequence's tokens. Raises KeyError for an id outside the vocabulary."""
-        if isinstance(ids, int):
-            return self.tokens[ids]
-        return [self.tokens[int(id)] for id in ids]
-
     def kept(self, ids, skip_special_tokens):
         """The tokens of an id or of many, with or without the special ones."""
         tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else ids)
