@@ -95,6 +95,10 @@ class ByteBPETokenizer(BPETokenizer):
     def letters(self, word):
         return list(to_letters(word))
 
+    def words(self, text):
+        """As in BPETokenizer"""
+        return WORD.findall(self.whole_characters(text))
+
     def segments(self, text):
         """Yields (word, [(piece, (start, end)), ...]). A piece of some bytes of a character stands where that does."""
         text = self.whole_characters(text)
