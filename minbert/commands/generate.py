@@ -1,6 +1,6 @@
 """Let a GPT go on with a text: what it writes, how probable that was, and what else it might have written.
 
-    minbert generate --model gpt2 --prompt "The film was"
+    minbert generate --prompt "The film was"        by tiny-gpt2, a small model of reviews that comes with minbert
     minbert generate --model gpt2 --prompt "The film was" --temperature 0 --max_tokens 20
                                                     always the most probable token
     minbert generate --model gpt2 --prompt "The film was" --temperature 0.5 --top_p 0.8 --n 5 --seed 42
@@ -27,6 +27,7 @@ from pathlib import Path
 from minbert.commands import common
 from minbert.errors import UserError
 
+DEFAULT_MODEL = "tiny-gpt2"
 SETTINGS = ("temperature", "top_k", "top_p", "repetition_penalty", "n", "seed", "top")
 DEFAULT = 50  # new tokens
 ROWS = 16  # continuations that are written side by side
@@ -42,7 +43,8 @@ ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
 def flags(parser):
     more = common.number(float, 0, wanted="0 or more")
     add = parser.add_argument
-    add("--model", required=True, metavar="NAME", help="a folder or a known name, of a GPT-1 or GPT-2")
+    add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a GPT-1 or GPT-2: a folder or a known name; default: "
+        "%(default)s")  # fmt: skip
     add("--prompt", action="append", metavar="TEXT", help="to go on with; again for more; none: from nothing")
     add("--file", metavar="FILE", help="prompts, one a line, or a table or JSON; -: the standard input. With --prompt, "
         "each text stands in place of its {}")  # fmt: skip
