@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 import signal
 import statistics
@@ -13,7 +14,7 @@ import pytest
 import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
-from minbert import BertForMaskedLM, Config, tokenizer_json
+from minbert import BertForMaskedLM, Config, families, tokenizer_json
 from minbert.course.parts import PARTS, WHOLE
 from minbert.metrics import NORMAL
 from minbert.pretraining import corpus
@@ -22,9 +23,10 @@ from minbert.weights import hub
 from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
 
-LINKED = [*PAGES, "CHANGELOG.md", "checkpoints/README.md", "checkpoints/tiny/README.md", "tests/README.md"]
-CARD = "checkpoints/tiny/README.md"
-NUMBERED = [*PAGES, "CHANGELOG.md", CARD]  # pages in which every number is checked
+LINKED = [*PAGES, "CHANGELOG.md", "checkpoints/README.md", "tests/README.md"]
+CARD, GPT2_CARD = (f"checkpoints/{name}/README.md" for name in ("tiny", "tiny-gpt2"))
+LINKED += [CARD, GPT2_CARD]
+NUMBERED = [*PAGES, "CHANGELOG.md", CARD, GPT2_CARD]  # pages in which every number is checked
 MODEL = ("config", "embeddings", "attention", "encoder", "bert", "heads")
 
 
@@ -68,9 +70,24 @@ def positions():
     return tiny("max_position_embeddings")[0]
 
 
-def pretraining():
-    """The record of the run that made tiny."""
-    return json.loads((hub.find("tiny") / "pretraining.json").read_text(encoding="utf-8"))
+def pretraining(name="tiny"):
+    """The record of the run that made a shipped model."""
+    return json.loads((hub.find(name) / "pretraining.json").read_text(encoding="utf-8"))
+
+
+def gpt2_sizes():
+    """Layers, hidden size, heads, parameters, positions, tokens, megabytes."""
+    folder = hub.find("tiny-gpt2")
+    config, model = families.read_config(folder), families.load(folder, "causal")
+    sizes = (config.num_hidden_layers, config.hidden_size, config.num_attention_heads)
+    count = sum(weight.numel() for weight in model.parameters())
+    megabytes = sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".md") / 1e6
+    return *sizes, count, config.max_position_embeddings, config.vocab_size, megabytes
+
+
+def gpt2_end():
+    """The last entry of its history."""
+    return pretraining("tiny-gpt2")["history"][-1]
 
 
 def held_out(number):
@@ -308,6 +325,36 @@ CHECKED = [
     (CARD, "All {} position vectors", lambda: positions()),
     (CARD, "six with {:,}.", lambda: tiny("vocab_size")),
     (CARD, "cut at {} tokens", lambda: positions()),
+    (
+        GPT2_CARD,
+        "It has {} layers, hidden size {}, {} heads, {:,} parameters, positions for {} tokens and byte-level BPE with "
+        "{:,} tokens. It takes {:.1f} MB, with the matrices stored in 8 bits.",
+        gpt2_sizes,
+    ),
+    (
+        GPT2_CARD,
+        "**Text:** {:,} texts, {:,} tokens, where a file that is named three times counts three times. {:,} texts",
+        lambda: [pretraining("tiny-gpt2")["text"][name] for name in ("texts", "tokens", "left_out")],
+    ),
+    (
+        GPT2_CARD,
+        "{:,} steps, {:.1f} million tokens: it read about half of the text, once. That took {:.0f} minutes",
+        lambda: [gpt2_end()["steps"], gpt2_end()["tokens"] / 1e6, gpt2_end()["seconds"] / 60],
+    ),
+    (GPT2_CARD, "torch {}", lambda: pretraining("tiny-gpt2")["versions"]["torch"]),
+    (
+        GPT2_CARD,
+        "Rows had {:.0f} tokens for the first six tenths of the run, then {}",
+        lambda: [pretraining("tiny-gpt2")["arguments"]["max_length"] * part for part in (0.25, 1)],
+    ),
+    (GPT2_CARD, "one text in {}, up to {:,} tokens", lambda: [corpus.HELD_OUT, corpus.HELD_OUT_TOKENS]),
+    (
+        GPT2_CARD,
+        "the loss was {:.3f} nats a token, which is a perplexity of {:.0f}, and the accuracy {:.3f}",
+        lambda: [
+            *(gpt2_end()["heldout_loss"], math.exp(gpt2_end()["heldout_loss"]), gpt2_end()["heldout_accuracy"]),
+        ],
+    ),
 ]
 # The same for numbers that are written as words.
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -370,6 +417,9 @@ MEASURED = {
         "253 MB for 16,000": "the same with a model of hidden size 32 and 2,000 words",
         "from 293 to 319 MB in 24,000": "the same",
         "exit status 2": "python -m pytest tests/commands/test_mistakes.py",
+    },
+    GPT2_CARD: {
+        "before 2011": "",
     },
     CARD: {
         "the 50,000 unlabelled reviews of Maas et al. 2011": "",
