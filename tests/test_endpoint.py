@@ -162,7 +162,7 @@ def test_this_machine_may_have_it(host):
     assert Endpoint(host, "m", KEY, "OPENAI_API_KEY").local
 
 
-@pytest.mark.fault("downloads: a redirect to another host")
+@pytest.mark.fault("servers: a redirect to another host")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(ask, servers, status):
     """Neither to another host, which would be given the key and the text, nor to another path."""
@@ -183,7 +183,7 @@ def test_no_proxy_stands_between_this_machine_and_itself(ask, servers, monkeypat
     assert proxy.requests[0][0].startswith("http://example.invalid/v1")
 
 
-@pytest.mark.fault("command line: a server that sends the key back")
+@pytest.mark.fault("servers: a server that sends the key back")
 @pytest.mark.parametrize(
     "reply",
     [
@@ -219,7 +219,7 @@ def test_a_short_key_is_taken_out_of_no_word(ask):
 # Failures
 
 
-@pytest.mark.fault("downloads: a server that refuses")
+@pytest.mark.fault("servers: a server that refuses")
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
@@ -253,7 +253,7 @@ def test_a_server_without_either_route(ask):
     assert "--endpoint is an address such as" in done.error
 
 
-@pytest.mark.fault("downloads: a server that is busy")
+@pytest.mark.fault("servers: a server that is busy")
 def test_a_busy_server_is_waited_for_as_long_as_it_says(ask):
     busy = failure(429, "slow down", (("Retry-After", "7"),))
     done = ask(busy, busy, GOOD)
@@ -291,7 +291,7 @@ def test_a_server_that_recovers(ask, status):
     assert "oops" not in done.said[0]
 
 
-@pytest.mark.fault("downloads: a connection that breaks")
+@pytest.mark.fault("servers: a connection that breaks")
 @pytest.mark.parametrize("how", ["cut", "drop"])
 def test_a_connection_that_breaks(ask, how):
     done = ask(GOOD._replace(how=how), GOOD)
@@ -300,7 +300,7 @@ def test_a_connection_that_breaks(ask, how):
     assert "the connection broke off" in done.error and len(done.requests) == TRIES
 
 
-@pytest.mark.fault("downloads: a server that does not answer")
+@pytest.mark.fault("servers: a server that does not answer")
 @pytest.mark.parametrize("how", ["hold", "drip"])
 def test_a_server_that_is_slow(ask, how):
     """Or so slow that there is always a letter, and never an end."""
@@ -308,7 +308,7 @@ def test_a_server_that_is_slow(ask, how):
     assert "/completions: no answer in 0.2 s; --endpoint_timeout gives it more" in done.error and done.slept == []
 
 
-@pytest.mark.fault("downloads: something else than an answer")
+@pytest.mark.fault("servers: something other than an answer")
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
@@ -338,7 +338,7 @@ def test_an_answer_without_an_end_is_not_read(ask, monkeypatch):
     assert "/completions sends more than 100,000 bytes" in done.error
 
 
-@pytest.mark.fault("downloads: no network")
+@pytest.mark.fault("servers: no network")
 def test_nobody_is_there(servers, monkeypatch):
     port = free_port()
     with pytest.raises(
@@ -357,7 +357,7 @@ def test_nobody_is_there(servers, monkeypatch):
         Endpoint(f"https://{'a' * 70}.invalid/v1", "m").ask("x")
 
 
-@pytest.mark.fault("downloads: a certificate that is not trusted")
+@pytest.mark.fault("servers: a certificate that is not trusted")
 def test_a_connection_that_is_not_secure(servers, tmp_path):
     plain = servers(completions=[GOOD])
     with pytest.raises(UserError, match=r"no secure connection to localhost:.*SSL_CERT_FILE"):
