@@ -71,8 +71,9 @@ class Endpoint:
     """
 
     def __init__(
-        self, url, model, key="", variable="", api="auto", timeout=60.0, say: Callable = print, sleep=time.sleep
-    ):
+        self, url: str, model: str, key: str = "", variable: str = "", api: str = "auto", timeout: float = 60.0,
+        say: Callable = print, sleep: Callable = time.sleep,
+    ):  # fmt: skip
         self.url, self.host, self.local = check_url(url)
         if key and not self.local and not self.url.startswith("https:"):
             advice = f"use https://, or set {KEYS[0]} to nothing to send no key"
@@ -119,8 +120,8 @@ class Endpoint:
             if tries == TRIES:
                 break
             if waited + wait > LONGEST:
-                asks = f"the server asks to wait {wait:.0f} s, and minbert waits {LONGEST} s at most"
-                raise UserError(f"{failed}; {asks}: try again later")
+                longer = f"the next wait is {wait:.0f} s, and minbert waits {LONGEST} s in all"
+                raise UserError(f"{failed}; {longer}: try again later")
             self.say(f"{failed}; waiting {wait:.0f} s before try {tries + 1} of {TRIES}")
             self.sleep(wait)
             waited += wait
