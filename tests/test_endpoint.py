@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import urllib.request
 from types import SimpleNamespace
 
 import pytest
@@ -116,7 +117,7 @@ def test_a_server_that_refuses_log_probabilities_is_asked_without(ask):
 
 
 @pytest.mark.parametrize(
-    "number", ["0.93", "NaN", "true", '"-1"', "null", "[]"], ids=["positive", "nan", "bool", "text", "null", "list"]
+    "number", ["0.93", "NaN", "false", '"-1"', "null", "[]"], ids=["positive", "nan", "bool", "text", "null", "list"]
 )
 def test_a_number_that_is_no_log_probability(ask, number):
     logs = '{"tokens": ["a"], "token_logprobs": [-1], "top_logprobs": [{"a": %s}]}'
@@ -302,9 +303,17 @@ def test_a_connection_that_breaks(ask, how):
 
 @pytest.mark.fault("servers: a server that does not answer")
 @pytest.mark.parametrize("how", ["hold", "drip"])
-def test_a_server_that_is_slow(ask, how):
+def test_a_server_that_is_slow(ask, monkeypatch, how):
     """Or so slow that there is always a letter, and never an end."""
+    given, real = [], urllib.request.OpenerDirector.open
+
+    def spy(self, request, **options):
+        given.append(options)
+        return real(self, request, **options)
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", spy)
     done = ask(GOOD._replace(how=how), timeout=0.2)
+    assert given == [{"timeout": 0.2}]
     assert "/completions: no answer in 0.2 s; --endpoint_timeout gives it more" in done.error and done.slept == []
 
 

@@ -19,7 +19,7 @@ from tests.servers import Reply, chat, completion, failure, fleet
 KEY = "sk-0123456789"
 # What a server answers to the five built-in reviews: the ratios are at least 9, 2, below 0.5, 0.1, and 3.
 ANSWERS = [
-    completion("\n\nPositive.", {"\n\n": 1.0}, {"Pos": 0.8, " positive": 0.1, "neg": 0.06, "Negative": 0.04}),
+    completion("\n\nPositive.", {"\n\n": 0.5}, {"Pos": 0.8, " positive": 0.1, "neg": 0.06, "Negative": 0.04}),
     completion("Pos", {"Pos": 0.6, "Neg": 0.3, "\n": 0.1}),
     completion(" negative", {" negative": 0.6, "Neg": 0.2, "The": 0.1}),
     completion("Neg", {"Neg": 0.9, "pos": 0.09}),
@@ -77,7 +77,7 @@ def test_the_built_in_reviews_as_json(ask):
     assert first["p"] == {"positive": pytest.approx(0.9), "negative": pytest.approx(0.1)} and first["at"] == 1
     assert [best["token"] for best in first["top"]] == ["Pos", " positive", "neg", "Negative"]
     assert first["covered"] == pytest.approx(1) and first["answer"] == "\n\nPositive."
-    assert first["log_p"] == pytest.approx(math.log(1.0) + math.log(0.8))  # of the whole answer
+    assert first["log_p"] == pytest.approx(math.log(0.5) + math.log(0.8))  # of the whole answer
     assert third["p"] == {"positive": None, "negative": pytest.approx(0.8)} and third["below"] == pytest.approx(0.1)
     assert third["covered"] == pytest.approx(0.9)
 
@@ -98,7 +98,7 @@ def test_the_built_in_reviews_as_a_table(ask):
         ["5", "75 %", "25 %", "3", "positive"],
     ]
     (first,) = (line for line in lines if line[:3] == ["1", "2.", "'Pos' 80 %"])
-    assert first[3:] == ["' positive' 10 %", "'neg' 6 %", "'Negative' 4 %", "100 %", "-0.22"]
+    assert first[3:] == ["' positive' 10 %", "'neg' 6 %", "'Negative' 4 %", "100 %", "-0.92"]
     assert ["1", r"'\n\nPositive.'"] in [[line[0], line[-1]] for line in lines]
     assert "right: 5 of 5; in order: 5 of 6 pairs, and 1 cannot be told\nGuessing gets 2.5 of 5 right" in done.out
 
@@ -178,6 +178,24 @@ def test_ratios_between_bounds():
     assert endpoint.bounds(row(None, None)) == (0, math.inf)
     cells = [endpoint.ratio(*pair) for pair in ((3.0, 3.0), (6.0, math.inf), (0.0, 0.2), (0.0, math.inf))]
     assert cells == ["3", "above 6", "below 0.2", "?"]
+
+
+def test_conclusions_of_made_up_answers():
+    """Pairs of one wording are in order, are not, are equal, or are left open by a bound; off topic counts for none."""
+    kinds = ("very positive", "rather positive", "rather negative", "very negative", "off topic")
+
+    def conclude(*ps, prompt="x"):
+        rows = []
+        for kind, p in zip(kinds, ps):
+            row = {"kind": kind, "prompt": prompt, "right": "a", "label": "a", "p": dict(zip("ab", p)), "below": 0.1}
+            rows.append(row if any(p) else row | {"below": None, "label": None})
+        return endpoint.conclude(rows)
+
+    ratios = [(0.9, 0.1), (0.6, None), (0.2, 0.8), (0.2, 0.8), (0.1, 0.9)]  # 9, above 6, 0.25, 0.25
+    assert conclude(*ratios) == {"answers": 5, "right": 5, "in_order": 4, "pairs": 6, "undecided": 1}
+    swapped = [(0.2, 0.8), (None, 0.2), (0.6, None), (0.6, 0.2)]  # 0.25, below 0.5, above 6, 3
+    assert conclude(*swapped) == {"answers": 4, "right": 4, "in_order": 1, "pairs": 6, "undecided": 1}
+    assert conclude(ratios[0], (None, None)) == {"answers": 2, "right": 1, "in_order": 0, "pairs": 0, "undecided": 0}
 
 
 # The key
