@@ -119,7 +119,10 @@ def run(job):
     if rows:
         found = {"model": job.endpoint.model, "endpoint": job.endpoint.url, "api": job.endpoint.api}
         found |= {"words": job.words, "questions": len(questions), "rows": rows, "conclusion": conclude(rows)}
-        print(json.dumps(found, indent=2, ensure_ascii=False)) if job.json else show(found)
+        if job.json:
+            print(json.dumps(found, indent=2, ensure_ascii=False))
+        else:
+            show(found)
     if stopped:
         if len(questions) > 1 and isinstance(stopped, UserError):
             raise UserError(f"question {at} of {len(questions)}: {stopped}") from None
