@@ -97,7 +97,8 @@ def figure(task):
 def trained(task, system, seed, paths, folder):
     """{part: score} of one run of train_classifier.py."""
     epochs = EPOCHS.get(task, 3) * (3 if "frozen" in system else 1)
-    flags = ["--epochs", str(epochs), "--max_length", str(LENGTH.get(task, 256)), *SYSTEMS[system].split()]  # of a flag given twice the last counts
+    flags = ["--epochs", str(epochs), "--max_length", str(LENGTH.get(task, 256))]
+    flags += SYSTEMS[system].split()  # of a flag given twice the last counts
     flags += ["--precision", "bf16", "--batch_size", str(BATCH.get(task, 32)), "--seed", str(seed), "--no_baseline"]
     flags += ["--out", str(folder)]
     for part, path in zip(("train", "dev", "test"), paths):
