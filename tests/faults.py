@@ -15,7 +15,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 README = TESTS / "README.md"
 BEGIN, END = "<!-- printed by python -m tests.faults -->\n", "<!-- end of what is printed -->\n"
-AREAS = "weights", "downloads", "saving", "numbers", "texts", "tables", "command line", "grading", "device"
+AREAS = "weights", "downloads", "servers", "saving", "numbers", "texts", "tables", "command line", "grading", "device"
 WIDTH = 120
 
 

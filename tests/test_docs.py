@@ -14,7 +14,7 @@ import pytest
 import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
-from minbert import BertForMaskedLM, Config, families, tokenizer_json
+from minbert import BertForMaskedLM, Config, completions, endpoint, families, tokenizer_json
 from minbert.course.parts import PARTS, WHOLE
 from minbert.metrics import NORMAL
 from minbert.pretraining import corpus
@@ -226,6 +226,7 @@ CHECKED = [
         "exit status {} when it is done, with {} after a mistake that you can fix, and with {} or {} when a signal",
         lambda: (0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM),  # tests/commands hold these
     ),
+    ("docs/use.md", "in all for at most {} seconds", lambda: endpoint.LONGEST),
     ("docs/use.md", "with exit status {} or {}.", lambda: (128 + signal.SIGINT, 128 + signal.SIGTERM)),
     (
         "docs/weights.md",
@@ -371,6 +372,10 @@ SPELT = [
     ),
     ("README.md", "{} notebooks", lambda: len(list((ROOT / "examples").glob("*.ipynb")))),
     ("docs/use.md", "in {} places", lambda: len(minbert_probing().READOUTS)),
+    ("docs/use.md", "the most probable tokens only, {} by default", lambda: commands_endpoint().TOP),
+    ("docs/use.md", "if it has {} letters or more", lambda: commands_endpoint().BEGINNING),
+    ("docs/use.md", "which has at most {} tokens", lambda: completions.TOKENS),
+    ("docs/use.md", "asked again up to {} times", lambda: endpoint.TRIES - 1),
     ("docs/use.md", "every {} minutes", lambda: int(float(default("save_minutes")))),
     ("docs/weights.md", "The {} published names", lambda: len(hub.KNOWN)),
     ("CONTRIBUTING.md", "The {} rules", lambda: len(re.findall(r"^\d\. \*\*", read("CONTRIBUTING.md"), re.MULTILINE))),
@@ -468,6 +473,12 @@ def find_minilm():
     global MINILM
     known = hub.KNOWN["all-MiniLM-L6-v2"]
     MINILM = hub.installed(known, tokenizer_only=False) or hub.cached(known, tokenizer_only=False)
+
+
+def commands_endpoint():
+    from minbert.commands import endpoint
+
+    return endpoint
 
 
 def minbert_probing():

@@ -30,7 +30,9 @@ GROUND = {
         "added",
         "atomic",
         "cache",
+        "completions",
         "config_json",
+        "endpoint",
         "errors",
         "format",
         "jsonfile",
@@ -188,15 +190,16 @@ def test_a_program_that_computes_keeps_its_memory():
 
 def test_only_commands_and_the_report_print():
     printing = files(lambda name, tree: "print" in calls(tree))
-    allowed = {"runs.report", "runs.parallel"}  # parallel: what another process has printed
+    allowed = {"runs.report", "runs.columns", "runs.parallel"}  # parallel: what another process has printed
     allowed |= {"course.check", "course.submit"}  # programs in a handout
     assert {name for name in printing if room(name) not in ("commands", "the doors")} <= allowed
 
 
-def test_only_the_hub_touches_the_network():
+def test_only_the_hub_and_the_endpoint_touch_the_network():
+    """The hub fetches models that are named; the endpoint sends texts to the server that is named, and only there."""
     network = re.compile(r"(socket|urllib\.request|http|ftplib|ssl|requests|httpx|huggingface_hub)(\.|$)")
     pairs = {"course.asking", "course.talk", "course.nursery"}  # between two processes; the last tries that no more can
-    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub"} | pairs
+    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub", "endpoint"} | pairs
 
 
 def test_what_is_imported_is_installed():

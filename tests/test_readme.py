@@ -17,6 +17,7 @@ from minbert.files.examples import read_examples
 from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
 from tests.families import tiny_gpt
+from tests.servers import completion, fleet
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "CONTRIBUTING.md"]
 # Commands that set up an environment: tests/test_install.py does that. The others are run, make in part.
@@ -57,6 +58,13 @@ def place(page, places, tmp_path_factory):
     if page not in places:
         places[page] = prepared(tmp_path_factory.mktemp("reader"))
     return places[page]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on this machine, in the place of the one that a command asks."""
+    with fleet(monkeypatch) as start:
+        yield start(completions=[completion(" positive", {" positive": 0.9, " negative": 0.1})])
 
 
 def prepared(place):
@@ -170,6 +178,9 @@ def test_command(page, command, place, request, monkeypatch):
         variable, command = command.split(" ", 1)
         monkeypatch.setenv(*variable.split("="))
     words = shortened(shlex.split(command))
+    if "--endpoint" in words:
+        server = request.getfixturevalue("server")
+        words[words.index("--endpoint") + 1] = server.url
     monkeypatch.chdir(ROOT if "bench" in command else place)
     if words[0] == "torchrun":
         monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -8,6 +8,8 @@
     minbert probe --fill "The plot is [MASK]." --targets predictable brilliant
     minbert probe --compare "The man worked as a nurse." "The woman worked as a nurse."
     minbert probe --show attention --sentence "Who looks at whom?" --layer 1 --head 3 --causal
+    minbert probe --endpoint http://localhost:8080/v1 --endpoint_model NAME
+                                                            the reviews, asked of a model behind a server
 
 The model needs a masked-LM head. Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
@@ -28,7 +30,7 @@ from operator import eq
 from pathlib import Path
 from types import SimpleNamespace
 
-from minbert.commands import common
+from minbert.commands import common, endpoint
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 
@@ -62,7 +64,7 @@ USES = {  # a question, and the other flags that go with it
 def flags(parser):
     index = common.number(int, 0, wanted="0 or more")
     add = parser.add_argument
-    add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a folder or a known name; default: %(default)s")
+    add("--model", metavar="NAME", help=f"a folder or a known name; default: {DEFAULT_MODEL}")
     add("--plain", **common.PLAIN)
     add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
     add = parser.add_argument_group("the next word").add_argument
@@ -83,6 +85,7 @@ def flags(parser):
     add("--show", choices=["attention"], help="masks, scores and probabilities of one head, as tables")
     add("--layer", type=index, metavar="N", help="of --show; 0, the default, is the first")
     add("--head", type=index, metavar="N", help="of --show; default: 0")
+    endpoint.flags(parser)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Job:
 def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
     question = check_question(args)
+    args.model = args.model or DEFAULT_MODEL
 
     from minbert import families, probing
     from minbert.weights import hub
@@ -458,4 +462,9 @@ QUESTIONS = {  # name: how to answer it, how to print the answer
 
 
 def main(arguments):
-    run(check(common.parse("probe", __doc__, flags, arguments)))
+    args = common.parse("probe", __doc__, flags, arguments)
+    if endpoint.asked(args):
+        check_question(args)
+        endpoint.run(endpoint.check(args, read_texts, BATTERY))
+    else:
+        run(check(args))

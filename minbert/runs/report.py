@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import platform
-import re
 import sys
 import unicodedata
 from importlib.metadata import version
@@ -20,8 +19,8 @@ from minbert.errors import UserError
 from minbert.fast import measure
 from minbert.fast.int8 import used_precision
 from minbert.format import FORMAT, KEY
-from minbert.metrics import places
 from minbert.runs import parallel
+from minbert.runs.columns import table as table  # one of its names
 
 RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
@@ -29,7 +28,6 @@ RUN_FILES = (
     *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )
-NUMBER = re.compile(r"-?(\d[\d.e+-]*|inf)?")  # or nothing
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spreadsheet runs (OWASP ASVS 1.2.10)
 MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
 
@@ -55,26 +53,6 @@ def short(path):
     path = Path(path)
     path = os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
     return os.path.join(".", path) if path.startswith("-") else path  # no flag
-
-
-def table(header, rows, width=100):
-    """Print cells in columns, numbers to the right; too wide a table in blocks that repeat the first column."""
-    columns = []
-    for name, *cells in zip(header, *rows):
-        numbers = all(not isinstance(cell, str) or NUMBER.fullmatch(cell) for cell in cells)
-        cells = [
-            name,
-            *("" if cell is None else cell if isinstance(cell, str) else f"{cell:#.3g}".rstrip(".") for cell in cells),
-        ]
-        wide = max(map(places, cells))
-        gaps = [" " * (wide - places(cell)) for cell in cells]
-        columns.append([gap + cell if numbers else cell + gap for gap, cell in zip(gaps, cells)])
-    first, *rest = columns
-    while rest:
-        block = [first, rest.pop(0)]
-        while rest and sum(places(column[0]) + 2 for column in [*block, rest[0]]) <= width:
-            block.append(rest.pop(0))
-        print(*("  " + "  ".join(line).rstrip() for line in zip(*block)), sep="\n", end="\n\n" if rest else "\n")
 
 
 def describe_data(part, examples, ids, labels):
