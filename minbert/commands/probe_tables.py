@@ -98,7 +98,7 @@ def show_compare(found):
     sides = [printable([token for token, _ in side]) for side in zip(*pairs)]
     cells = []
     for ((_, p), (_, q)), one, two in zip(pairs, *sides):
-        cells.append([one, p, two, q, None if None in (p, q) else p - q])
+        cells.append([one, p, two, q, None if None in (p, q) else round(p - q, 4)])  # what is less is rounding
     p, q = found["scores"]
     table(["first", "log P", "second", "log P", "difference"], [*cells, ["in all", p, "", q, p - q]])
     if "begins_with" in found:
