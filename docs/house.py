@@ -58,6 +58,7 @@ ROWS = (
     {
         "decoder": ("layers that look", "back only"),
         "generation": ("what a decoder", "writes next"),
+        "left_to_right": ("which word comes", "next, by a decoder"),
     },
 )
 COLUMNS = 5
@@ -197,7 +198,7 @@ def draw():
     parts += [f'<polygon points="{wall}" class="wall"/>']
     parts += [f'<polygon points="{LEFT - 62},100 {WIDTH / 2},8 {RIGHT + 62},100" class="wall roof"/>']
     for room, (x, top, width, height) in place.items():
-        files = [file for file in rooms[room] if file != "common"]
+        files = [file for file in rooms[room] if file not in ("common", "probe_tables")]
         if room == ROOF:
             parts += [text(WIDTH / 2, 56, "commands/", "name", "middle")]
             parts += [text(WIDTH / 2, 75, captions[room], "small", "middle")]

@@ -380,6 +380,7 @@ SPELT = [
     ("docs/use.md", "if it has {} letters or more", lambda: commands_endpoint().BEGINNING),
     ("docs/use.md", "which has at most {} tokens", lambda: completions.TOKENS),
     ("docs/use.md", "asked again up to {} times", lambda: endpoint.TRIES - 1),
+    ("docs/generation.md", "BERT has {} readouts", lambda: len(minbert_probing().READOUTS)),
     ("docs/use.md", "every {} minutes", lambda: int(float(default("save_minutes")))),
     ("docs/weights.md", "The {} published names", lambda: len(hub.KNOWN)),
     ("CONTRIBUTING.md", "The {} rules", lambda: len(re.findall(r"^\d\. \*\*", read("CONTRIBUTING.md"), re.MULTILINE))),

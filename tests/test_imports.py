@@ -44,7 +44,7 @@ GROUND = {
 }
 MODEL = {
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
-    *("optimizer", "training", "metrics", "probing", "generation"),
+    *("optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
