@@ -246,9 +246,11 @@ def test_weights_that_do_not_fit_are_named(folder, tensors, complaint):
         ({"activation_function": ["gelu"]}, "activation_function is"),
         ({"n_ctx": 12}, "n_ctx and n_positions differ"),
         ({"n_embd": ...}, "does not describe a GPT-2: it lacks n_embd"),
-        ({"n_embd": "12"}, "hidden_size is '12'"),
-        ({"n_layer": 1.5}, "num_hidden_layers is 1.5"),
-        ({"embd_pdrop": 2}, "embedding_dropout_prob is 2"),
+        ({"n_embd": "12"}, "n_embd is '12', but must be a whole number"),
+        ({"n_head": 5}, "n_embd 12 cannot be split into 5 attention heads"),
+        ({"n_positions": 0}, "n_positions is 0, but must be a whole number from 1"),
+        ({"n_layer": 1.5}, "n_layer is 1.5"),
+        ({"embd_pdrop": 2}, "embd_pdrop is 2"),
         ({"model_type": "openai-gpt"}, "use OpenAIGPTLMHeadModel of minbert.families.gpt"),
     ],
 )
@@ -256,7 +258,7 @@ def test_a_config_that_asks_for_something_else_is_refused_in_one_line(folder, va
     change(folder, **values)
     with pytest.raises(UserError, match=complaint) as error:
         GPT2LMHeadModel.from_pretrained(folder)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and str(error.value).startswith(f"{folder / 'config.json'}: ")
 
 
 def test_a_config_without_what_has_a_default(folder):
