@@ -161,7 +161,8 @@ def read_config(path: Path, names: set[str], form: Form = BERT, settings=None) -
     """The fields `names` of a config.json, {name: value}.
 
     settings  a function: the file's values -> the same under the names of our fields; None: form.ours
-    Raises UserError, naming the file, if the file does not describe a model that this package computes, or contradicts itself.
+    Raises UserError, naming the file, if it does not describe a model that this package computes, or contradicts
+    itself.
     """
     values = read_json(path)
     check_format(path, values)

@@ -330,7 +330,7 @@ SPELT = [
     ("docs/use.md", "which has at most {} tokens", lambda: completions.TOKENS),
     ("docs/use.md", "asked again up to {} times", lambda: endpoint.TRIES - 1),
     ("docs/use.md", "every {} minutes", lambda: int(float(default("save_minutes")))),
-    ("docs/weights.md", "The {} published names", lambda: len(hub.KNOWN)),
+    ("docs/weights.md", "Of these names, {} are", lambda: sum(bool(known.sha256) for known in hub.KNOWN.values())),
     ("CONTRIBUTING.md", "The {} rules", lambda: len(re.findall(r"^\d\. \*\*", read("CONTRIBUTING.md"), re.MULTILINE))),
     ("CONTRIBUTING.md", "the {} parts", lambda: len(parts())),
     ("CHANGELOG.md", "The {} names of", lambda: len([name for name in minbert.__all__ if name != "__version__"])),
