@@ -225,14 +225,20 @@ def test_published_files_have_no_prefix(folder):
         ({"transformer.h.0.mlp.c_fc.weight": torch.ones(48, 12)}, r"wrong shape transformer\.h\.0\.mlp\.c_fc\.weight"),
         ({"transformer.h.0.attn.c_attn.weight": torch.ones(12, 35)}, r"unexpected  transformer\.h\.0\.attn\.c_attn"),
         ({"transformer.wpe.weight": torch.full((13, 12), torch.nan)}, r"NaN or Inf  transformer\.wpe\.weight"),
-        ({"lm_head.weight": torch.ones(41, 12)}, "lm_head.weight should equal the token embeddings"),
+        (
+            {"transformer.h.0.attn.c_attn.query.bias": torch.ones(12)},
+            r"unexpected  transformer\.h\.0\.attn\.c_attn\.query",
+        ),
+        ({"h.0.attn.c_attn.weight": torch.ones(12, 36)}, ": holds the same weights twice: "),
+        ({"lm_head.weight": torch.ones(41, 12)}, ": lm_head.weight should equal the token embeddings"),
         ({"transformer.h.7.ln_1.bias": torch.ones(12)}, r"unexpected  transformer\.h\.7\.ln_1\.bias"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(folder, tensors, complaint):
     change(folder, tensors)
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(UserError, match=complaint) as error:
         GPT2LMHeadModel.from_pretrained(folder)
+    assert str(error.value).startswith(str(folder))
 
 
 @pytest.mark.parametrize(

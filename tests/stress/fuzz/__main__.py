@@ -24,6 +24,7 @@ from minbert.errors import UserError
 
 MODULES = (
     "checkpoints",
+    "families",
     "folders",
     "forms",
     "text",
