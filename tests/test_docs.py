@@ -18,6 +18,7 @@ from minbert.course.parts import PARTS, WHOLE
 from minbert.metrics import NORMAL
 from minbert.pretraining import corpus
 from minbert.runs import slices
+from minbert.tokenizers import bpe_files
 from minbert.weights import hub
 from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
@@ -236,6 +237,11 @@ CHECKED = [
         "docs/speed.md",
         "a batch of 8 reaches {} tokens/s, and with single texts {},",
         lambda: [scaled("batch", size, "train")[0] for size in (8, 1)],
+    ),
+    (
+        "docs/robustness.md",
+        "merges of more than {} MiB, a whole of more than {} MiB",
+        lambda: (bpe_files.MAX_FILE >> 20, tokenizer_json.MAX_BYTES >> 20),
     ),
     ("docs/speed.md", "these {:,} tokens", lambda: scale.TOKENS),
     ("docs/speed.md", "reads {} to {} tokens/s for", lambda: slowest_and_fastest()),
