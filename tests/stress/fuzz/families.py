@@ -242,7 +242,8 @@ def check_tokenizer(tokenizer, place, size):
     elif (place / bpe_files.VOCAB).exists():
         vocab = json.loads((place / bpe_files.VOCAB).read_bytes().decode("utf-8-sig"))
         merges = [line.decode().removesuffix("\r") for line in lines_of(place / bpe_files.MERGES)]
-        merges = [tuple(line.split(" ")) for line in (merges[1:] if merges[:1] == ["#version: 0.2"] else merges)]
+        headed = bool(merges) and merges[0].startswith("#version")
+        merges = [tuple(line.split(" ")) for line in merges[headed:]]
     else:
         model = json.loads((place / "tokenizer.json").read_bytes().decode("utf-8-sig"))["model"]
         vocab, merges = model["vocab"], model["merges"]
@@ -263,7 +264,8 @@ def check_tokenizer(tokenizer, place, size):
 
 
 def lines_of(path):
-    return path.read_bytes().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
+    return data.split(b"\n") if data else []
 
 
 FUZZERS = {"bpe": fuzz_bpe, "family-config": fuzz_family_config, "gpt2-weights": fuzz_gpt2_weights}
