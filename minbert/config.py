@@ -93,16 +93,12 @@ class Config(Described):
 
     @classmethod
     def from_json(cls, path: str | Path) -> "Config":
-        """Read a checkpoint's config.json.
-
-        Raises UserError, naming the file and its key, for a missing or unsupported setting.
-        """
+        """Read a checkpoint's config.json. Raises UserError, naming the file, for a missing or unsupported setting."""
         values = read_config(Path(path), {field.name for field in fields(cls)}, cls.form, cls.settings)
         try:
             return cls(**values)
         except UserError as error:
-            name, rest = str(error).partition(" ")[::2]
-            raise UserError(f"{path}: {cls.form.keys.get(name, name)} {rest}") from None
+            raise UserError(f"{path}: {cls.form.in_its_words(str(error))}") from None
 
     def to_json(self, path: str | Path, architecture: str) -> None:
         """Write config.json, from which Hugging Face's class `architecture` builds the same model."""

@@ -114,6 +114,11 @@ class Form:
         """Our fields' values under the file's keys."""
         return {self.keys.get(name, name): value for name, value in values.items() if name not in self.absent}
 
+    def in_its_words(self, message: str) -> str:
+        """A message that begins with the name of a field, with the file's key in its place."""
+        name, space, rest = message.partition(" ")
+        return self.keys.get(name, name) + space + rest
+
 
 BERT = Form()
 

@@ -419,7 +419,7 @@ MEASURED = {
 NAMES = (
     r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
-    r"|GPT-[12]|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
+    r"|GPT-[12]|gpt2|finetuned-sst-2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
 )
 MINILM = None
 
