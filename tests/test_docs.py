@@ -368,6 +368,7 @@ MEASURED = {
         "| 223 | 0 |": "make crash-test",
         "| 366 | 0 |": "make crash-test",
         "| 50,000 | 0 |": "make fuzz",
+        "| 8,000 | 0 |": "make fuzz ARGS='bpe family-config gpt2-weights --count 3000'",
         "| 40,000 | 0 |": "make fuzz",
         "| 10,000 | 0 |": "make fuzz",
         "| 2,000 | 0 |": "make fuzz ARGS='folders --count 2000'",
