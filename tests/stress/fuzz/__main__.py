@@ -1,6 +1,6 @@
 """Spoil files in thousands of ways; each must be refused by one line, or read right.
 
-    make fuzz                                              every fuzzer
+    make fuzz                                                    every fuzzer
     make fuzz ARGS="model.safetensors --count 100000 --seed 7"   one of them, longer, with other files
 
 A line for each fuzzer: how many files or texts, what became of them, seconds, and the most memory the process has had.
