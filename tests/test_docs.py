@@ -19,6 +19,7 @@ from minbert.course.parts import PARTS, WHOLE
 from minbert.metrics import NORMAL
 from minbert.pretraining import corpus
 from minbert.runs import slices
+from minbert.tokenizers import bpe_files
 from minbert.weights import hub
 from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
@@ -257,6 +258,11 @@ CHECKED = [
         "a batch of 8 reaches {} tokens/s, and with single texts {},",
         lambda: [scaled("batch", size, "train")[0] for size in (8, 1)],
     ),
+    (
+        "docs/robustness.md",
+        "merges of more than {} MiB, a whole of more than {} MiB",
+        lambda: (bpe_files.MAX_FILE >> 20, tokenizer_json.MAX_BYTES >> 20),
+    ),
     ("docs/speed.md", "these {:,} tokens", lambda: scale.TOKENS),
     ("docs/speed.md", "reads {} to {} tokens/s for", lambda: slowest_and_fastest()),
     (
@@ -382,7 +388,7 @@ SPELT = [
     ("docs/use.md", "asked again up to {} times", lambda: endpoint.TRIES - 1),
     ("docs/generation.md", "BERT has {} readouts", lambda: len(minbert_probing().READOUTS)),
     ("docs/use.md", "every {} minutes", lambda: int(float(default("save_minutes")))),
-    ("docs/weights.md", "The {} published names", lambda: len(hub.KNOWN)),
+    ("docs/weights.md", "Of these names, {} are", lambda: sum(bool(known.sha256) for known in hub.KNOWN.values())),
     ("CONTRIBUTING.md", "The {} rules", lambda: len(re.findall(r"^\d\. \*\*", read("CONTRIBUTING.md"), re.MULTILINE))),
     ("CONTRIBUTING.md", "the {} parts", lambda: len(parts())),
     ("CHANGELOG.md", "The {} names of", lambda: len([name for name in minbert.__all__ if name != "__version__"])),
@@ -414,6 +420,7 @@ MEASURED = {
         "| 223 | 0 |": "make crash-test",
         "| 366 | 0 |": "make crash-test",
         "| 50,000 | 0 |": "make fuzz",
+        "| 8,000 | 0 |": "make fuzz ARGS='bpe family-config gpt2-weights --count 3000'",
         "| 40,000 | 0 |": "make fuzz",
         "| 10,000 | 0 |": "make fuzz",
         "| 2,000 | 0 |": "make fuzz ARGS='folders --count 2000'",
@@ -469,6 +476,7 @@ NAMES = (
     r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
     r"|GPT-[12]|tiny-gpt2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
+    r"|GPT-[12]|gpt2|finetuned-sst-2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
 )
 MINILM = None
 

@@ -197,6 +197,24 @@ def warnings_in_a_line():
         print(f"warning: {message}", file=sys.stderr)
 
 
+@contextmanager
+def warnings_once():
+    """A context in which a warning of minbert's that nobody else shows is one line on stderr, once, and no error."""
+    told, show, home = set(), warnings.showwarning, str(Path(__file__).parent.parent)
+
+    def tell(message, category, filename, *more):
+        if category is not UserWarning or not filename.startswith(home):
+            show(message, category, filename, *more)
+        elif str(message) not in told:
+            told.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", category=UserWarning, module=r"minbert\b")
+        warnings.showwarning = tell
+        yield
+
+
 def check_trained(name, model):
     """Raise UserError if the labels of the classifier called name were not learnt in training."""
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
@@ -294,7 +312,8 @@ def run(main, arguments=None):
         try:
             logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
             check_here()
-            main(sys.argv[1:] if arguments is None else arguments)
+            with warnings_once():
+                main(sys.argv[1:] if arguments is None else arguments)
             sys.stdout.flush()
         except SystemExit as end:  # argparse's, after --help: a notebook is not to end
             return end.code or 0

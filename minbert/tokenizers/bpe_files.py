@@ -17,7 +17,7 @@ from minbert import tokenizer_files
 from minbert.added import AddedToken
 from minbert.atomic import atomic_write
 from minbert.errors import UserError
-from minbert.jsonfile import quoted, read_bytes, read_json
+from minbert.jsonfile import plain_token, quoted, read_bytes, read_json
 from minbert.tokenizer_files import ADDED, CONFIG, DECODER, GENERAL, HARMLESS, LISTS, MAP, ONLY, WHOLE, Source
 from minbert.tokenizer_json import MAX_BYTES, as_dict, check, only_one, read_added
 
@@ -143,6 +143,8 @@ def read_counts(path: Path) -> list[str]:
         if token in tokens:
             raise UserError(f"{path}:{number}: {quoted(token)} is already on line {tokens[token]}")
         tokens[token] = number
+    if not tokens:
+        raise UserError(f"{path}: has no tokens")
     return list(tokens)
 
 
@@ -252,11 +254,14 @@ def check_merges(merges, vocab):
                 raise UserError(f"merge {number} joins {quoted(pair)}, but the vocabulary lacks {quoted(symbol)}")
 
 
-def check_complete(path, vocab, merges, others):
-    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing."""
+def check_complete(path, vocab, merges, others=(), allowed=0.01):
+    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing.
+
+    allowed  the share of the tokens that nothing need make
+    """
     made = {left + right for left, right in merges} | set(others)
     lost = [token for token in vocab if len(token.removesuffix("</w>")) > 1 and token not in made]
-    if len(lost) > max(10, len(vocab) // 100):
+    if len(lost) > max(10, allowed * len(vocab)):
         count = f"no merge makes {len(lost)} of {len(vocab)} tokens, such as {quoted(lost[0])}"
         raise UserError(f"{path}: {count}; is the list of merges cut off?")
 
@@ -339,7 +344,8 @@ def read_tokens(directory, config, mapped, whole, framing, vocab):
     tokens = tokenizer_files.read_added_tokens(config, added if added.exists() else None, whole, names, named, vocab)
     lost = [token for token in names.values() if token not in vocab and token not in tokens]
     if lost:
-        raise UserError(f"{directory}: the vocabulary lacks {', '.join(dict.fromkeys(lost))}; is it {framing.title}'s?")
+        names = ", ".join(map(plain_token, dict.fromkeys(lost)))
+        raise UserError(f"{directory}: the vocabulary lacks {names}; is it {framing.title}'s?")
     size = source(directory, "config.json").get("vocab_size")
     total = len(vocab) + sum(content not in vocab for content in tokens)
     if isinstance(size, int) and total > size:

@@ -71,7 +71,10 @@ def fill(
     Raises UserError if the tensors do not fit; then the model is unchanged.
     """
     names, prefix = model.names, model.prefix
-    found, unexpected, dropped = names.translate(tensors)
+    try:
+        found, unexpected, dropped = names.translate(tensors)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     target = model.state_dict()
     heads = {names.group(name) for name in target} - (set() if keep_classifier else {"classifier"})
     left_out = leave_out_heads(found, heads, names)
