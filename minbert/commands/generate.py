@@ -51,6 +51,7 @@ def flags(parser):
     add("--show", action="store_true", help="the tokens with their probabilities, and in a terminal their colours")
     add("--top", type=common.natural, default=5, metavar="N", help="likely tokens in each row of --show; default: 5")
     add("--device", **common.DEVICE)
+    add("--plain", **common.PLAIN)
     add = parser.add_argument_group("how long").add_argument
     add("--max_tokens", type=common.natural, metavar="N", help="new tokens, at most; default: 50")
     add("--max_length", type=common.natural, metavar="N", help="the same, but the prompt's tokens count too")
@@ -91,6 +92,7 @@ class Job:
     model: str
     json: bool
     show: bool
+    plain: bool
     top: int
     max_tokens: int | None
     max_length: int | None
@@ -184,11 +186,13 @@ def unescape(text):
 
 def run(job):
     """Prompts -> continuations, as text, as tables or as JSON."""
-    from minbert import families, generation
+    from minbert import families, fast, generation
     from minbert.fast.memory import retain_freed_memory
 
     retain_freed_memory()
     model = families.load(job.directory, "causal").to(job.device)
+    if not job.plain:
+        fast.swap_in(model)
     model.loaded.source = job.model
     if job.show and not job.json:
         print(model.loaded)

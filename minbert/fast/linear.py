@@ -12,6 +12,7 @@ from minbert.fast import measure
 from minbert.fast.packing import is_recorded
 
 ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
+TEXTS, WORDS = 4, 2**14  # of the readout that is timed: new tokens, and the vocabulary
 
 
 def multiply(x, weight, bias=None):
@@ -31,7 +32,20 @@ def kernels():
     return {"torch": step(F.linear)} | ({"onednn": step(multiply)} if onednn else {})
 
 
+def read_out(multiply):
+    """The product of a few vectors and a large matrix, on an example."""
+    x, weight = measure.example(TEXTS, SIZE), measure.example(WORDS, SIZE)
+    return lambda: (multiply(x, weight),)
+
+
+def readouts():
+    """As `kernels`"""
+    return {name: read_out(F.linear if name == "torch" else multiply) for name in kernels()}
+
+
 KERNEL = measure.Choice("linear", ("torch", "onednn"), kernels)
+# For what is written, not learnt: few rows, and a matrix that no cache holds.
+READOUT = measure.Choice("readout", ("torch", "onednn"), readouts, recorded=False)
 
 
 class OneDNN(torch.autograd.Function):
@@ -53,14 +67,24 @@ class OneDNN(torch.autograd.Function):
         )
 
 
+def linear(x, weight, bias=None, kernel=KERNEL):
+    """F.linear: x [..., D], weight [E, D], bias [E] -> [..., E]
+
+    kernel  the Choice that decides
+    """
+    if kernel.chosen == "torch":
+        return F.linear(x, weight, bias)
+    single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    eligible = single and x.device.type == "cpu" and x.numel()
+    if not eligible or is_recorded() or kernel.get() == "torch":
+        return F.linear(x, weight, bias)
+    rows = OneDNN.apply(x.reshape(-1, x.size(-1)), weight, bias)
+    return rows.view(*x.shape[:-1], len(weight))
+
+
 class Linear(nn.Linear):
     """nn.Linear."""
 
     def forward(self, x):
         """[..., D] -> [..., E]"""
-        single = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        eligible = single and x.device.type == "cpu" and self.bias is not None and x.numel()
-        if not eligible or is_recorded() or KERNEL.get() == "torch":
-            return super().forward(x)
-        rows = OneDNN.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
-        return rows.view(*x.shape[:-1], self.out_features)
+        return linear(x, self.weight, self.bias)
