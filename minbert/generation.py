@@ -123,7 +123,7 @@ def generate(model, prompt_ids: Sequence[int], **settings) -> list[Generated]:
     return generate_all(model, [prompt_ids], **settings)[0]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate_all(
     model,
     prompts: Sequence[Sequence[int]],

@@ -192,7 +192,7 @@ def run(job):
     retain_freed_memory()
     model = families.load(job.directory, "causal").to(job.device)
     if not job.plain:
-        fast.swap_in(model)
+        fast.for_writing(fast.swap_in(model))
     model.loaded.source = job.model
     if job.show and not job.json:
         print(model.loaded)

@@ -16,6 +16,7 @@ from minbert.embeddings import Embeddings
 from minbert.encoder import Encoder, EncoderLayer, FeedForward
 from minbert.encoding import Tokenizer
 from minbert.fast import decoder, twins, wordpiece
+from minbert.fast.decoder import for_writing as for_writing
 from minbert.fast.dropout import Dropout
 from minbert.fast.int8 import Int8Linear
 from minbert.fast.linear import Linear

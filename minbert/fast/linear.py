@@ -12,7 +12,7 @@ from minbert.fast import measure
 from minbert.fast.packing import is_recorded
 
 ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
-TEXTS, WORDS = 4, 2**14  # of the readout that is timed: new tokens, and the vocabulary
+TEXTS, WORDS = 8, 2**14  # of the readout that is timed: new tokens, and the vocabulary
 
 
 def multiply(x, weight, bias=None):
@@ -32,20 +32,29 @@ def kernels():
     return {"torch": step(F.linear)} | ({"onednn": step(multiply)} if onednn else {})
 
 
-def read_out(multiply):
-    """The product of a few vectors and a large matrix, on an example."""
-    x, weight = measure.example(TEXTS, SIZE), measure.example(WORDS, SIZE)
-    return lambda: (multiply(x, weight),)
-
-
 def readouts():
-    """As `kernels`"""
-    return {name: read_out(F.linear if name == "torch" else multiply) for name in kernels()}
+    """As `kernels`, of the product of a few vectors and a large matrix in columns"""
+    x, weight = measure.example(TEXTS, SIZE), columns(measure.example(WORDS, SIZE))
+    ways = {"torch": F.linear, "onednn": multiply}
+    return {name: lambda way=ways[name]: (way(x, weight),) for name in kernels()}
+
+
+def storages():
+    """The product of one vector and a large matrix that is stored by rows or by columns, as `kernels`"""
+    x, weight = measure.example(1, SIZE), measure.example(WORDS, SIZE)
+    ways = {"rows": weight, "columns": columns(weight)}
+    return {name: lambda weight=weight: (F.linear(x, weight),) for name, weight in ways.items()}
+
+
+def columns(weight):
+    """The same matrix, stored column by column"""
+    return weight.t().contiguous().t()
 
 
 KERNEL = measure.Choice("linear", ("torch", "onednn"), kernels)
-# For what is written, not learnt: few rows, and a matrix that no cache holds.
+# For what is written, not learnt: few rows, and matrices that no cache holds.
 READOUT = measure.Choice("readout", ("torch", "onednn"), readouts, recorded=False)
+STORAGE = measure.Choice("storage", ("rows", "columns"), storages, recorded=False)
 
 
 class OneDNN(torch.autograd.Function):
@@ -67,12 +76,11 @@ class OneDNN(torch.autograd.Function):
         )
 
 
-def linear(x, weight, bias=None, kernel=KERNEL):
-    """F.linear: x [..., D], weight [E, D], bias [E] -> [..., E]
-
-    kernel  the Choice that decides
-    """
-    if kernel.chosen == "torch":
+def linear(x, weight, bias=None):
+    """F.linear: x [..., D], weight [E, D], bias [E] -> [..., E]"""
+    in_rows = weight.is_contiguous()
+    kernel = KERNEL if in_rows else READOUT
+    if kernel.chosen == "torch" or not (in_rows or x.numel() > x.size(-1)):  # a single vector
         return F.linear(x, weight, bias)
     single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     eligible = single and x.device.type == "cpu" and x.numel()

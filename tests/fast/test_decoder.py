@@ -12,7 +12,7 @@ from minbert.decoder import CachedAttention, Decoder
 from minbert.families.gpt import OpenAIGPTLMHeadModel, OpenAIGPTModel
 from minbert.families.gpt2 import GPT2LMHeadModel, GPT2Model, GPT2SentClassifier
 from minbert.fast import decoder as twins
-from minbert.fast import linear
+from minbert.fast import linear, measure
 from minbert.generation import Cache, generate_all
 from tests.test_decoder import SIZES, rows
 
@@ -116,6 +116,35 @@ def test_a_readout_that_keeps_gradients_at_the_tied_embeddings_by_either_library
         found[name] = model.decoder.token.weight.grad.clone()
     close(found["torch"], found["plain"])
     close(found["onednn"], found["plain"])
+
+
+@pytest.mark.parametrize("storage", ["rows", "columns"])
+@pytest.mark.parametrize("kernel", linear.kernels())
+def test_matrices_in_columns_compute_and_save_the_same(monkeypatch, tmp_path, storage, kernel):
+    monkeypatch.setattr(linear.STORAGE, "chosen", storage)
+    monkeypatch.setattr(linear.READOUT, "chosen", kernel)
+    plain, swapped = pair(GPT2LMHeadModel)
+    fast.for_writing(swapped)
+    turned = [name for name, weight in swapped.named_parameters() if not weight.is_contiguous()]
+    assert len(turned) == (19 if storage == "columns" else 0)
+    for number in (1, 4):
+        prompts = [[3, 1, 4], [6, 5], [3, 5, 8, 9], [7]][:number]
+        found, wanted = (generate_all(model, prompts, max_tokens=6, temperature=0) for model in (swapped, plain))
+        assert [row[0].ids for row in found] == [row[0].ids for row in wanted]
+    for name, weight in swapped.state_dict().items():
+        assert torch.equal(weight, plain.state_dict()[name])
+    swapped.save_pretrained(tmp_path)
+    again = GPT2LMHeadModel.from_pretrained(tmp_path)
+    assert torch.equal(again.decoder.token.weight, plain.decoder.token.weight)
+    assert torch.equal(
+        again.decoder.layers[1].feed_forward.expand.weight, plain.decoder.layers[1].feed_forward.expand.weight
+    )
+
+
+@pytest.mark.parametrize("choice", [linear.READOUT, linear.STORAGE], ids=lambda choice: choice.name)
+def test_what_a_run_does_not_depend_on_is_not_recorded(monkeypatch, choice):
+    monkeypatch.setattr(choice, "chosen", None)
+    assert choice.get() in choice.known and choice.name not in measure.choices()
 
 
 def test_dropout_drops_in_training_alone():
