@@ -36,6 +36,7 @@ from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.runs import classifier
 from minbert.weights import hub
+from minbert.wording import counted
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "speed.md"
@@ -100,7 +101,7 @@ def bpe(folder, data, runs):
         systems.learn_bpe(place, [text for path in paths for text in systems.texts(path)], BPE_TOKENS)
         options = {"folder": place, "paths": paths}
         contest = {
-            f"{name}, {threads} thread{'s' * (threads > 1)}": System(f"{kind}_bpe", threads=threads, **options)
+            f"{name}, {counted(threads, 'thread')}": System(f"{kind}_bpe", threads=threads, **options)
             for name, kind in (("tokenizers", "hf"), ("tiktoken", "tiktoken"))
             for threads in (1, 2)
             if importlib.util.find_spec(name)
@@ -127,7 +128,7 @@ def generate(folder, data, runs):
                 theirs, ours = race(contest, runs).values()
                 if any(run["ids"] != theirs.warm["ids"] for run in (*theirs.runs, *ours.runs)):
                     raise SystemExit(f"generate, {layers} layers of {size}: not the same ids as transformers")
-                work = f"generate, {layers} layers of {size}, batch {batch_size}, {threads} thread{'s' * (threads > 1)}"
+                work = f"generate, {layers} layers of {size}, batch {batch_size}, {counted(threads, 'thread')}"
                 more = [row | {"work": work} for row in rows(contest)]
                 more[1]["times_the_peer"] = ours.times_as_fast(theirs)
                 lines += more
@@ -303,7 +304,7 @@ def page():
             last = row["work"]
         machine, versions = record["machine"], record["machine"]["versions"]
         machines.append(
-            f"{machine['processor']}, {machine['threads']} threads, torch {versions['torch']}, "
+            f"{machine['processor']}, {counted(machine['threads'], 'thread')}, torch {versions['torch']}, "
             f"minbert {versions['minbert']}"
         )
     header = ["work", "system", "per second", "ratio", "to the strongest peer", "of the peak", "MB at most"]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from minbert.errors import UserError
+from minbert.wording import counted
 
 HALF = "\ufffd"  # how bytes look that are no whole character yet
 
@@ -282,7 +283,8 @@ def check_prompts(prompts, config) -> None:
             raise UserError("the prompt is empty: the model needs a token to go on from")
         if len(prompt) + 1 > config.max_position_embeddings:
             raise UserError(
-                f"the prompt has {len(prompt)} tokens, but the model has {config.max_position_embeddings} positions, "
+                f"the prompt has {counted(len(prompt), 'token')}, but the model has "
+                f"{counted(config.max_position_embeddings, 'position')}, "
                 "and one must be left: shorten it"
             )
         if wrong := [id for id in prompt if not 0 <= id < config.vocab_size]:

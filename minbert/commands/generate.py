@@ -26,6 +26,7 @@ from pathlib import Path
 
 from minbert.commands import common
 from minbert.errors import UserError
+from minbert.wording import counted
 
 SETTINGS = ("temperature", "top_k", "top_p", "repetition_penalty", "n", "seed", "top")
 DEFAULT = 50  # new tokens
@@ -172,7 +173,9 @@ def read_prompt(number, text, tokenizer, config, args):
     limit = args.max_tokens or (args.max_length or len(ids) + DEFAULT) - len(ids)
     try:
         if limit < 1:
-            raise UserError(f"the prompt has {len(ids)} tokens: --max_length {args.max_length} leaves none for more")
+            raise UserError(
+                f"the prompt has {counted(len(ids), 'token')}: --max_length {args.max_length} leaves none for more"
+            )
         generation.check_prompts([ids], config)
     except UserError as error:
         raise UserError(f"prompt {number}: {error}") from None
@@ -313,7 +316,7 @@ def show_tokens(found, made, job):
         rows.append([f"{at:2}  {written(step['token'])}", percent(math.exp(step["log_p"])), *top])
     header = ["token", "P", *(f"likely {rank}" for rank in range(1, len(rows[0]) - 1))]
     report.table(header, rows)
-    tokens = f"{len(rows)} token{'s' * (len(rows) > 1)}"
+    tokens = counted(len(rows), "token")
     covered = f"{percent(made['coverage'])} of the probability within the top {len(rows[0]) - 2}"
     print(f"Total: {made['log_p']:.2f} logprob on {tokens}, {covered} (the model's own, before anything is cut)")
     print(f"{describe(job)}; ended by: {ENDS[made['ended_by']]}")
@@ -354,7 +357,7 @@ def describe(job):
     said += [f"top-k {job.top_k}"] if job.top_k else []
     said += [f"top-p {job.top_p:g}"] if job.top_p < 1 else []
     said += [f"repetition penalty {job.repetition_penalty:g}"] if job.repetition_penalty != 1 else []
-    limit = f"{job.max_length} tokens with the prompt" if job.max_length else f"{job.max_tokens or DEFAULT} tokens"
+    limit = counted(job.max_length or job.max_tokens or DEFAULT, "token") + " with the prompt" * bool(job.max_length)
     return ", ".join([*said, f"at most {limit}", f"seed {job.seed}"])
 
 

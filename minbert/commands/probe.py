@@ -33,6 +33,7 @@ from types import SimpleNamespace
 from minbert.commands import common, endpoint
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
+from minbert.wording import counted
 
 DEFAULT_MODEL = "tiny"
 DEFAULT_PROMPT = "{} This movie review is"
@@ -362,7 +363,7 @@ def show_conclusions(conclusions, choices):
         ]
         if battery:
             cells = [f"{found[name]} of {answers}" for name in ("right", "corrected_right")]
-            cells.append(f"{found['in_order']} of {found['pairs']} pairs")
+            cells.append(f"{found['in_order']} of {counted(found['pairs'], 'pair')}")
         lines.append([found["readout"], *cells])
     print("\nwhat to conclude")
     table(["readout", *(["right", "right, corrected", "in order"] if battery else ["as read", "corrected"])], lines)

@@ -24,6 +24,7 @@ from minbert.shell import quote
 from minbert.tokenizer import SPECIAL, BertTokenizer
 from minbert.training import NotFinite
 from minbert.weights import hub
+from minbert.wording import counted
 
 
 def swap(job, model):
@@ -129,11 +130,11 @@ def build(job, tokenizer):
         teacher = Teacher(encoder, its_tokenizer(job, job.teacher))
         if not (job.model or job.resume):
             (teacher.bequeath if job.inherit else teacher.initialize)(model, tokenizer)
-    sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
+    sizes = f"{counted(model.config.num_hidden_layers, 'layer')}, hidden size {model.config.hidden_size}"
     count = sum(parameter.numel() for parameter in model.parameters())
     taught = f"; taught by {job.teacher}" if teacher else ""
     taught += ", whose first layers it inherits" if job.inherit else ""
-    report.say(f"model  {sizes}, {model.config.num_attention_heads} heads, {count:,} parameters{taught}")
+    report.say(f"model  {sizes}, {counted(model.config.num_attention_heads, 'head')}, {count:,} parameters{taught}")
     return model, teacher
 
 
@@ -153,7 +154,9 @@ def train(job, model, tokenizer, teacher):
         with state.state_errors(path):
             measure.use(saved.get("kernels", {}), "the run that is resumed")
             loop.restore(tensors, saved["progress"])
-    budget = f"{settings.steps:,} steps" if settings.steps else f"{settings.minutes:g} minutes"
+    budget = (
+        counted(settings.steps, "step", form=",") if settings.steps else counted(settings.minutes, "minute", form="g")
+    )
     report.say(
         f"training for {budget}, {settings.batch_tokens} tokens a step, learning rate {settings.lr}, "
         f"{settings.precision}"
