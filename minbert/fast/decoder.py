@@ -17,6 +17,8 @@ from minbert.attention import causal_mask, padding_mask
 from minbert.fast.linear import STORAGE, columns, linear
 from minbert.fast.packing import is_recorded
 
+LARGE = 2**24  # numbers: 64 MB
+
 
 class View(NamedTuple):
     """What new tokens may look at.
@@ -77,11 +79,13 @@ class CausalLM(decoder.CausalLM):
 def for_writing(model: decoder.CausalLM) -> decoder.CausalLM:
     """Store a model's matrices by columns, in place, if this machine multiplies a single vector faster by them.
 
-    It returns the model. Values, shapes and names stay. For writing alone: to learn is slower afterwards.
+    It returns the model. Values, shapes and names stay. For writing alone: to learn is slower afterwards. A model that
+    fits into a processor's cache stays as it is, and nothing is measured.
     """
     weights = [layer.weight for layer in model.decoder.layers.modules() if isinstance(layer, nn.Linear)]
     weights.append(model.decoder.token.weight)
-    if {(weight.dtype, weight.device.type) for weight in weights} == {(torch.float32, "cpu")}:
+    kinds, size = {(weight.dtype, weight.device.type) for weight in weights}, sum(map(torch.numel, weights))
+    if kinds == {(torch.float32, "cpu")} and size >= LARGE:
         for weight in weights if STORAGE.get() == "columns" else []:
             weight.data = columns(weight.data)
     return model

@@ -12,7 +12,7 @@ from minbert.fast import measure
 from minbert.fast.packing import is_recorded
 
 ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
-TEXTS, WORDS = 8, 2**14  # of the readout that is timed: new tokens, and the vocabulary
+TEXTS, WORDS, WIDE = 8, 2**14, 768  # of the readout that is timed: new tokens, the vocabulary, numbers per token
 
 
 def multiply(x, weight, bias=None):
@@ -34,14 +34,14 @@ def kernels():
 
 def readouts():
     """As `kernels`, of the product of a few vectors and a large matrix in columns"""
-    x, weight = measure.example(TEXTS, SIZE), columns(measure.example(WORDS, SIZE))
+    x, weight = measure.example(TEXTS, WIDE), columns(measure.example(WORDS, WIDE))
     ways = {"torch": F.linear, "onednn": multiply}
     return {name: lambda way=ways[name]: (way(x, weight),) for name in kernels()}
 
 
 def storages():
     """The product of one vector and a large matrix that is stored by rows or by columns, as `kernels`"""
-    x, weight = measure.example(1, SIZE), measure.example(WORDS, SIZE)
+    x, weight = measure.example(1, WIDE), measure.example(WORDS, WIDE)
     ways = {"rows": weight, "columns": columns(weight)}
     return {name: lambda weight=weight: (F.linear(x, weight),) for name, weight in ways.items()}
 

@@ -125,6 +125,9 @@ def test_matrices_in_columns_compute_and_save_the_same(monkeypatch, tmp_path, st
     monkeypatch.setattr(linear.READOUT, "chosen", kernel)
     plain, swapped = pair(GPT2LMHeadModel)
     fast.for_writing(swapped)
+    assert all(weight.is_contiguous() for weight in swapped.parameters())  # so small a model stays as it is
+    monkeypatch.setattr(twins, "LARGE", 1)
+    fast.for_writing(swapped)
     turned = [name for name, weight in swapped.named_parameters() if not weight.is_contiguous()]
     assert len(turned) == (19 if storage == "columns" else 0)
     for number in (1, 4):
