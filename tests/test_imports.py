@@ -40,7 +40,7 @@ GROUND = {
         "moved",
         "shell",
     ),
-    *("shipped", "tokenizer_files", "tokenizer_json"),
+    *("shipped", "tokenizer_files", "tokenizer_json", "wording"),
 }
 MODEL = {
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),

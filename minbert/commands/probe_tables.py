@@ -3,6 +3,7 @@
 import textwrap
 
 from minbert.commands.generate import written
+from minbert.wording import counted
 
 WIDTH = 100  # columns
 AFTER = "after the last word"  # left_to_right.READOUT
@@ -67,7 +68,7 @@ def show_conclusions(conclusions, choices):
         ]
         if battery:
             cells = [f"{found[name]} of {answers}" for name in ("right", "corrected_right")]
-            cells.append(f"{found['in_order']} of {found['pairs']} pairs")
+            cells.append(f"{found['in_order']} of {counted(found['pairs'], 'pair')}")
         lines.append([found["readout"], *cells])
     print("\nwhat to conclude")
     table(["readout", *(["right", "right, corrected", "in order"] if battery else ["as read", "corrected"])], lines)

@@ -88,14 +88,14 @@ class OpenAIGPTModel(Decoder):
     """GPT-1 without its readout. A new model has random weights; it starts in evaluation mode."""
 
     architecture, config_class, layer_class, norm_class = "OpenAIGPTModel", GPTConfig, PostNormLayer, nn.Identity
-    names = names(token="tokens_embed", position="positions_embed")
+    names, like = names(token="tokens_embed", position="positions_embed"), Decoder
 
 
 class OpenAIGPTLMHeadModel(CausalLM):
     """GPT-1 with its readout."""
 
     architecture, config_class, names = "OpenAIGPTLMHeadModel", GPTConfig, OpenAIGPTModel.names
-    decoder_class = OpenAIGPTModel
+    decoder_class, like = OpenAIGPTModel, CausalLM
 
 
 CONFIG = GPTConfig

@@ -18,6 +18,7 @@ from minbert.runs import plots, precision, report, state
 from minbert.shell import quote
 from minbert.training import NotFinite
 from minbert.weights import hub
+from minbert.wording import counted
 
 KINDS = {"bert": masked_lm, "gpt2": causal_lm}  # what --family decides
 
@@ -92,11 +93,11 @@ def build(job, tokenizer):
         report.say(f"model  {model.loaded}")
     precision.settle(model, job.settings.precision, job.device)
     objective = kind.objective(job, model, tokenizer)
-    sizes = f"{model.config.num_hidden_layers} layers, hidden size {model.config.hidden_size}"
+    sizes = f"{counted(model.config.num_hidden_layers, 'layer')}, hidden size {model.config.hidden_size}"
     count = sum(parameter.numel() for parameter in model.parameters())
     taught = f"; taught by {job.teacher}" if job.teacher else ""
     taught += ", whose first layers it inherits" if job.inherit else ""
-    report.say(f"model  {sizes}, {model.config.num_attention_heads} heads, {count:,} parameters{taught}")
+    report.say(f"model  {sizes}, {counted(model.config.num_attention_heads, 'head')}, {count:,} parameters{taught}")
     return objective
 
 
@@ -116,7 +117,9 @@ def train(job, objective, tokenizer):
         with state.state_errors(path):
             measure.use(saved.get("kernels", {}), "the run that is resumed")
             loop.restore(tensors, saved["progress"])
-    budget = f"{settings.steps:,} steps" if settings.steps else f"{settings.minutes:g} minutes"
+    budget = (
+        counted(settings.steps, "step", form=",") if settings.steps else counted(settings.minutes, "minute", form="g")
+    )
     report.say(
         f"training for {budget}, {settings.batch_tokens} tokens a step, learning rate {settings.lr}, "
         f"{settings.precision}"

@@ -10,7 +10,7 @@ from minbert import tokenizer, tokenizer_files
 from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizer_json import check
-from minbert.tokenizers import bpe_files, tweets
+from minbert.tokenizers import bpe_files, bpe_json, tweets
 from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing
 
 LAST = "</w>"  # of the last symbol of a word
@@ -86,7 +86,7 @@ class GPTTokenizer(WordBPETokenizer):
     @classmethod
     def read(cls, directory):
         """What the files of a folder ask for, as arguments of this class."""
-        return bpe_files.read(directory, framing_of_gpt, bpe_files.WORD_LEVEL, [GPT.title])
+        return bpe_files.read(directory, framing_of_gpt, bpe_json.WORD_LEVEL, [GPT.title])
 
     def save_pretrained(self, directory):
         """Write vocab.json, merges.txt and tokenizer_config.json, in a form that Hugging Face reads too."""

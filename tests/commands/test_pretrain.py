@@ -202,7 +202,7 @@ def test_what_a_person_reads(make):
     assert re.fullmatch(r"minbert \S+, torch \S+, cpu, \d+ threads", lines[0])
     assert re.fullmatch(r"text   200 texts, [\d,]+ tokens of 60 kinds", lines[1])
     numbers = sum(tensor.numel() for tensor in tensors().values())
-    assert lines[2] == f"model  1 layers, hidden size 12, 2 heads, {numbers:,} parameters"
+    assert lines[2] == f"model  1 layer, hidden size 12, 2 heads, {numbers:,} parameters"
     assert lines[3] == "training for 10 steps, 2048 tokens a step, learning rate 0.001, fp32"
     measured = [figures for figures in record()["history"] if "heldout_loss" in figures]
     assert len(measured) == 2
@@ -384,7 +384,7 @@ HEIR = (*("--vocab_size", "20", "--layers", "1", "--max_length", "16", "--batch_
 def test_an_heir_starts_with_the_teachers_layers_and_commonest_tokens(make, tiny_folder):
     Path("texts.txt").write_text("the unaffable film was good .\n" * 90 + "the wonderful film\n" * 30)
     ran = make("--teacher", "tiny", "--inherit", "--lr", "1e-9", "--steps", "1", small=HEIR)
-    assert "1 layers, hidden size 15, 3 heads" in ran.out
+    assert "1 layer, hidden size 15, 3 heads" in ran.out
     assert "taught by tiny, whose first layers it inherits" in ran.out
     theirs, ours = tensors("tiny"), tensors()
     layer = "bert.encoder.layer.0.attention.self.query.weight"

@@ -344,7 +344,9 @@ def test_the_commands_train_it_and_predict_with_it(tmp_path, option, capsys):
     ]
     out = tmp_path / "out"
     assert main(["train", "--model", str(tmp_path / "gpt2"), *words, "--out", str(out)]) == 0
-    assert "the head reads: last" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the head reads: last" in said
+    assert ("the decoder is frozen, only the head learns" in said) == (option == "pretrain")
     trained, before = (
         GPT2SentClassifier.from_pretrained(folder, labels=("bad", "good")) for folder in (out, tmp_path / "gpt2")
     )

@@ -122,6 +122,19 @@ def test_robertas_tokenizer_json(post, tmp_path):
     assert [tokenizer.encode(text, text) for text in TEXTS] == [roberta().encode(text, text) for text in TEXTS]
 
 
+def test_trim_offsets_of_a_file_is_honoured(tmp_path):
+    def place(folder):
+        return tokenizers.from_pretrained(folder)("a film", return_offsets_mapping=True).offset_mapping[2]
+
+    for trims, start in ((True, 2), (False, 1)):
+        post = POST | {"trim_offsets": trims}
+        parts = {"added_tokens": special(), "post_processor": post}
+        write_json(tmp_path / f"{trims}" / "tokenizer.json", whole(ROBERTA_VOCAB, MERGES, **parts))
+        assert place(tmp_path / f"{trims}")[0] == start
+        write_folder(tmp_path / "settings", ROBERTA_VOCAB, trim_offsets=trims)
+        assert place(tmp_path / "settings")[0] == start
+
+
 LLAMA = {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "ByteLevel", "use_regex": False}]}
 
 
