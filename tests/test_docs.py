@@ -10,17 +10,19 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
 from minbert import BertForMaskedLM, Config, completions, endpoint, families, tokenizer_json
 from minbert.course.parts import PARTS, WHOLE
-from minbert.metrics import NORMAL
+from minbert.metrics import NORMAL, wilson
 from minbert.pretraining import corpus
 from minbert.runs import slices
 from minbert.tokenizers import bpe_files
 from minbert.weights import hub
+from tests import test_seeds
 from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
 
@@ -112,6 +114,13 @@ def torch_version(name):
 
 def parameters(name):
     return sum(weight.numel() for weight in BertForMaskedLM.from_pretrained(name, missing_head="new").parameters())
+
+
+def classifier_sizes():
+    """The parameters of a classifier of two classes on bert-base-uncased, and those of its last layer."""
+    with torch.device("meta"):
+        model = minbert.BertSentClassifier(Config(num_labels=2))
+    return [sum(weight.numel() for weight in part.parameters()) for part in (model, model.classifier)]
 
 
 def default(flag):
@@ -286,6 +295,14 @@ CHECKED = [
         lambda: [ratio("predict", "predict sst", system) for system in ("minbert", "minbert, int8")],
     ),
     ("docs/speed.md", "A batch of 8 with bf16 takes {:.0f} % more memory", lambda: memory_of_bf16()),
+    *((test_seeds.PAGE, words, lambda numbers=numbers: numbers) for words, numbers in test_seeds.of_page()),
+    (test_seeds.PAGE, "accuracy of 0.915 has a {}% interval from {:.3f} to {:.3f}.", lambda: (95, *wilson(183, 200))),
+    (test_seeds.PAGE, "first three of {} numbers", lambda: Config().hidden_size),
+    (
+        test_seeds.PAGE,
+        "bert-base-uncased has {:,} parameters, of which the last layer has {:,}.",
+        lambda: classifier_sizes(),
+    ),
     ("CHANGELOG.md", "## {}", lambda: minbert.__version__),
     (
         CARD,
@@ -438,6 +455,7 @@ MEASURED = {
     GPT2_CARD: {
         "before 2011": "",
     },
+    test_seeds.PAGE: {"A notebook asked GPT-3": ""},
     CARD: {
         "the 50,000 unlabelled reviews of Maas et al. 2011": "",
         "Barbieri et al. 2020": "",
@@ -555,7 +573,9 @@ def test_no_other_number_is_claimed(page):
         assert re.search(pattern, text), f"MEASURED names words that are not there: {pattern}"
     for there, words, _ in CHECKED:
         if there == page:
-            patterns.append(r"[\d,.]*\d".join(map(re.escape, re.split(r"\{[^}]*\}", words.replace("`", "")))))
+            patterns.append(
+                r"-?[\d,.]*\d(?:e-\d+)?".join(map(re.escape, re.split(r"\{[^}]*\}", words.replace("`", ""))))
+            )
     for pattern in (*patterns, NAMES):
         known |= {at for match in re.finditer(pattern, text) for at in range(match.start(), match.end())}
     others = [at for at in re.finditer(r"\d[\d.,]*", text) if at.start() not in known]
