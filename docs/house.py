@@ -54,6 +54,7 @@ ROWS = (
         "training": ("loss, gradients,", "one step"),
         "metrics": ("accuracy, F1,", "intervals"),
         "probing": ("which word", "comes next"),
+        "similarity": ("texts → vectors", "[N, D], cosines"),
     },
     {
         "decoder": ("layers that look", "back only"),
