@@ -91,7 +91,9 @@ def read_recipe(directory: Path, pooling: str | None = None, left_out: Sequence[
     settings = {} if file is None else read_json(Path(directory, file))
     length, lower = settings.get("max_seq_length"), settings.get("do_lower_case") or False
     if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 3):
-        raise UserError(f"{directory}/{file}: max_seq_length is {quoted(length)}, but must be a number of tokens, 3 or more")
+        raise UserError(
+            f"{directory}/{file}: max_seq_length is {quoted(length)}, but must be a number of tokens, 3 or more"
+        )
     if not isinstance(lower, bool):
         raise UserError(f"{directory}/{file}: do_lower_case is {quoted(lower)}, but must be true or false")
     prompts, similarity = read_prompts(Path(directory, PROMPTS))

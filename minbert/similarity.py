@@ -15,7 +15,7 @@ from minbert import training
 from minbert.bert import BertModel
 from minbert.encoding import Encoding, Tokenizer, as_rows
 from minbert.errors import UserError
-from minbert.modules_json import Recipe, read_recipe
+from minbert.modules_json import POOLINGS, Recipe, read_recipe
 
 
 def vectors(
@@ -74,8 +74,13 @@ def recipe_of(model, pooling: str | None = None) -> Recipe:
         left_out = ["Dense"] if any(what.startswith("classifier") for what in loaded.dropped) else []
         if recipe := read_recipe(loaded.directory, pooling, left_out):
             return recipe
-    chosen = "cls" if config.pooling == "cls" and "mean" in config.bounds["pooling"] else "mean"
-    return Recipe(pooling or chosen)
+    return Recipe(pooling or stated(config) or "mean")
+
+
+def stated(config) -> str | None:
+    """The pooling that a config.json states; None if it states none, or one that makes no vector here."""
+    chosen = config.pooling in POOLINGS and set(POOLINGS) <= set(config.bounds["pooling"])
+    return config.pooling if chosen else None
 
 
 def longest(encoder: BertModel, tokenizer: Tokenizer, recipe: Recipe) -> int:

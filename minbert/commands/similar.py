@@ -14,8 +14,8 @@
                                                     how well the cosine ranks pairs that people have rated
 
 A vector is made as the model's folder says: pooling, length limit, prompts. Without modules.json, the file of
-sentence-transformers, it is the mean over all tokens. The default model, tiny, comes with minbert. It was not trained
-to compare texts.
+sentence-transformers, it is what config.json says, or else the mean over all tokens. The default model, tiny, comes
+with minbert.
 
 The passages and pairs are any file that training reads, "-" for the standard input, of any size: memory does not grow
 with it. --out writes CSV: for passages query, rank, cosine, row, title, text; for pairs row, cosine, label, text,
@@ -41,9 +41,8 @@ from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.commands.predict import BadRows, beginning, check_output, result, typed_lines
 from minbert.errors import UserError
-from minbert.shell import quote
 
-DEFAULT, TRAINED = "tiny", "all-MiniLM-L6-v2"  # a model that is always there; one that was trained to compare
+DEFAULT = "tiny"  # a model that is always there
 TOP = 5
 WIDTH, TITLE = 100, 30  # places of a line on the screen, and of the titles in it
 HEADER = 128  # bytes of a .npy file, with the number of rows: written last, when that is known
@@ -216,10 +215,10 @@ class Reader:
         from minbert import families, fast, similarity
         from minbert.runs import precision
 
-        config = families.read_config(job.directory)
+        self.config = families.read_config(job.directory)
         self.job, self.bad = job, BadRows(job.path)
         self.rows = self.read = self.cut = 0  # the number of the last row; texts and pairs; those of them cut
-        self.tokenizer = common.load_tokenizer(job.model, job.directory, config)
+        self.tokenizer = common.load_tokenizer(job.model, job.directory, self.config)
         model = families.load(job.directory, "base")
         self.recipe = similarity.recipe_of(model, job.pooling)
         if job.max_length:
@@ -234,12 +233,12 @@ class Reader:
 
     def say_what_is_special(self):
         """Notes on what one might not expect, on stderr."""
-        from minbert import modules_json
+        from minbert import modules_json, similarity
 
         notes, job, recipe = [], self.job, self.recipe
-        if not (job.directory / modules_json.FILE).exists():
-            other = "" if job.model == TRAINED else f"; {quote('--model', TRAINED)} was"
-            notes.append(f"{job.model} was not trained to compare texts, so its cosines tell little{other}")
+        if not (job.directory / modules_json.FILE).exists() and not job.pooling and not similarity.stated(self.config):
+            how = "no file of it says how its vectors are made, so they are the mean over all tokens"
+            notes.append(f"{job.model} may not have been trained to compare texts: {how}")
         elif recipe.similarity != "cosine":
             notes.append(f"{job.model} was trained for another similarity than the cosine: {recipe.similarity}")
         for role, words in recipe.prompts.items():
@@ -422,16 +421,17 @@ def count_places(text):
 
 
 def shorten(text, width):
-    """A text on one line, cut to a width; then it ends in dots."""
+    """A text on one line, cut to a width, after a word if one ends near there; then it ends in dots."""
     from minbert.runs.findings import on_one_line
 
     line = on_one_line(text[: 4 * width])
     if len(text) <= 4 * width and count_places(line) <= width:
         return line
-    line = line[:width]
-    while count_places(line) > width - 4:
-        line = line[:-1]
-    return line.rstrip() + " ..."
+    end = min(len(line), width - 4)
+    while count_places(line[:end]) > width - 4:
+        end -= 1
+    space = line.rfind(" ", end // 2, end + 1)
+    return line[: end if space < 0 else space].rstrip() + " ..."
 
 
 def compare(job, reader):
