@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import shlex
 import tracemalloc
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from minbert.commands import similar
 from minbert.files import stream
 from minbert.similarity import cosine, cosine_of_pairs, vectors
 from tests.commands.test_predict import sentences, write, write_table
-from tests.conftest import SHARED
+from tests.conftest import ROOT, SHARED
 from tests.families import tiny_gpt
+from tests.test_readme import FAQ as FAQ_OF_THE_PAGE
 
 FAQ = [
     ["1", "a plot", "the film was good"],
@@ -360,6 +362,13 @@ def test_a_file_without_rows(run):
 
 
 # Real weights
+
+
+def test_the_page_shows_what_is_printed(run, minilm):
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8").replace("\\\n", "")
+    command = next(line for line in page.splitlines() if line.startswith("minbert similar --model all-MiniLM-L6-v2"))
+    Path("my-faq.csv").write_text(FAQ_OF_THE_PAGE)
+    assert run(*shlex.split(command)[4:], model=str(minilm))[:2] == (0, re.search("```text\n(.*?)```", page, re.S)[1])
 
 
 @pytest.mark.skipif(not (SHARED / "data/sts").exists(), reason="needs data/sts from the reference files")
