@@ -54,11 +54,11 @@ ROWS = (
         "training": ("loss, gradients,", "one step"),
         "metrics": ("accuracy, F1,", "intervals"),
         "probing": ("which word", "comes next"),
-        "similarity": ("texts → vectors", "[N, D], cosines"),
     },
     {
         "decoder": ("layers that look", "back only"),
         "generation": ("what a decoder", "writes next"),
+        "similarity": ("texts → vectors", "[N, D], cosines"),
     },
 )
 COLUMNS = 5

@@ -43,8 +43,9 @@ GROUND = {
     *("shipped", "tokenizer_files", "tokenizer_json"),
 }
 MODEL = {
+    "similarity",
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
-    *("optimizer", "training", "metrics", "probing", "generation", "similarity"),
+    *("optimizer", "training", "metrics", "probing", "generation"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
