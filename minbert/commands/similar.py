@@ -116,7 +116,7 @@ def check(args):
         if args.plain:
             raise UserError("--plain computes in float32 or bfloat16: leave out --plain or --precision int8")
 
-    from minbert import families, similarity
+    from minbert import families, modules_json, similarity
     from minbert.bert import BertModel
     from minbert.files import stream
     from minbert.runs import selftest
@@ -134,6 +134,7 @@ def check(args):
     if not issubclass(families.class_of(directory, "base", args.model), BertModel):
         raise UserError(similarity.no_encoder(args.model))
     config = families.read_config(directory)
+    modules_json.read_recipe(directory, args.pooling, ["Dense"])  # which may be a classifier, and that is left out
     common.fits(args.max_length, args.model, config)
     selftest.self_test(device, args.precision, learns=False)
     rows = map(check_pair if args.pairs else check_passage, rows)

@@ -21,6 +21,8 @@ from minbert.similarity import cosine, cosine_of_pairs, vectors
 from tests.commands.test_predict import sentences, write, write_table
 from tests.conftest import ROOT, SHARED
 from tests.families import tiny_gpt
+from tests.test_modules_json import POOLING, TRANSFORMER
+from tests.test_modules_json import write as write_modules
 from tests.test_readme import FAQ as FAQ_OF_THE_PAGE
 
 FAQ = [
@@ -61,6 +63,13 @@ def run(place, capsys):
 
     yield run
     logging.getLogger("minbert").setLevel(level)
+
+
+def set_config(folder, **changes):
+    """Change a folder's config.json; None: take that key out."""
+    path = Path(folder, "config.json")
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))
 
 
 def standard_input(monkeypatch, text):
@@ -207,15 +216,11 @@ def test_the_pooling_that_is_asked_for(run):
 
 
 def test_a_folders_own_words_are_put_in_front_and_said(run):
-    folder = {"modules.json": [{"path": "", "type": "sentence_transformers.models.Transformer"}]}
-    folder["modules.json"].append({"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"})
-    folder |= {"1_Pooling/config.json": {"pooling_mode": "mean"}, "sentence_bert_config.json": {"max_seq_length": 12}}
-    folder["config_sentence_transformers.json"] = {"prompts": {"query": "a bad "}, "similarity_fn_name": "dot"}
-    config = json.loads(Path("tiny/config.json").read_text())
-    folder["config.json"] = {name: value for name, value in config.items() if name != "pooling"}
-    Path("tiny/1_Pooling").mkdir()
-    for name, content in folder.items():
-        Path("tiny", name).write_text(json.dumps(content))
+    write_modules(Path("tiny"), [TRANSFORMER, POOLING])
+    set_config("tiny", pooling=None)
+    Path("tiny/sentence_bert_config.json").write_text('{"max_seq_length": 12}')
+    prompts = {"prompts": {"query": "a bad "}, "similarity_fn_name": "dot"}
+    Path("tiny/config_sentence_transformers.json").write_text(json.dumps(prompts))
     status, out, err = run("--query", "plot", "--passages", "faq.txt", "--json")
     assert "words put before a query: 'a bad '" in err and "trained for another similarity than the cosine: dot" in err
     expected = cosine(library(["a bad plot"]), library(["the film was good", "bad", "a plot", "not bad"]))[0]
@@ -324,6 +329,7 @@ MISTAKES = [
     ((*FILE, "--qeury", "x"), "did you mean --query?"),
     ((*FILE, "--query", "x", "--model", "tinny"), "did you mean tiny?"),
     ((*FILE, "--query", "x", "--model", "gpt"), "gpt looks back only"),
+    ((*FILE, "--query", "x", "--model", "max"), "max/modules.json: pools by max, but minbert makes vectors by mean or"),
 ]
 
 
@@ -332,6 +338,9 @@ MISTAKES = [
 def test_a_mistake_is_answered_by_one_line_before_weights_are_read(run, monkeypatch, words, said):
     if "gpt" in words:
         tiny_gpt.write(Path("gpt"))
+    if "max" in words:
+        write_modules(Path("tiny").rename("max"), [TRANSFORMER, POOLING], {"pooling_mode": "max"})
+        set_config("max", pooling=None)
     monkeypatch.setattr(similar, "Reader", None)
     before = {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
     status, out, err = run(*words)
