@@ -59,6 +59,7 @@ ROWS = (
         "decoder": ("layers that look", "back only"),
         "generation": ("what a decoder", "writes next"),
         "left_to_right": ("which word comes", "next, by a decoder"),
+        "similarity": ("texts → vectors", "[N, D], cosines"),
     },
 )
 COLUMNS = 5

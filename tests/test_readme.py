@@ -30,6 +30,17 @@ PROGRAMS = {
     "pretrain": "pretrain_lm.py",
 }
 
+FAQ = """title,text
+Getting to the island,A ferry leaves every two hours and needs fifty minutes for the crossing.
+Lost things,What is found on the ferry is kept at the harbour office for a year.
+Tickets,Tickets can be given back up to an hour before the ferry leaves.
+"""
+RATED = """first,second,score
+A dog runs over the grass.,A dog is running outside.,4.5
+A dog runs over the grass.,Prices rose again in May.,0
+Where are my keys?,I cannot find my keys.,4
+"""
+
 
 def blocks(page, language):
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -82,6 +93,8 @@ def prepared(place):
     texts = read_examples(ROOT / "data" / "reviews" / "dev.csv").texts
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
+    (place / "my-faq.csv").write_text(FAQ)
+    (place / "my-pairs.csv").write_text(RATED)
     (place / "submissions").mkdir()
     with zipfile.ZipFile(place / "submissions" / "ada.zip", "w") as file:
         file.write(ROOT / "minbert" / "embeddings.py", "minbert/embeddings.py")
@@ -142,6 +155,8 @@ def shortened(words):
         words += [] if "--model" in words else ["--vocab_size", "1000", "--hidden", "64"]
     elif program == "export":
         words += ["--help"]  # tests/commands/test_export.py exports
+    elif program == "similar" and any(str(SHARED) in word for word in words):
+        words += ["--help"]  # tests/commands/test_similar.py reads the first rows of that file
     elif program == "convert":
         words += ["--vocab", "tiny"]  # the default would be downloaded
     elif program in ("handout", "grade"):

@@ -23,6 +23,7 @@ class Report:
     new: list[str]  # titles of the heads with random weights
     dropped: list[str]  # descriptions
     unknown: Sequence[str] = ()  # keys of config.json
+    directory: Path | None = None  # of the checkpoint
 
     def __str__(self):
         new = f"; new, with random weights: {', '.join(self.new)}" if self.new else ""

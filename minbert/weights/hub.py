@@ -22,6 +22,7 @@ from minbert import shipped
 from minbert.config_json import HOMES
 from minbert.errors import UserError
 from minbert.jsonfile import read_json
+from minbert.modules_json import PROMPTS, SETTINGS
 from minbert.shell import quote
 from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
@@ -333,7 +334,8 @@ def download(name, known, tokenizer_only):
     directory = found[0].parent
     if not tokenizer_only:
         if fetch("modules.json", optional=True):  # of sentence-transformers
-            fetch("1_Pooling/config.json", optional=True)
+            for file in ("1_Pooling/config.json", SETTINGS[0], PROMPTS):
+                fetch(file, optional=True)
         fetch("config.json")
         weights = [file for file in WEIGHTS if file in known.sha256] or WEIGHTS
         if not any(fetch(file, optional=True) or fetch_shards(file) for file in weights):
