@@ -456,7 +456,7 @@ MEASURED = {
     GPT2_CARD: {
         "before 2011": "",
     },
-    test_seeds.PAGE: {"A notebook asked GPT-3": ""},
+    test_seeds.PAGE: {"A notebook asked GPT-3": "", "London has 9,787,426 inhabitants at the 2011 census": ""},
     CARD: {
         "the 50,000 unlabelled reviews of Maas et al. 2011": "",
         "Barbieri et al. 2020": "",
