@@ -60,6 +60,7 @@ RENAMED = {
     "pretraining.Settings": "pretraining.settings.Settings",
     "pretraining.evaluate": "pretraining.objective.evaluate",
     "pretraining.mask_tokens": "pretraining.masking.mask_tokens",
+    "report.NUMBER": "runs.columns.NUMBER",
     "report.check": "runs.report.check_outputs",
     "report.reading": "runs.report.text_bar",
     "stream.read": "files.stream.read_rows",

@@ -199,7 +199,7 @@ def test_what_a_person_reads(make):
     ran = make("--steps", "10")
     assert ran.err == ""
     lines = ran.out.splitlines()
-    assert re.fullmatch(r"minbert \S+, torch \S+, cpu, \d+ threads", lines[0])
+    assert re.fullmatch(r"minbert \S+, torch \S+, cpu, \d+ threads?", lines[0])
     assert re.fullmatch(r"text   200 texts, [\d,]+ tokens of 60 kinds", lines[1])
     numbers = sum(tensor.numel() for tensor in tensors().values())
     assert lines[2] == f"model  1 layer, hidden size 12, 2 heads, {numbers:,} parameters"

@@ -36,10 +36,10 @@ def run(folders, capsys, monkeypatch):
 
 @pytest.fixture
 def found(run):
-    """What a run says with --json, and nothing on the standard error"""
+    """What a run says with --json and --plain, and nothing on the standard error"""
 
     def found(*words):
-        ran = run("--json", *words)
+        ran = run("--json", "--plain", *words)
         assert (ran.status, ran.err) == (0, "")
         return json.loads(ran.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
@@ -62,6 +62,14 @@ def row_of(out, number):
     """The cells of a text's row in the first table"""
     table = out.partition("\n  text ")[2]
     return next(line.split() for line in table.splitlines() if line.split()[:1] == [number])
+
+
+@pytest.mark.parametrize("model", ["gpt2", "gpt1"])
+def test_the_faster_way_finds_the_same(run, found, model):
+    flags = "--model", model, "--sentence", "the film", "--words", "el", "mist", "--prompt", "{} was"
+    faster = json.loads(run("--json", *flags).out)["rows"]
+    for row, plain in zip(faster, found(*flags)["rows"], strict=True):
+        assert row["p"] == pytest.approx(plain["p"], rel=1e-4) and row["label"] == plain["label"]
 
 
 def test_the_battery_by_the_one_readout(found, said, folders):

@@ -120,7 +120,7 @@ def test_the_explanation_is_a_table():
     shown = str(roberta().explain("The film")).splitlines()
     assert shown[0].split() == ["word", "from-to", "pieces", "ids"]
     assert [line.split()[0] for line in shown[1:]] == ["'The'", "'"]
-    assert "3-8" in shown[2]
+    assert "4-8" in shown[2] and "3-8" in str(gpt2().explain("The film"))  # RoBERTa's leaves out the space
 
 
 @pytest.mark.parametrize("tokenizer", [gpt2(), roberta(), gpt()], ids=["gpt2", "roberta", "gpt"])
