@@ -1,15 +1,14 @@
 """The unigram tokenizer (Kudo 2018, section 3.2), with the results of SentencePiece: XLM-RoBERTa's and Marian's way.
 
-Each piece has a score, its log-probability, and of all ways to cut a text the one with the greatest sum is taken. Before
-that, rules from the tokenizer's file make the text normal. SentencePiece adds in float32, from the beginning of a text,
-and equal sums are common, so the order of additions can decide. Words are cut once and remembered, and where that order
+Rules from the tokenizer's file make a text normal. Then each piece has a score, its log-probability, and of all ways to
+cut the text the one with the greatest sum is taken. SentencePiece adds in float32, from the beginning of a text, and
+equal sums are common, so the order of additions can decide. Words are cut once and remembered, and where that order
 could decide, a word is cut again with the sum of what stands before it.
 """
 
 import itertools
 import math
 import re
-import warnings
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +18,11 @@ from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizers import unigram_files
 from minbert.tokenizers.charsmap import BROKEN, Charsmap
-from minbert.tokenizers.unigram_files import BYTE, BYTES, NORMAL, SPACE, UNKNOWN, UNUSED, USER_DEFINED, Model
+from minbert.tokenizers.framed import whole_characters
+from minbert.tokenizers.unigram_files import BYTE, BYTES, NORMAL, SPACE, UNKNOWN, USER_DEFINED, Model
 
 PENALTY = 10.0  # how much worse an unknown character is than the worst piece
 SMALLEST = 2.0**-126  # of positive numbers in float32, but for those of fewer digits
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Cut(NamedTuple):
@@ -81,7 +80,7 @@ class Unigram:
         for piece in sorted((piece for piece, type, _ in rows if type == USER_DEFINED), key=len, reverse=True):
             self.user_defined.setdefault(piece[0], []).append(piece)
 
-        # Where no piece reaches over a space, words are cut alone; if no rule does either, so is what is between spaces.
+        # Where no piece reaches over a space, words are cut alone. If no rule does, so is what stands between spaces.
         reaching = re.compile(f"[^{self.space}]{self.space}")
         apart = self.space in self.in_text and not any(map(reaching.search, self.in_text))
         self.word = re.compile(f"{self.space}*[^{self.space}]+|{self.space}+" if apart else ".+", re.DOTALL)
@@ -94,8 +93,8 @@ class Unigram:
     @classmethod
     def read(cls, path: str | Path) -> "Unigram":
         """From a .model of SentencePiece, or from a tokenizer.json of the kind Unigram. Raises UserError."""
-        reader = unigram_files.read_whole if Path(path).suffix == ".json" else unigram_files.read_model
-        model = reader(path)
+        whole = Path(path).suffix == ".json"
+        model = unigram_files.read_whole(path)[0] if whole else unigram_files.read_model(path)
         try:
             return cls(model)
         except UserError as error:
@@ -283,17 +282,25 @@ class Unigram:
 
     def pieces_with_offsets(self, text: str) -> list[tuple[str, tuple[int, int]]]:
         """[(piece, (start, end) in the text), ...], as SentencePiece gives them: a space in a piece counts in."""
-        return [(piece, (start, end)) for _, piece, start, _, end in self.found(text)]
+        return [(piece, span) for _, piece, span, _ in self.found(text)]
 
-    def found(self, text: str) -> Iterator[tuple[int, str, int, int, int]]:
-        """Yields (id, piece, start, start without the spaces in front, end in the text) for each piece."""
+    def found(self, text: str) -> Iterator[tuple[int, str, tuple[int, int], tuple[int, int]]]:
+        """Yields (id, piece, span, place) for each piece: SentencePiece's span, and the characters that it comes from.
+
+        The place leaves out the spaces in front, and where a rule wrote several pieces, each has the place of all.
+        """
         normal, origins = self.normalise_with_origins(text)
+        ends = origins[1:]  # of what each character of the normal text comes from
+        for number in reversed(range(len(ends) - 1)):
+            if origins[number] == origins[number + 1]:
+                ends[number] = ends[number + 1]
         for word, at, cut in self.cut_text(normal):
             for id, piece, begin, end in self.merge(word, cut):
                 bare = begin
                 while bare < end and word[bare] == self.space:
                     bare += 1
-                yield id, piece, origins[at + begin], origins[at + bare], origins[at + end]
+                span = origins[at + begin], origins[at + end]
+                yield id, piece, span, (origins[at + bare], ends[at + end - 1] if bare < end else origins[at + bare])
 
     def ids(self, text: str) -> list[int]:
         """The ids of `pieces`, found chunk by chunk: most chunks occur again."""
@@ -332,14 +339,3 @@ def to_float32(number: float, cell=array("f", [0.0])) -> float:  # noqa: B008 (r
 def spacing(number: float) -> float:
     """How far the next number of float32 is from this one."""
     return math.ldexp(1.0, math.frexp(number)[1] - 24)
-
-
-def whole_characters(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair; warns of them."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text, count = SURROGATE.subn("\ufffd", text)
-        message = f"the text holds halves of characters (lone surrogates): {count}, read as U+FFFD"
-        warnings.warn(message, stacklevel=3)
-    return text

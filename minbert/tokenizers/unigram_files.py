@@ -8,12 +8,13 @@ import base64
 import binascii
 import math
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.errors import UserError
 from minbert.jsonfile import quoted, read_bytes, read_json
 from minbert.tokenizer_json import MAX_BYTES, as_dict, check, only_one, read_added
+from minbert.tokenizers.bpe_files import Whole
 
 MAX_MODEL = 2**25  # bytes of a .model; the largest published ones, of 250,000 pieces, have some 5 million
 SPACE = "▁"  # as a space is written in pieces
@@ -34,7 +35,6 @@ class Model:
     remove_spaces  several spaces count as one, and those at the ends not at all
     escape_spaces  pieces hold "▁" for a space
     data           the bytes of the .model; None if it was read from elsewhere
-    added          of a tokenizer.json: {content: (id, AddedToken)}
     """
 
     pieces: list[str]
@@ -46,7 +46,6 @@ class Model:
     remove_spaces: bool = True
     escape_spaces: bool = True
     data: bytes | None = None
-    added: dict = field(default_factory=dict)
 
     def __post_init__(self):
         """Raises UserError for pieces that no text can be cut into."""
@@ -180,8 +179,11 @@ def parse(data: bytes) -> Model:
 # A tokenizer.json
 
 
-def read_whole(path: str | Path) -> Model:
-    """A tokenizer.json of the kind Unigram. Raises UserError, naming the part, for one that computes something else."""
+def read_whole(path: str | Path) -> tuple[Model, Whole]:
+    """A tokenizer.json of the kind Unigram: its pieces, and what it says of special and added tokens.
+
+    Raises UserError, naming the part, for one that computes something else.
+    """
     path = Path(path)
     values = read_json(path, limit=MAX_BYTES)
     model = as_dict(values.get("model"))
@@ -204,9 +206,12 @@ def read_whole(path: str | Path) -> Model:
     check_cutting(path, values)
     try:
         charsmap = read_normaliser(path, values.get("normalizer"))
-        return Model(pieces, scores, types, charsmap, byte_fallback=fallback, added=added)
+        found = Model(pieces, scores, types, charsmap, byte_fallback=fallback)
     except UserError as error:
         raise error if str(path) in str(error) else UserError(f"{path}: {error}") from None
+    vocab = {piece: id for id, piece in enumerate(pieces)}
+    post, padding = as_dict(values.get("post_processor")), as_dict(values.get("padding"))
+    return found, Whole(path, vocab, [], added, pieces[unknown], post, padding)
 
 
 def read_vocab(path, vocab):
