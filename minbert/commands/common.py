@@ -170,6 +170,13 @@ def add_file_flags(add):
     add("--quoting", choices=("none",), help="none: in a table, quotes are letters")
 
 
+TWEETS = {
+    "action": "store_true",
+    "help": "write @user for words that begin with @, and http for links, as models of tweets learnt; a folder that "
+    "was trained so needs no flag",
+}
+
+
 def load_tokenizer(name, directory, config):
     """The tokenizer of the model called name. Says so if the model has more vectors than there are tokens.
 

@@ -322,8 +322,8 @@ def test_the_class_goes_by_the_files(tmp_path, tokenizer):
     assert type(tokenizers.from_pretrained(tmp_path / "bert")) is BertTokenizer
     (tmp_path / "t5").mkdir()
     (tmp_path / "t5" / "spiece.model").write_bytes(b"x")
-    refused(tmp_path / "t5", "is of a SentencePiece tokenizer, which minbert does not have")
-    write_json(tmp_path / "unigram" / "tokenizer.json", {"model": {"type": "Unigram"}})
-    refused(tmp_path / "unigram", "model.type is 'Unigram', but only 'BPE' or 'WordPiece' is supported")
+    refused(tmp_path / "t5", "is of a SentencePiece tokenizer, but minbert reads sentencepiece.bpe.model only")
+    write_json(tmp_path / "words" / "tokenizer.json", {"model": {"type": "WordLevel"}})
+    refused(tmp_path / "words", "model.type is 'WordLevel', but only 'BPE', 'Unigram' or 'WordPiece' is supported")
     write_json(tmp_path / "gpt2" / "tokenizer.json", whole())
     refused(write_folder(tmp_path / "gpt2"), "is of a BPE tokenizer", BertTokenizer.from_pretrained)
