@@ -187,7 +187,7 @@ def load_tokenizer(name, directory, config):
     with warnings_in_a_line():
         tokenizer = tokenizers.from_pretrained(directory)
     if len(tokenizer) < config.vocab_size:
-        files = ("vocab.txt", "vocab.json", "tokenizer.json")
+        files = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "tokenizer.json")
         file = next((file for file in files if (directory / file).exists()), "the tokenizer")
         sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         print(f"note: {name}: {sizes}: the last ones are not used", file=sys.stderr)

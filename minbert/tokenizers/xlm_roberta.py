@@ -6,7 +6,7 @@ The files: sentencepiece.bpe.model, which is a unigram model in spite of its nam
 import base64
 import contextlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from minbert import tokenizer_files
@@ -83,7 +83,6 @@ class XLMRobertaTokenizer(FramedTokenizer):
         sentencepiece.bpe.model, that file as it was."""
         config = {"tokenizer_class": self.framing.title, "model_max_length": self.max_length, **self.names}
         control = [AddedToken(token, special=True) for token in dict.fromkeys(self.names.values())]
-        control = [replace(token, lstrip=token.content == self.mask_token) for token in control]
         if added := {self.vocab[token.content]: token for token in self.added.values() if token not in control}:
             config[DECODER] = {str(id): asdict(token) for id, token in sorted(added.items())}
         whole = json.dumps(self.whole(), ensure_ascii=False)

@@ -145,7 +145,7 @@ LLAMA = {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "Byte
         ({"model": {"merges": ["a b c"]}}, "model.merges has 'a b c' in place 1"),
         ({"model": {"merges": [["a", ""]]}}, "model.merges has ['a', ''] in place 1"),
         ({"model": {"merges": []}}, "cut off?"),
-        ({"model": {"type": "Unigram"}}, "model.type is 'Unigram'"),
+        ({"model": {"type": "WordLevel"}}, "model.type is 'WordLevel'"),
     ],
 )
 def test_a_part_of_tokenizer_json_that_computes_something_else_is_refused_by_name(parts, message, tmp_path):
