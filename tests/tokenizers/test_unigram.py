@@ -357,7 +357,7 @@ BAD = {
 }
 
 
-@pytest.mark.fault("loading: a SentencePiece model that is cut, grown or of another kind")
+@pytest.mark.fault("weights: a SentencePiece model that is cut, grown or of another kind")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_models_are_refused_in_one_line(name, tmp_path):
     data, message = BAD[name]
@@ -367,7 +367,7 @@ def test_bad_models_are_refused_in_one_line(name, tmp_path):
     assert "\n" not in str(caught.value) and str(caught.value).startswith(f"{tmp_path / 'x.model'}: ")
 
 
-@pytest.mark.fault("loading: a SentencePiece model of more than 32 MB")
+@pytest.mark.fault("weights: a SentencePiece model of more than 32 MB")
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with open(tmp_path / "x.model", "wb") as file:
         file.truncate(2**25 + 1)

@@ -159,7 +159,7 @@ def test_the_model_alone_is_enough(folder):
     assert tokenizer.encode("the film") == SMALL.encode("the film") and tokenizer.max_length == 512
 
 
-@pytest.mark.fault("loading: two files of a tokenizer that contradict each other")
+@pytest.mark.fault("weights: two files of a tokenizer that contradict each other")
 def test_files_that_contradict_each_other_are_refused(folder):
     made(model([*PIECES[:-1], ("▁x", -3.0, NORMAL)])).save_pretrained(folder.parent / "other")
     shutil.copyfile(folder.parent / "other" / "tokenizer.json", folder / "tokenizer.json")
