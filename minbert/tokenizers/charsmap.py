@@ -10,6 +10,7 @@ s-yata/darts-clone and google/sentencepiece, src/normalizer.cc.
 
 import sys
 from array import array
+from pathlib import Path
 
 from minbert.errors import UserError
 
@@ -21,16 +22,18 @@ class Charsmap:
     """The rules of a file: which characters become which.
 
     data  the bytes of a precompiled_charsmap; b"": there is no rule
-    Raises UserError for a length that is not that of a trie.
+    path  of the file, for messages
+    Raises UserError for a length that is not that of a trie; damage within is found where a text comes upon it.
     """
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, path: str | Path | None = None):
         self.units, self.strings = array("I"), b""
+        self.broken = f"{path}: {BROKEN}" if path else BROKEN
         if not data:
             return
         size = int.from_bytes(data[:4], "little")
         if not 0 < size <= len(data) - 4 or size % 4:
-            raise UserError(f"{BROKEN}: {len(data):,} bytes, and {size:,} of a trie")
+            raise UserError(f"{self.broken}: {len(data):,} bytes, and {size:,} of a trie")
         self.units.frombytes(data[4 : 4 + size])
         if sys.byteorder == "big":
             self.units.byteswap()
@@ -51,7 +54,7 @@ class Charsmap:
             node ^= children(unit)
             if unit & ENDS:
                 if node >= len(units):
-                    raise UserError(BROKEN)
+                    raise UserError(self.broken)
                 size, value = place + 1 - at, units[node] & VALUE
         return (size, self.text(value)) if size else (0, None)
 
@@ -64,7 +67,7 @@ class Charsmap:
             except UnicodeDecodeError:
                 end = -1
             if end < 0:
-                raise UserError(BROKEN)
+                raise UserError(self.broken)
         return self.found[value]
 
     def crosses_spaces(self) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizers import unigram_files
-from minbert.tokenizers.charsmap import BROKEN, Charsmap
+from minbert.tokenizers.charsmap import Charsmap
 from minbert.tokenizers.framed import whole_characters
 from minbert.tokenizers.unigram_files import BYTE, BYTES, NORMAL, SPACE, UNKNOWN, USER_DEFINED, Model
 
@@ -61,7 +61,7 @@ class Unigram:
     def __init__(self, model: Model):
         self.model = model
         self.space = SPACE if model.escape_spaces else " "
-        self.charsmap = Charsmap(model.charsmap)
+        self.charsmap = Charsmap(model.charsmap, model.path)
         rows = list(zip(model.pieces, model.types, model.scores))
         scores = [score for _, type, score in rows if type == NORMAL]
         self.unknown = model.types.index(UNKNOWN)
@@ -94,11 +94,7 @@ class Unigram:
     def read(cls, path: str | Path) -> "Unigram":
         """From a .model of SentencePiece, or from a tokenizer.json of the kind Unigram. Raises UserError."""
         whole = Path(path).suffix == ".json"
-        model = unigram_files.read_whole(path)[0] if whole else unigram_files.read_model(path)
-        try:
-            return cls(model)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+        return cls(unigram_files.read_whole(path)[0] if whole else unigram_files.read_model(path))
 
     def __len__(self):
         return len(self.model.pieces)
@@ -164,7 +160,7 @@ class Unigram:
                     try:
                         place, at = place + len(data[at : at + size].decode()), at + size
                     except UnicodeDecodeError:
-                        raise UserError(BROKEN) from None
+                        raise UserError(self.charsmap.broken) from None
         return found
 
     # Normal text -> pieces

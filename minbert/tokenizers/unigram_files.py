@@ -8,7 +8,7 @@ import base64
 import binascii
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minbert.errors import UserError
@@ -35,6 +35,7 @@ class Model:
     remove_spaces  several spaces count as one, and those at the ends not at all
     escape_spaces  pieces hold "▁" for a space
     data           the bytes of the .model; None if it was read from elsewhere
+    path           of the file, for messages
     """
 
     pieces: list[str]
@@ -46,6 +47,7 @@ class Model:
     remove_spaces: bool = True
     escape_spaces: bool = True
     data: bytes | None = None
+    path: Path | None = None
 
     def __post_init__(self):
         """Raises UserError for pieces that no text can be cut into."""
@@ -129,7 +131,7 @@ def read_model(path: str | Path) -> Model:
     """A .model of SentencePiece. Raises UserError for a damaged file, and for a model that is no unigram model."""
     data = read_bytes(Path(path), MAX_MODEL)
     try:
-        return parse(data)
+        return replace(parse(data), path=Path(path))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -206,7 +208,7 @@ def read_whole(path: str | Path) -> tuple[Model, Whole]:
     check_cutting(path, values)
     try:
         charsmap = read_normaliser(path, values.get("normalizer"))
-        found = Model(pieces, scores, types, charsmap, byte_fallback=fallback)
+        found = Model(pieces, scores, types, charsmap, byte_fallback=fallback, path=path)
     except UserError as error:
         raise error if str(path) in str(error) else UserError(f"{path}: {error}") from None
     vocab = {piece: id for id, piece in enumerate(pieces)}

@@ -181,7 +181,8 @@ def number(model: unigram_files.Model) -> dict[str, int]:
     elif model.pieces[: len(FIRST)] == list(FIRST):
         tokens = model.pieces
     else:
-        raise UserError(f"the pieces begin with {' '.join(model.pieces[:4])}, but XLM-RoBERTa's with {' '.join(OWN)}")
+        begin = quoted(" ".join(model.pieces[:4]))
+        raise UserError(f"the pieces begin with {begin}, but XLM-RoBERTa's with {' '.join(OWN)}")
     if model.byte_fallback or not model.escape_spaces:
         raise UserError("has pieces for bytes, or spaces in pieces: it is not XLM-RoBERTa's")
     ids = {token: id for id, token in enumerate(tokens)}

@@ -160,6 +160,14 @@ def test_damaged_rules_are_refused_in_one_line():
         made(rules={"é": "e"}).charsmap.text(999)
 
 
+def test_damage_that_a_text_comes_upon_names_the_file(tmp_path):
+    (tmp_path / "x.model").write_bytes(model(rules=None, f2=charsmap({"a": "b"}).removesuffix(b"\0")))
+    found = Unigram.read(tmp_path / "x.model")
+    assert found.ids("no") == SMALL.ids("no")
+    with pytest.raises(UserError, match=r"x\.model: the rules for normal text"):
+        found.ids("a")
+
+
 # The best way to cut
 
 

@@ -197,7 +197,7 @@ def test_settings_that_are_not_computed_are_refused_by_name(name, folder):
 
 
 BAD_MODELS = {
-    "other first pieces": (model([PIECES[1], PIECES[0], *PIECES[2:]]), "the pieces begin with <s> <unk> </s>"),
+    "other first pieces": (model([PIECES[1], PIECES[0], *PIECES[2:]]), "the pieces begin with '<s> <unk> </s>"),
     "bytes": (
         model([*PIECES, *((f"<0x{byte:02X}>", 0.0, BYTE) for byte in range(256))], trainer=written(35, 1)),
         "has pieces for bytes",
