@@ -79,13 +79,15 @@ class Charsmap:
 
     def goes_on(self, data: bytes, at: int) -> bool:
         """Whether the rules at this place look beyond the end of data, if a space follows."""
-        units = self.units
+        units, place = self.units, at
         node = children(units[0]) if units else 0
-        for byte in (*data[at:], 32):
+        while place <= len(data):
+            byte = data[place] if place < len(data) else 32
             node ^= byte
             if node >= len(units) or units[node] & LABEL != byte:
                 return False
             node ^= children(units[node])
+            place += 1
         return True
 
 
