@@ -1,19 +1,23 @@
 """Ours and the peers, side by side: the same texts, weights and threads, one run of each in turn, medians.
 
     python -m bench                        everything but scale and gpu, then one table
+    python -m bench bpe generate           byte-level BPE, and what a GPT-2 writes
     python -m bench tokenize predict       some of it; the table is made from all results there are
     python -m bench scale                  time and memory against length, batch, rows and size of the model
     python -m bench gpu                    training and prediction of a bert-base shape on a GPU
     python -m bench table                  the table alone
 
-The weights are those of all-MiniLM-L6-v2. The data are SST and CFIMDB as the CMU course kit lays them out, in --data;
-the reviews in data/ stand in for both where there are none. Only real tokens count, so padding makes a system slower.
+The weights are those of all-MiniLM-L6-v2; those of `generate` are random. The data are SST and CFIMDB as the CMU course
+kit lays them out, in --data; the reviews in data/ stand in for both where there are none. Only real tokens count, so
+padding makes a system slower.
 "Of the peak" is the cost of the real tokens, divided by the speed that the machine's faster matrix library reaches in
 the same run. A ratio compares a system with the strongest peer that does the same work in the same precision.
 Writes bench/results/NAME.json, and the table into docs/speed.md between its two marks.
 """
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -32,10 +36,12 @@ from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.runs import classifier
 from minbert.weights import hub
+from minbert.wording import counted
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "speed.md"
 MODEL = "all-MiniLM-L6-v2"
+BPE_TOKENS = 16_000
 MARKS = "<!-- made by python -m bench: -->", "<!-- until here -->"
 
 
@@ -86,6 +92,47 @@ def tokenize(folder, data, runs):
         equal=run["equal"],
         texts=run["rows"],
     )
+
+
+def bpe(folder, data, runs):
+    """Texts per second, as bytes, through a byte-level BPE that is learnt from them."""
+    paths = [data["sst-train"], data["cfimdb-train"]]
+    with tempfile.TemporaryDirectory() as place:
+        systems.learn_bpe(place, [text for path in paths for text in systems.texts(path)], BPE_TOKENS)
+        options = {"folder": place, "paths": paths}
+        contest = {
+            f"{name}, {counted(threads, 'thread')}": System(f"{kind}_bpe", threads=threads, **options)
+            for name, kind in (("tokenizers", "hf"), ("tiktoken", "tiktoken"))
+            for threads in (1, 2)
+            if importlib.util.find_spec(name)
+        }
+        contest |= {"minbert, cold": System("bpe", warm=False, **options), "minbert, warm": System("bpe", **options)}
+        found = race(contest, runs)
+    checked = {name: system.runs[0] for name, system in found.items() if "equal" in system.runs[0]}
+    for name, run in checked.items():
+        if run["equal"] < run["rows"]:
+            raise SystemExit(f"{name}: {run['equal']} of {run['rows']} texts have our ids")
+    lines = [row | {"work": "byte-level BPE"} for row in rows(found, "bytes")]
+    save("bpe", lines, tokens=BPE_TOKENS, texts=run["rows"], peers_with_equal_ids=list(checked))
+
+
+def generate(folder, data, runs):
+    """What a GPT-2 of random weights writes in a second, after a prompt of 16 tokens; the ids are compared."""
+    lines = []
+    for layers, size in ((6, 384), (12, 768)):
+        with tempfile.TemporaryDirectory() as place:
+            systems.new_gpt(place, layers, size)
+            for threads, batch_size in itertools.product((1, 2), (1, 8)):
+                options = {"folder": place, "batch_size": batch_size, "threads": threads}
+                contest = {"transformers": System("hf_write", **options), "minbert": System("write", **options)}
+                theirs, ours = race(contest, runs).values()
+                if any(run["ids"] != theirs.warm["ids"] for run in (*theirs.runs, *ours.runs)):
+                    raise SystemExit(f"generate, {layers} layers of {size}: not the same ids as transformers")
+                work = f"generate, {layers} layers of {size}, batch {batch_size}, {counted(threads, 'thread')}"
+                more = [row | {"work": work} for row in rows(contest)]
+                more[1]["times_the_peer"] = ours.times_as_fast(theirs)
+                lines += more
+    save("generate", lines)
 
 
 def raced(work, folder, path, runs, contest, is_training=False):
@@ -217,7 +264,9 @@ def whole_process(command):
     return map(float, measured.stdout.split())
 
 
-BENCHES = {"tokenize": tokenize, "predict": predict, "train": train, "frozen": frozen, "first": first}
+BENCHES = {"tokenize": tokenize, "bpe": bpe, "predict": predict, "train": train, "frozen": frozen}
+BENCHES |= {"generate": generate, "first": first}
+NEED_NO_BERT = {"bpe", "generate", "table", "gpu"}
 
 
 def speed(row):
@@ -238,7 +287,7 @@ def strongest(row, others):
         and ("int8" in other["system"]) == ("int8" in row["system"])
     ]
     best = max(peers, key=speed)
-    return best["system"], speed(row) / speed(best)
+    return best["system"], row.get("times_the_peer") or speed(row) / speed(best)
 
 
 def page():
@@ -255,7 +304,7 @@ def page():
             last = row["work"]
         machine, versions = record["machine"], record["machine"]["versions"]
         machines.append(
-            f"{machine['processor']}, {machine['threads']} threads, torch {versions['torch']}, "
+            f"{machine['processor']}, {counted(machine['threads'], 'thread')}, torch {versions['torch']}, "
             f"minbert {versions['minbert']}"
         )
     header = ["work", "system", "per second", "ratio", "to the strongest peer", "of the peak", "MB at most"]
@@ -300,7 +349,7 @@ def main():
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}")
     data = find_data(args.data)
     with tempfile.TemporaryDirectory() as folder:
-        if set(args.names) - {"table", "gpu"} or not args.names:
+        if set(args.names) - NEED_NO_BERT or not args.names:
             prepare(folder, len(LabelSet.collect(read_examples(data["sst-train"])).names))
         for name in args.names or BENCHES:
             print(f"{name} ...", file=sys.stderr)

@@ -43,7 +43,8 @@ SYSTEMS = {  # the flags of train_classifier.py
     "MiniLM, frozen": "--model all-MiniLM-L6-v2 --pooling mean --max_length 256 --option pretrain",
 }
 EPOCHS = {"CFIMDB": 4, "IMDB": 4}  # else 3; three times as many if the encoder is frozen
-LENGTH = {"CFIMDB": 512, "IMDB": 512}  # tokens, else 256; of MiniLM always 256, as its folder says
+USUAL_LENGTH = 256  # tokens
+LENGTH = {"CFIMDB": 512, "IMDB": 512}  # of MiniLM as usual: its folder says 256
 BATCH = {"CFIMDB": 16, "IMDB": 16, "reviews": 16}  # else 32
 
 
@@ -97,7 +98,7 @@ def figure(task):
 def trained(task, system, seed, paths, folder):
     """{part: score} of one run of train_classifier.py."""
     epochs = EPOCHS.get(task, 3) * (3 if "frozen" in system else 1)
-    flags = ["--epochs", str(epochs), "--max_length", str(LENGTH.get(task, 256))]
+    flags = ["--epochs", str(epochs), "--max_length", str(LENGTH.get(task, USUAL_LENGTH))]
     flags += SYSTEMS[system].split()  # of a flag given twice the last counts
     flags += ["--precision", "bf16", "--batch_size", str(BATCH.get(task, 32)), "--seed", str(seed), "--no_baseline"]
     flags += ["--out", str(folder)]

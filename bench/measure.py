@@ -15,7 +15,7 @@ import torch
 from minbert.runs import report
 
 RESULTS = Path(__file__).parent / "results"
-PEERS = ("transformers", "tokenizers", "sentence-transformers", "onnxruntime")
+PEERS = ("transformers", "tokenizers", "tiktoken", "sentence-transformers", "onnxruntime")
 
 
 class System:
@@ -58,6 +58,10 @@ class System:
 
     def median(self, figure="seconds"):
         return statistics.median(run[figure] for run in self.runs)
+
+    def times_as_fast(self, other):
+        """The median of the ratios of runs that followed one another: what slows both down does not count."""
+        return statistics.median(theirs["seconds"] / ours["seconds"] for ours, theirs in zip(self.runs, other.runs))
 
 
 def race(systems, runs):

@@ -18,15 +18,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from minbert import BertSentClassifier, BertTokenizer, fast, training
+from minbert import BertSentClassifier, BertTokenizer, families, fast, training
 from minbert.batch import batches, epoch_order
+from minbert.families.gpt2 import GPT2LMHeadModel
 from minbert.fast.int8 import quantize
 from minbert.fast.linear import multiply
 from minbert.fast.memory import retain_freed_memory
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
+from minbert.generation import generate_all
 from minbert.heads import BertModel
 from minbert.runs import classifier
+from minbert.tokenizers import bpe_files
+from minbert.tokenizers.byte_bpe import END, LETTERS, WORD, ByteBPETokenizer
 
 LENGTH = 512
 
@@ -55,11 +59,11 @@ def by_length(rows, size):
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def timed(work):
+def timed(work, clock=time.perf_counter):
     """The seconds that work takes."""
-    begin = time.perf_counter()
+    begin = clock()
     work()
-    return {"seconds": time.perf_counter() - begin}
+    return {"seconds": clock() - begin}
 
 
 # The machine itself
@@ -114,6 +118,119 @@ def hf_tokenize(folder, paths, **options):
         return found | {"bytes": size, "equal": equal, "rows": len(rows)}
 
     return run
+
+
+# Byte-level BPE, whose merges are in `folder`
+
+
+def bpe(folder, paths, warm=True, **options):
+    rows, tokenizer = [text for path in paths for text in texts(path)], ByteBPETokenizer.from_pretrained(folder)
+    size = sum(len(text.encode()) for text in rows)
+
+    def run():
+        if not warm:
+            tokenizer.forget()
+        return timed(lambda: tokenizer(rows)) | {"bytes": size}
+
+    return run
+
+
+def peer_bpe(folder, paths, encode):
+    """A peer's work, and how many texts get our ids. encode: texts -> ids"""
+    rows = [text for path in paths for text in texts(path)]
+    ours = ByteBPETokenizer.from_pretrained(folder)(rows)["input_ids"]
+    checked = {"equal": sum(one == two for one, two in zip(ours, encode(rows))), "rows": len(rows)}
+    checked["bytes"] = sum(len(text.encode()) for text in rows)
+    return lambda: timed(lambda: encode(rows)) | checked
+
+
+def hf_bpe(folder, paths, **options):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    names = ("vocab.json", "merges.txt")
+    tokenizer = Tokenizer(models.BPE.from_file(*(str(Path(folder, name)) for name in names)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return peer_bpe(folder, paths, lambda rows: [found.ids for found in tokenizer.encode_batch_fast(rows)])
+
+
+def tiktoken_bpe(folder, paths, threads, **options):
+    """tiktoken takes the number of a merge for the id of what it makes, as our ids here are."""
+    import tiktoken
+
+    ours = ByteBPETokenizer.from_pretrained(folder)
+    ranks = {ours.token_bytes[token]: id for token, id in ours.vocab.items() if token != END}
+    pattern = WORD.pattern.replace("}+", "}++").replace("]+", "]++")  # the same words, without looking back
+    peer = tiktoken.Encoding("ours", pat_str=pattern, mergeable_ranks=ranks, special_tokens={END: ours.vocab[END]})
+    if threads == 1:
+        return peer_bpe(folder, paths, lambda rows: [peer.encode_ordinary(row) for row in rows])
+    return peer_bpe(folder, paths, lambda rows: peer.encode_ordinary_batch(rows, num_threads=threads))
+
+
+def learn_bpe(folder, rows, size):
+    """Write a byte-level BPE learnt from texts, with as many tokens: the bytes, what the merges make, END."""
+    from tokenizers import ByteLevelBPETokenizer as Learner
+
+    learner = Learner()
+    learner.train_from_iterator(rows, vocab_size=size - 1, min_frequency=2, show_progress=False)
+    learner.save_model(folder)
+    merges = bpe_files.read_merges(Path(folder, bpe_files.MERGES))
+    tokens = [*(LETTERS[byte] for byte in range(256)), *dict.fromkeys(map("".join, merges)), END]
+    ByteBPETokenizer({token: id for id, token in enumerate(tokens)}, merges).save_pretrained(folder)
+
+
+# Writing, with a cache of keys and values; the best token always
+
+PROMPT, WRITTEN = 16, 64  # tokens
+
+
+def write(folder, batch_size, threads, **options):
+    torch.set_num_threads(threads)
+    model = fast.for_writing(fast.swap_in(families.load(folder, "causal")))
+    prompts = prompts_of(model.config.vocab_size, batch_size)
+
+    def work():
+        return [made.ids for (made,) in generate_all(model, prompts, max_tokens=WRITTEN, temperature=0)]
+
+    return written(work, threads)
+
+
+def hf_write(folder, batch_size, threads, **options):
+    from transformers import GPT2LMHeadModel
+
+    torch.set_num_threads(threads)
+    model = GPT2LMHeadModel.from_pretrained(folder).eval()
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = None, 0
+    prompts = torch.tensor(prompts_of(model.config.vocab_size, batch_size))
+    settings = {"attention_mask": torch.ones_like(prompts), "do_sample": False, "max_new_tokens": WRITTEN}
+
+    def work():
+        return model.generate(prompts, **settings)[:, PROMPT:].tolist()
+
+    return written(work, threads)
+
+
+def prompts_of(vocab_size, number):
+    """Ids, the same for each system"""
+    return np.random.default_rng(0).integers(0, vocab_size, (number, PROMPT)).tolist()
+
+
+def written(work, threads):
+    """Of one thread, the time that it computed: what other programs take does not count."""
+    ids = []
+
+    def run():
+        figures = timed(lambda: ids.extend(work()), time.process_time if threads == 1 else time.perf_counter)
+        made = [ids.pop() for _ in range(len(ids))]
+        return figures | {"tokens": sum(map(len, made)), "ids": made}
+
+    return run
+
+
+def new_gpt(folder, layers, size):
+    """Write a GPT-2 of random weights, with GPT-2's vocabulary."""
+    torch.manual_seed(0)
+    sizes = {"num_hidden_layers": layers, "hidden_size": size, "num_attention_heads": size // 64}
+    GPT2LMHeadModel(sizes | {"intermediate_size": 4 * size}).save_pretrained(folder)
 
 
 # Prediction, of ids prepared beforehand
@@ -383,7 +500,7 @@ def serve(name, options):
         out.flush()
 
     warnings.simplefilter("ignore")
-    if not name.startswith(("hf_", "st_", "onnx_")):
+    if not name.startswith(("hf_", "st_", "onnx_", "tiktoken_")):
         retain_freed_memory()  # as our commands do
     run = globals()[name](**options)
     answer({})

@@ -58,12 +58,14 @@ ROWS = (
     {
         "decoder": ("layers that look", "back only"),
         "generation": ("what a decoder", "writes next"),
+        "left_to_right": ("which word comes", "next, by a decoder"),
+        "similarity": ("texts → vectors", "[N, D], cosines"),
     },
 )
 COLUMNS = 5
 GROUND_FILES = (
     *("errors", "format", "atomic", "jsonfile", "config_json", "modules_json"),
-    *("added", "cache", "tokenizer_files", "tokenizer_json", "shell", "shipped"),
+    *("added", "cache", "tokenizer_files", "tokenizer_json", "shell", "shipped", "wording"),
     *("completions", "endpoint"),
 )
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names
@@ -197,7 +199,7 @@ def draw():
     parts += [f'<polygon points="{wall}" class="wall"/>']
     parts += [f'<polygon points="{LEFT - 62},100 {WIDTH / 2},8 {RIGHT + 62},100" class="wall roof"/>']
     for room, (x, top, width, height) in place.items():
-        files = [file for file in rooms[room] if file != "common"]
+        files = [file for file in rooms[room] if file not in ("common", "probe_tables")]
         if room == ROOF:
             parts += [text(WIDTH / 2, 56, "commands/", "name", "middle")]
             parts += [text(WIDTH / 2, 75, captions[room], "small", "middle")]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from minbert.config import Config
     from minbert.heads import BertForMaskedLM, BertForPreTraining, BertSentClassifier
     from minbert.optimizer import AdamW
+    from minbert.similarity import cosine, vectors
     from minbert.tokenizer import BertTokenizer
 
 __version__ = "0.2.0"
@@ -35,6 +36,8 @@ __all__ = [
     "BertTokenizer",
     "Config",
     "UserError",
+    "cosine",
+    "vectors",
 ]
 HOMES = {  # the file that each name comes from
     "AdamW": "minbert.optimizer",
@@ -44,6 +47,8 @@ HOMES = {  # the file that each name comes from
     "BertSentClassifier": "minbert.heads",
     "BertTokenizer": "minbert.tokenizer",
     "Config": "minbert.config",
+    "cosine": "minbert.similarity",
+    "vectors": "minbert.similarity",
 }
 # `import minbert` alone has always been enough for these.
 MODULES = ("bert", "config", "errors", "heads", "optimizer", "tokenizer", "weights")

@@ -98,7 +98,7 @@ class Config(Described):
         try:
             return cls(**values)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+            raise UserError(f"{path}: {cls.form.in_its_words(str(error))}") from None
 
     def to_json(self, path: str | Path, architecture: str) -> None:
         """Write config.json, from which Hugging Face's class `architecture` builds the same model."""

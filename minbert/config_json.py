@@ -115,6 +115,11 @@ class Form:
         """Our fields' values under the file's keys."""
         return {self.keys.get(name, name): value for name, value in values.items() if name not in self.absent}
 
+    def in_its_words(self, message: str) -> str:
+        """A message that begins with the name of a field, with the file's key in its place."""
+        name, space, rest = message.partition(" ")
+        return self.keys.get(name, name) + space + rest
+
 
 BERT = Form()
 
@@ -162,7 +167,8 @@ def read_config(path: Path, names: set[str], form: Form = BERT, settings=None) -
     """The fields `names` of a config.json, {name: value}.
 
     settings  a function: the file's values -> the same under the names of our fields; None: form.ours
-    Raises UserError if the file does not describe a model that this package computes, or contradicts itself.
+    Raises UserError, naming the file, if it does not describe a model that this package computes, or contradicts
+    itself.
     """
     values = read_json(path)
     check_format(path, values)
@@ -176,7 +182,10 @@ def read_config(path: Path, names: set[str], form: Form = BERT, settings=None) -
     missing = [key for name in form.required if (key := form.keys.get(name, name)) not in values]
     if missing:
         raise UserError(f"{path}: does not describe a {form.title}: it lacks {', '.join(missing)}")
-    ours = (settings or form.ours)(values)
+    try:
+        ours = (settings or form.ours)(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     chosen = {name: value for name, value in ours.items() if name in names}
     if labels := read_labels(path, values):
         chosen["num_labels"] = len(labels)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from minbert.errors import UserError
+from minbert.wording import counted
 
 HALF = "\ufffd"  # how bytes look that are no whole character yet
 
@@ -50,7 +51,8 @@ class Cache:
     def extend(self, layer: int, key: Tensor, value: Tensor) -> Tensor:
         """Keep a layer's key and value of new tokens, [B, H, new, K] -> those of all so far, [2, B, H, total, K]"""
         total = self.length + key.size(2)
-        self.kept[layer, :, :, :, self.length : total] = torch.stack([key, value])
+        self.kept[layer, 0, :, :, self.length : total] = key
+        self.kept[layer, 1, :, :, self.length : total] = value
         if layer == self.layers - 1:
             self.length = total
         return self.kept[layer, :, :, :, :total]
@@ -77,23 +79,34 @@ def cut(
     repetition_penalty  the logits of the ids in `previous` are divided by it if positive, otherwise multiplied
     """
     check_settings(temperature, top_k, top_p, repetition_penalty)
-    scores = finite(logits).clone()
-    if len(previous):
+    scores = finite(logits)
+    if len(previous) and repetition_penalty != 1:
         seen = torch.tensor(sorted(set(previous)), device=scores.device)
-        scores[seen] = torch.where(
-            scores[seen] > 0, scores[seen] / repetition_penalty, scores[seen] * repetition_penalty
-        )
-    scores = scores - scores.max()  # so that no temperature overflows
+        old = scores[seen]
+        scores = scores.index_copy(0, seen, torch.where(old > 0, old / repetition_penalty, old * repetition_penalty))
     if temperature == 0:
-        best = int((scores == 0).nonzero()[0])
-        return torch.zeros_like(scores).index_fill_(0, torch.tensor(best), 1.0)
-    scores = scores / temperature
+        return torch.zeros_like(scores).index_fill_(0, scores.argmax(), 1.0)  # the first of equals
+    scores = (scores - scores.max()) / temperature  # the best is 0, so that no temperature overflows
     if 0 < top_k < len(scores):
         scores[scores < scores.topk(top_k).values[-1]] = -math.inf
     if top_p < 1:
-        falling, ids = scores.softmax(0).sort(descending=True, stable=True)
-        scores[ids[1:][falling.cumsum(0)[:-1] >= top_p]] = -math.inf  # what comes before them is enough
+        scores[~nucleus(scores.softmax(0), top_p)] = -math.inf
     return scores.softmax(0)
+
+
+def nucleus(p: Tensor, top_p: float, few: int = 256) -> Tensor:
+    """Which tokens of p [V] stay for top_p, as `cut` says: [V], bool
+
+    few  tokens that are sorted at first; all are sorted only if these do not reach top_p
+    """
+    falling = p.topk(min(few, len(p))).values
+    if falling.sum() < top_p:
+        falling = p.sort(descending=True).values
+    size = 1 + int((falling.cumsum(0)[:-1] < top_p).sum())  # what comes before the others is enough
+    last = falling[size - 1]
+    stays = p > last
+    stays[(p == last).nonzero().flatten()[: size - int(stays.sum())]] = True
+    return stays
 
 
 def draw(p: Tensor, u: float) -> int:
@@ -102,7 +115,8 @@ def draw(p: Tensor, u: float) -> int:
     It never has p 0. p need not sum to 1.
     """
     sums = p.double().cumsum(0)
-    return int(torch.searchsorted(sums, u * sums[-1], right=True).clamp(max=int(p.nonzero()[-1])))
+    id = int(torch.searchsorted(sums, u * sums[-1], right=True))
+    return id if id < len(p) else int(p.nonzero()[-1])  # u times the sum was rounded up to the sum
 
 
 def generate(model, prompt_ids: Sequence[int], **settings) -> list[Generated]:
@@ -110,7 +124,7 @@ def generate(model, prompt_ids: Sequence[int], **settings) -> list[Generated]:
     return generate_all(model, [prompt_ids], **settings)[0]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate_all(
     model,
     prompts: Sequence[Sequence[int]],
@@ -165,10 +179,11 @@ def generate_all(
         while alive:
             x = model.decoder(ids, mask, cache)["last_hidden_state"][:, -1]  # [P, D], later [rows alive, D]
             logits = finite(model.readout(x))[:, :known]  # [rows, V]
+            log_p = logits.log_softmax(1)
             for number, i, row in alive:
                 so_far = made[number][i]
                 p = cut(logits[row], temperature, top_k, top_p, repetition_penalty, [*prompts[number], *so_far.ids])
-                add(so_far, logits[row], draw(p, uniforms[i][len(so_far.ids)]), top)
+                add(so_far, log_p[row], draw(p, uniforms[i][len(so_far.ids)]), top)
                 so_far.finish = "length" if len(so_far.ids) == max_tokens else None
                 if so_far.finish is None and len(so_far.ids) == rooms[number]:
                     so_far.finish = "full"
@@ -188,9 +203,8 @@ def generate_all(
     return made
 
 
-def add(made: Generated, logits: Tensor, id: int, top: int) -> None:
-    """Append a token that was drawn, and what the model thought of it and of the most probable ones."""
-    log_p = logits.log_softmax(0)
+def add(made: Generated, log_p: Tensor, id: int, top: int) -> None:
+    """Append a token that was drawn, and what the model thought of it and of the most probable ones: log_p [V]"""
     ids = best(log_p, top)
     pairs = [(i, math.exp(log_p[i])) for i in ids]
     made.ids.append(id)
@@ -202,7 +216,10 @@ def best(values: Tensor, count: int) -> list[int]:
     count = min(count, len(values))
     if not count:
         return []
-    among = (values >= values.topk(count).values[-1]).nonzero().flatten()
+    falling, places = values.topk(min(count + 1, len(values)))
+    if (falling[:-1] > falling[1:]).all():
+        return places[:count].tolist()
+    among = (values >= falling[count - 1]).nonzero().flatten()
     return among[values[among].sort(descending=True, stable=True).indices][:count].tolist()
 
 
@@ -266,7 +283,8 @@ def check_prompts(prompts, config) -> None:
             raise UserError("the prompt is empty: the model needs a token to go on from")
         if len(prompt) + 1 > config.max_position_embeddings:
             raise UserError(
-                f"the prompt has {len(prompt)} tokens, but the model has {config.max_position_embeddings} positions, "
+                f"the prompt has {counted(len(prompt), 'token')}, but the model has "
+                f"{counted(config.max_position_embeddings, 'position')}, "
                 "and one must be left: shorten it"
             )
         if wrong := [id for id in prompt if not 0 <= id < config.vocab_size]:

@@ -52,3 +52,8 @@ def quoted(value, limit: int = 60) -> str:
 def plain_word(value) -> str:
     """A name from a file, for a message: as it is if it is one plain word, or else quoted."""
     return value if isinstance(value, str) and value.isidentifier() and len(value) < 60 else quoted(value)
+
+
+def plain_token(token: str) -> str:
+    """A token from a file, for a message: as it is if it is short and can be printed, or else quoted."""
+    return token if token.isprintable() and 0 < len(token) < 60 else quoted(token)

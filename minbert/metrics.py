@@ -47,6 +47,92 @@ def score(gold: Sequence[int], predicted: Sequence[int], names: Sequence[str]) -
     )
 
 
+def matthews(gold: Sequence[int], predicted: Sequence[int]) -> float:
+    """The correlation of gold with predicted classes, from -1 to 1; 0 where one side has a single class. CoLA's score.
+
+    B. W. Matthews (1975), Biochimica et Biophysica Acta 405, 442-451; of more than two classes: J. Gorodkin (2004),
+    Computational Biology and Chemistry 28, 367-374. Raises ValueError if the lengths differ or are 0.
+    """
+    paired(gold, predicted)
+    ids = np.unique([*gold, *predicted])
+    golds, guesses = (np.asarray(side)[:, None] == ids for side in (gold, predicted))  # [N, C]
+    rows, right = len(golds), int((golds & guesses).sum())
+    golds, guesses = golds.sum(axis=0), guesses.sum(axis=0)  # [C], how often each class occurs
+    shared = right * rows - int(golds @ guesses)
+    spread = (rows**2 - int(golds @ golds)) * (rows**2 - int(guesses @ guesses))
+    return shared / spread**0.5 if spread else 0.0
+
+
+def f1(gold: Sequence[int], predicted: Sequence[int], positive: int = 1) -> float:
+    """The F1 of one class alone, in [0, 1]; 0 where it is on neither side. MRPC's and QQP's score.
+
+    Raises ValueError if the lengths differ or are 0.
+    """
+    paired(gold, predicted)
+    both = sum(one == two == positive for one, two in zip(gold, predicted))
+    either = sum(label == positive for side in (gold, predicted) for label in side)
+    return 2 * both / either if either else 0.0
+
+
+def pearson(gold: Sequence[float], predicted: Sequence[float]) -> float | None:
+    """The linear correlation of two lists of numbers, from -1 to 1; None if all numbers of one side are the same.
+
+    Raises ValueError if the lengths differ or are 0.
+    """
+    paired(gold, predicted)
+    sides = [np.asarray(side, dtype=np.float64) for side in (gold, predicted)]
+    if any((side == side[0]).all() for side in sides):
+        return None
+    one, two = (side - side.mean() for side in sides)
+    # Each side is divided by its own length first: the squares of large numbers may be infinite.
+    one, two = (side / np.abs(side).max() for side in (one, two))
+    return float(np.clip(one / np.linalg.norm(one) @ (two / np.linalg.norm(two)), -1.0, 1.0))
+
+
+def spearman(gold: Sequence[float], predicted: Sequence[float]) -> float | None:
+    """The correlation of the ranks of two lists of numbers; equal numbers share the mean of their ranks.
+
+    As `pearson`: from -1 to 1, or None. Raises ValueError if the lengths differ or are 0.
+    """
+    return pearson(ranks(gold), ranks(predicted))
+
+
+def ranks(numbers: Sequence[float]) -> list[float]:
+    """The place of each number in their order, from 1; equal numbers get the mean of their places."""
+    _, at, counts = np.unique(np.asarray(numbers, dtype=np.float64), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[at.ravel()].tolist()
+
+
+def root_mean_square(gold: Sequence[float], predicted: Sequence[float]) -> float:
+    """The root of the mean squared error, in the unit of the numbers. Raises ValueError as `pearson` does."""
+    paired(gold, predicted)
+    return float(np.sqrt(np.mean((np.asarray(gold, np.float64) - np.asarray(predicted, np.float64)) ** 2)))
+
+
+def several(gold: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Scores of texts that have any number of labels: {"micro_f1", "macro_f1", "exact"}, each in [0, 1].
+
+    gold, predicted  [N, C] of 0 and 1
+    micro_f1         all cells together; macro_f1: the mean over the C labels, 0 for one that is on neither side
+    exact            the share of texts whose labels are all right
+    Raises ValueError if the lengths differ or are 0.
+    """
+    paired(gold, predicted)
+    golds, guesses = (np.asarray(side, dtype=bool) for side in (gold, predicted))
+    both, either = (golds & guesses).sum(axis=0), golds.sum(axis=0) + guesses.sum(axis=0)  # [C]
+    return {
+        "micro_f1": float(2 * both.sum() / max(1, either.sum())),
+        "macro_f1": float((2 * both / np.maximum(1, either)).mean()),
+        "exact": float((golds == guesses).all(axis=1).mean()),
+    }
+
+
+def paired(gold: Sequence, predicted: Sequence) -> None:
+    """Raise ValueError unless there are as many predictions as gold answers, and at least one."""
+    if len(gold) != len(predicted) or not len(gold):
+        raise ValueError(f"{len(gold)} gold and {len(predicted)} predicted rows are no pairs")
+
+
 def wilson(right: int, rows: int) -> tuple[float, float]:
     """The 95 % interval of a share, right / rows: Wilson's score interval, without a correction for continuity.
 

@@ -1,14 +1,17 @@
-"""modules.json: in a folder of sentence-transformers, what follows the encoder. Reading runs no code."""
+"""modules.json and the files beside it: how a folder of sentence-transformers makes vectors. Reading runs no code."""
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from minbert.errors import UserError
-from minbert.jsonfile import quoted, read_json
+from minbert.jsonfile import plain_word, quoted, read_json
 
 FILE, POOLING, DENSE = "modules.json", "1_Pooling", "2_Dense"  # the names that sentence-transformers chooses
+POOLINGS = ("mean", "cls")  # those of a vector, here
 OLD_KEYS = {  # before version 6, a key for each way
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -17,6 +20,11 @@ OLD_KEYS = {  # before version 6, a key for each way
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+# Its encoder's settings; the names depend on the family that it was made with.
+FAMILIES = ("bert", "roberta", "distilbert", "camembert", "xlm-roberta")
+SETTINGS = [f"sentence_{family}_config.json" for family in FAMILIES]
+PROMPTS = "config_sentence_transformers.json"
+DOCUMENT = ("document", "passage", "corpus")  # the first that a model has is put before a passage
 
 
 class Modules(NamedTuple):
@@ -50,6 +58,65 @@ def read_modules(directory: Path) -> Modules | None:
         elif number:
             others.append(name)
     return Modules(pooling, others)
+
+
+class Recipe(NamedTuple):
+    """How a text becomes one vector."""
+
+    pooling: str = "mean"  # of all tokens' last vectors, or "cls", the first one's
+    normalize: bool = False  # make the vector's length 1
+    max_length: int | None = None  # tokens; None: as many as the tokenizer and the model allow
+    lower: bool = False  # begin with the text in lower case
+    prompts: Mapping[str, str] = MappingProxyType({})  # put before a "query" or a "document", or "" before any text
+    similarity: str = "cosine"  # what the vectors were trained for
+
+
+def read_recipe(directory: Path, pooling: str | None = None, left_out: Sequence[str] = ()) -> Recipe | None:
+    """The Recipe of a folder of sentence-transformers; None for another model's folder.
+
+    pooling   "mean" or "cls", whatever the folder says; None: as it says
+    left_out  modules after the pooling that the caller leaves out
+    Raises UserError for a pooling or a module that minbert does not compute, and as read_modules does.
+    """
+    modules = read_modules(directory)
+    if modules is None:
+        return None
+    path = Path(directory, FILE)
+    if (pooling or modules.pooling) not in POOLINGS:
+        way = f"pools by {modules.pooling}" if modules.pooling else "names no Pooling"
+        raise UserError(f"{path}: {way}, but minbert makes vectors by {' or '.join(POOLINGS)}: choose pooling")
+    if others := [name for name in modules.others if name != "Normalize" and name not in left_out]:
+        raise UserError(f"{path}: {', '.join(others)} should follow the pooling, and minbert computes only Normalize")
+    file = next((name for name in SETTINGS if Path(directory, name).exists()), None)
+    settings = {} if file is None else read_json(Path(directory, file))
+    length, lower = settings.get("max_seq_length"), settings.get("do_lower_case") or False
+    if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 3):
+        raise UserError(
+            f"{directory}/{file}: max_seq_length is {quoted(length)}, but must be a number of tokens, 3 or more"
+        )
+    if not isinstance(lower, bool):
+        raise UserError(f"{directory}/{file}: do_lower_case is {quoted(lower)}, but must be true or false")
+    prompts, similarity = read_prompts(Path(directory, PROMPTS))
+    file = Path(directory, POOLING, "config.json")
+    if prompts and file.exists() and read_json(file).get("include_prompt") is False:
+        raise UserError(f"{file}: include_prompt is false, but minbert takes the mean over the prompt, too")
+    return Recipe(pooling or modules.pooling, "Normalize" in modules.others, length, lower, prompts, similarity)
+
+
+def read_prompts(path: Path) -> tuple[Mapping[str, str], str]:
+    """The prompts and the similarity of a Recipe, from config_sentence_transformers.json, if it is there."""
+    values = read_json(path) if path.exists() else {}
+    prompts, default = values.get("prompts") or {}, values.get("default_prompt_name")
+    if not isinstance(prompts, dict) or not all(isinstance(words, str | None) for words in prompts.values()):
+        raise UserError(f"{path}: prompts is {quoted(prompts)}, but must be names, each with its words")
+    if default is not None and (not isinstance(default, str) or default not in prompts):
+        raise UserError(f"{path}: default_prompt_name is {quoted(default)}, which is not among the prompts")
+    prompts = {name: words or "" for name, words in prompts.items()}
+    usual = prompts.get(default, "")
+    document = next((prompts[name] for name in DOCUMENT if name in prompts), usual)
+    found = {"": usual, "query": prompts.get("query", usual), "document": document}
+    similarity = plain_word(values.get("similarity_fn_name") or "cosine")
+    return {role: words for role, words in found.items() if words}, similarity
 
 
 def read_pooling(path: Path) -> str:

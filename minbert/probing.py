@@ -91,17 +91,17 @@ def answers(model: BertForMaskedLM, questions: list[Question]) -> Iterator[Tenso
         yield from logits.cpu().double().log_softmax(dim=-1)
 
 
-def text_ids(model: BertForMaskedLM, tokenizer: BertTokenizer, text: str) -> list[int]:
-    """A text's ids, without [CLS] and [SEP]. Raises UserError if it is too long for the model."""
-    ids, limit = tokenizer(text, add_special_tokens=False)["input_ids"], model.config.max_position_embeddings - 2
+def text_ids(model: BertForMaskedLM, tokenizer: BertTokenizer, text: str, more: int = 2) -> list[int]:
+    """A text's ids, without [CLS] and [SEP]. Raises UserError if they and `more` are too many tokens for the model."""
+    ids, limit = tokenizer(text, add_special_tokens=False)["input_ids"], model.config.max_position_embeddings - more
     if len(ids) > limit:
         raise UserError(f"{text[:40]!r}...: {len(ids)} tokens, but the model reads at most {limit}: shorten the text")
     return ids
 
 
-def known_ids(model: BertForMaskedLM, tokenizer: BertTokenizer, text: str) -> list[int]:
+def known_ids(model: BertForMaskedLM, tokenizer: BertTokenizer, text: str, more: int = 2) -> list[int]:
     """As `text_ids`, but an empty text or a word that becomes [UNK] is a UserError, too."""
-    ids = text_ids(model, tokenizer, text)
+    ids = text_ids(model, tokenizer, text, more)
     if not ids:
         raise UserError(f"{text!r} holds no word")
     if tokenizer.unk_token_id in ids:
@@ -295,7 +295,12 @@ def compare(
     returns  {"scores": the two sums, "preferred": 0 or 1, "rows": [(left, right), ...]}. left and right are (token,
              log P) of the first and the second sentence; equal tokens stand side by side, None where one is missing
     """
-    (one, left), (two, right) = (pseudo_log_likelihood(model, tokenizer, text, whole_words) for text in (first, second))
+    return beside(*(pseudo_log_likelihood(model, tokenizer, text, whole_words) for text in (first, second)))
+
+
+def beside(first: tuple[float, list], second: tuple[float, list]) -> dict:
+    """Two sentences, each (its sum, [(token, log P), ...]) -> what `compare` returns"""
+    (one, left), (two, right) = first, second
     rows, tokens = [], ([token for token, _ in side] for side in (left, right))
     for _, a, b, c, d in difflib.SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
         rows += itertools.zip_longest(left[a:b], right[c:d])
@@ -320,9 +325,7 @@ def attention_tables(
                  the softmax of each row of scores}
     Raises UserError for a layer or a head that the model does not have.
     """
-    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
-    if not (0 <= layer < layers and 0 <= head < heads):
-        raise UserError(f"no head {head} in layer {layer}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}")
+    check_head(model.config, layer, head)
     ids = [tokenizer.cls_token_id, *text_ids(model, tokenizer, text), tokenizer.sep_token_id]
     attention_mask = torch.tensor([[1] * len(ids) + [0] * padding])  # [1, T]
     ids = torch.tensor([ids + [tokenizer.pad_token_id] * padding])  # [1, T]
@@ -338,3 +341,10 @@ def attention_tables(
         "scores": scores.masked_fill(~(real & earlier if causal else real), -math.inf),
         "probabilities": output["attentions"][layer][0, head],
     }
+
+
+def check_head(config, layer: int, head: int) -> None:
+    """Raise UserError for a layer or a head that a model does not have."""
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    if not (0 <= layer < layers and 0 <= head < heads):
+        raise UserError(f"no head {head} in layer {layer}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}")

@@ -15,7 +15,7 @@ from minbert import tokenizer_json
 from minbert.added import NAMES, AddedToken
 from minbert.atomic import atomic_write
 from minbert.errors import UserError
-from minbert.jsonfile import quoted, read_bytes, read_json
+from minbert.jsonfile import plain_token, quoted, read_bytes, read_json
 from minbert.tokenizer_json import WHITE, check, read_added, read_token
 
 MAX_VOCAB = 2**24  # bytes of a vocab.txt; the largest published ones, of half a million tokens, have some 5 million
@@ -96,14 +96,16 @@ def read(directory: Path, vocab: str = VOCAB, case_is_given: bool = False) -> di
     added = read_added_tokens(config, paths.get(ADDED), whole, names, named, ids)
     ids |= {content: id for content, (id, _) in added.items()}
     if missing := [token for token in names.values() if token not in ids]:
-        raise UserError(f"{source}: lacks {', '.join(missing)}; is it a BERT vocabulary?")
+        raise UserError(f"{source}: lacks {', '.join(map(plain_token, missing))}; is it a BERT vocabulary?")
     if isinstance(model.get("vocab_size"), int) and len(ids) > model["vocab_size"]:
         sizes = f"{source.name} has {len(ids)} tokens, but the model has vectors for {model['vocab_size']}"
         raise UserError(f"{directory}: {sizes}")
     if whole:
         whole.check_names(names, ids)
         if lost := [token for token in names.values() if kind in GENERAL and token not in added]:
-            raise UserError(f"{whole.path}: added_tokens lacks {', '.join(lost)}, which its class needs there")
+            raise UserError(
+                f"{whole.path}: added_tokens lacks {', '.join(map(plain_token, lost))}, which its class needs there"
+            )
     return {
         "vocab": tokens,
         **case_and_accents(config, whole, kind, source, tokens, names, case_is_given),

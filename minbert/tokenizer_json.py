@@ -10,7 +10,9 @@ from minbert.added import NAMES, AddedToken
 from minbert.errors import UserError
 from minbert.jsonfile import quoted, read_json
 
-MAX_BYTES = 2**26  # of a tokenizer.json; half a million tokens take some 15 million
+MAX_BYTES = (
+    2**25
+)  # of a tokenizer.json; half a million tokens take some 15 million. JSON can take 23 times as much memory
 WORD_LIMITS = (100, 200)  # max_input_chars_per_word; in minbert it is always 200, as in the original
 FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 WHITE = "".join(char for char in map(chr, range(0x3001)) if char.isspace() and char not in "\x1c\x1d\x1e\x1f")

@@ -15,6 +15,8 @@ from tests.golden import Golden
 ROOT = Path(__file__).parent.parent
 # Reference files and data that are not ours to ship: beside the repository, or where MINBERT_REFERENCE says.
 SHARED = Path(os.environ.get("MINBERT_REFERENCE", ROOT.parent / "shared"))
+# Folders of published checkpoints, each under its name without its owner.
+CHECKPOINTS = Path(os.environ.get("MINBERT_CHECKPOINTS", ROOT / "checkpoints"))
 
 # Tests that compare the bits of several processes need the same kernels in each: what is chosen here.
 os.environ |= {f"MINBERT_{name.upper()}": kernel for name, kernel in measure.choices().items()}
@@ -66,6 +68,26 @@ def bert_base(request):
         return hub.find("bert-base-uncased")
     except UserError as error:
         pytest.skip(f"needs the weights of bert-base-uncased: {str(error).splitlines()[0]}")
+
+
+def find_published(name):
+    """The folder of a published checkpoint, OWNER/NAME, on this machine: in CHECKPOINTS or the hub's cache; or None."""
+    folder = CHECKPOINTS / name.rpartition("/")[2]
+    known = next((known for known in hub.KNOWN.values() if known.repository == name), hub.Known(name))
+    return folder if folder.is_dir() else hub.cached(known, tokenizer_only=False)
+
+
+@pytest.fixture(scope="session")
+def published():
+    """published("openai-community/gpt2") -> its folder; skips the test where it is not on this machine."""
+
+    def find(name):
+        folder = CHECKPOINTS / name.rpartition("/")[2]
+        return find_published(name) or pytest.skip(
+            f"needs the weights of {name}: `hf download {name}` fetches them, or put them into {folder}"
+        )
+
+    return find
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What the benchmarks compute from what they measure; the speeds themselves are in bench/results, not here."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import gpu, measure, systems
 from bench.__main__ import MARKS, PAGE, cells, find_data, page, strongest
@@ -75,6 +77,50 @@ def test_the_page_on_speed_holds_the_table_of_the_results():
     text = PAGE.read_text(encoding="utf-8")
     assert text.count(MARKS[0]) == text.count(MARKS[1]) == 1
     assert text.partition(MARKS[0])[2].partition(MARKS[1])[0].strip() == page()
+
+
+def test_the_peers_of_byte_level_bpe_give_our_ids(tmp_path):
+    """Of each peer that is there; and of one that cuts differently, some texts differ."""
+    pytest.importorskip("tokenizers", reason="needs the extra reference")
+    path = tmp_path / "texts.txt"
+    rows = ["a film's end", "the films, the film", "don't  film 1999!", "Größe of films"]
+    path.write_text("".join(f"0 ||| {row}\n" for row in rows * 3))
+    systems.learn_bpe(str(tmp_path), rows * 3, 280)
+    options = {"folder": str(tmp_path), "paths": [str(path)]}
+    size = sum(len(row.encode()) for row in rows * 3)
+    for warm in (True, False):
+        assert systems.bpe(warm=warm, **options)()["bytes"] == size
+    peers = [systems.hf_bpe]
+    if importlib.util.find_spec("tiktoken"):
+        peers.append(systems.tiktoken_bpe)
+    for peer in peers:
+        run = peer(threads=1, **options)()
+        assert (run["equal"], run["rows"], run["bytes"]) == (12, 12, size)
+    wrong = systems.peer_bpe(**options, encode=lambda rows: [[0] * len(row) for row in rows])()
+    assert (wrong["equal"], wrong["rows"]) == (0, 12)
+
+
+def test_a_gpt2_and_its_peer_write_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("transformers", reason="needs the extra reference")
+    monkeypatch.setattr(systems, "WRITTEN", 5)
+    systems.new_gpt(str(tmp_path), 1, 64)
+    threads = torch.get_num_threads()
+    try:
+        ours, theirs = (work(str(tmp_path), batch_size=2, threads=1)() for work in (systems.write, systems.hf_write))
+    finally:
+        torch.set_num_threads(threads)
+    assert ours["ids"] == theirs["ids"] and ours["tokens"] == 10
+    assert len(set(map(tuple, ours["ids"]))) == 2
+
+
+def test_a_ratio_of_runs_that_followed_one_another():
+    """What slows down both does not count: the machine was ten times as slow in the second pair."""
+    ours, theirs = (measure.System.__new__(measure.System) for _ in range(2))
+    ours.runs = [{"seconds": 1.0}, {"seconds": 10.0}, {"seconds": 1.0}]
+    theirs.runs = [{"seconds": 2.0}, {"seconds": 20.0}, {"seconds": 1.5}]
+    assert ours.times_as_fast(theirs) == 2.0
+    row = {"work": "write", "system": "minbert", "tokens_per_second": 3, "times_the_peer": 1.25}
+    assert strongest(row, [row, row | {"system": "a peer", "tokens_per_second": 1}]) == ("a peer", 1.25)
 
 
 @pytest.mark.filterwarnings("default")

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 import signal
 import statistics
@@ -9,22 +10,26 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
-from minbert import BertForMaskedLM, Config, completions, endpoint, tokenizer_json
+from minbert import BertForMaskedLM, Config, completions, endpoint, families, tokenizer_json
 from minbert.course.parts import PARTS, WHOLE
-from minbert.metrics import NORMAL
+from minbert.metrics import NORMAL, wilson
 from minbert.pretraining import corpus
 from minbert.runs import slices
+from minbert.tokenizers import bpe_files
 from minbert.weights import hub
+from tests import test_seeds
 from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
 
-LINKED = [*PAGES, "CHANGELOG.md", "checkpoints/README.md", "checkpoints/tiny/README.md", "tests/README.md"]
-CARD = "checkpoints/tiny/README.md"
-NUMBERED = [*PAGES, "CHANGELOG.md", CARD]  # pages in which every number is checked
+LINKED = [*PAGES, "CHANGELOG.md", "checkpoints/README.md", "tests/README.md"]
+CARD, GPT2_CARD = (f"checkpoints/{name}/README.md" for name in ("tiny", "tiny-gpt2"))
+LINKED += [CARD, GPT2_CARD]
+NUMBERED = [*PAGES, "CHANGELOG.md", CARD, GPT2_CARD]  # pages in which every number is checked
 MODEL = ("config", "embeddings", "attention", "encoder", "bert", "heads")
 
 
@@ -68,9 +73,24 @@ def positions():
     return tiny("max_position_embeddings")[0]
 
 
-def pretraining():
-    """The record of the run that made tiny."""
-    return json.loads((hub.find("tiny") / "pretraining.json").read_text(encoding="utf-8"))
+def pretraining(name="tiny"):
+    """The record of the run that made a shipped model."""
+    return json.loads((hub.find(name) / "pretraining.json").read_text(encoding="utf-8"))
+
+
+def gpt2_sizes():
+    """Layers, hidden size, heads, parameters, positions, tokens, megabytes."""
+    folder = hub.find("tiny-gpt2")
+    config, model = families.read_config(folder), families.load(folder, "causal")
+    sizes = (config.num_hidden_layers, config.hidden_size, config.num_attention_heads)
+    count = sum(weight.numel() for weight in model.parameters())
+    megabytes = sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".md") / 1e6
+    return *sizes, count, config.max_position_embeddings, config.vocab_size, megabytes
+
+
+def gpt2_end():
+    """The last entry of its history."""
+    return pretraining("tiny-gpt2")["history"][-1]
 
 
 def held_out(number):
@@ -94,6 +114,13 @@ def torch_version(name):
 
 def parameters(name):
     return sum(weight.numel() for weight in BertForMaskedLM.from_pretrained(name, missing_head="new").parameters())
+
+
+def classifier_sizes():
+    """The parameters of a classifier of two classes on bert-base-uncased, and those of its last layer."""
+    with torch.device("meta"):
+        model = minbert.BertSentClassifier(Config(num_labels=2))
+    return [sum(weight.numel() for weight in part.parameters()) for part in (model, model.classifier)]
 
 
 def default(flag):
@@ -216,8 +243,11 @@ CHECKED = [
         "{} layers, {:.1f} million parameters",
         lambda: MINILM and (Config.from_json(MINILM / "config.json").num_hidden_layers, encoder_size(MINILM) / 1e6),
     ),
-    ("docs/results.md", "cut at {} tokens", lambda: re.search(r"max_length (\d+)", accuracy.SYSTEMS["tiny"])[1]),
-    ("docs/results.md", "the first {} tokens", lambda: re.search(r"max_length (\d+)", accuracy.SYSTEMS["tiny"])[1]),
+    (
+        "docs/results.md",
+        "cut at {} tokens, in CFIMDB and IMDB at {} for",
+        lambda: [accuracy.USUAL_LENGTH, accuracy.LENGTH["IMDB"]],
+    ),
     ("docs/results.md", "{:,} code points", lambda: sum(not 0xD800 <= code <= 0xDFFF for code in range(0x110000))),
     ("docs/results.md", "IMDB, {:,} reviews", lambda: imdb_reviews()),
     (
@@ -236,6 +266,11 @@ CHECKED = [
         "docs/speed.md",
         "a batch of 8 reaches {} tokens/s, and with single texts {},",
         lambda: [scaled("batch", size, "train")[0] for size in (8, 1)],
+    ),
+    (
+        "docs/robustness.md",
+        "merges of more than {} MiB, a whole of more than {} MiB",
+        lambda: (bpe_files.MAX_FILE >> 20, tokenizer_json.MAX_BYTES >> 20),
     ),
     ("docs/speed.md", "these {:,} tokens", lambda: scale.TOKENS),
     ("docs/speed.md", "reads {} to {} tokens/s for", lambda: slowest_and_fastest()),
@@ -260,6 +295,14 @@ CHECKED = [
         lambda: [ratio("predict", "predict sst", system) for system in ("minbert", "minbert, int8")],
     ),
     ("docs/speed.md", "A batch of 8 with bf16 takes {:.0f} % more memory", lambda: memory_of_bf16()),
+    *((test_seeds.PAGE, words, lambda numbers=numbers: numbers) for words, numbers in test_seeds.of_page()),
+    (test_seeds.PAGE, "accuracy of 0.915 has a {}% interval from {:.3f} to {:.3f}.", lambda: (95, *wilson(183, 200))),
+    (test_seeds.PAGE, "first three of {} numbers", lambda: Config().hidden_size),
+    (
+        test_seeds.PAGE,
+        "bert-base-uncased has {:,} parameters, of which the last layer has {:,}.",
+        lambda: classifier_sizes(),
+    ),
     ("CHANGELOG.md", "## {}", lambda: minbert.__version__),
     (
         CARD,
@@ -309,6 +352,37 @@ CHECKED = [
     (CARD, "All {} position vectors", lambda: positions()),
     (CARD, "six with {:,}.", lambda: tiny("vocab_size")),
     (CARD, "cut at {} tokens", lambda: positions()),
+    (
+        GPT2_CARD,
+        "It has {} layers, hidden size {}, {} heads, {:,} parameters, positions for {} tokens and byte-level BPE with "
+        "{:,} tokens. It takes {:.1f} MB, with the matrices stored in 8 bits.",
+        gpt2_sizes,
+    ),
+    (
+        GPT2_CARD,
+        "**Text:** {:,} texts, {:,} tokens, where a file that is named three times counts three times. {:,} texts",
+        lambda: [pretraining("tiny-gpt2")["text"][name] for name in ("texts", "tokens", "left_out")],
+    ),
+    (
+        GPT2_CARD,
+        "{:,} steps, {:.1f} million tokens: it read about half of the text, once. That took {:.0f} minutes",
+        lambda: [gpt2_end()["steps"], gpt2_end()["tokens"] / 1e6, gpt2_end()["seconds"] / 60],
+    ),
+    (GPT2_CARD, "torch {}", lambda: pretraining("tiny-gpt2")["versions"]["torch"]),
+    (
+        GPT2_CARD,
+        "Rows had {:.0f} tokens for the first six tenths of the run, then {}",
+        lambda: [pretraining("tiny-gpt2")["arguments"]["max_length"] * part for part in (0.25, 1)],
+    ),
+    (GPT2_CARD, "one text in {}, up to {:,} tokens", lambda: [corpus.HELD_OUT, corpus.HELD_OUT_TOKENS]),
+    (
+        GPT2_CARD,
+        "the loss was {:.3f} nats a token, which is a perplexity of {:.0f}, and the accuracy {:.3f}, on rows of {}",
+        lambda: [
+            *(gpt2_end()["heldout_loss"], math.exp(gpt2_end()["heldout_loss"]), gpt2_end()["heldout_accuracy"]),
+            pretraining("tiny-gpt2")["arguments"]["max_length"],
+        ],
+    ),
 ]
 # The same for numbers that are written as words.
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -329,11 +403,11 @@ SPELT = [
     ("docs/use.md", "if it has {} letters or more", lambda: commands_endpoint().BEGINNING),
     ("docs/use.md", "which has at most {} tokens", lambda: completions.TOKENS),
     ("docs/use.md", "asked again up to {} times", lambda: endpoint.TRIES - 1),
+    ("docs/generation.md", "BERT has {} readouts", lambda: len(minbert_probing().READOUTS)),
     ("docs/use.md", "every {} minutes", lambda: int(float(default("save_minutes")))),
-    ("docs/weights.md", "The {} published names", lambda: len(hub.KNOWN)),
+    ("docs/weights.md", "Of these names, {} are", lambda: sum(bool(known.sha256) for known in hub.KNOWN.values())),
     ("CONTRIBUTING.md", "The {} rules", lambda: len(re.findall(r"^\d\. \*\*", read("CONTRIBUTING.md"), re.MULTILINE))),
     ("CONTRIBUTING.md", "the {} parts", lambda: len(parts())),
-    ("CHANGELOG.md", "The {} names of", lambda: len([name for name in minbert.__all__ if name != "__version__"])),
 ]
 # Numbers that only a measurement gives, and the command that repeats it.
 TRIED = "minbert pretrain --teacher all-MiniLM-L6-v2 --inherit --layers N --vocab_size N, then minbert train"
@@ -343,6 +417,8 @@ MEASURED = {
         "0 differences": "python -m pytest tests/test_tokenizer.py",
         "5,500 awkward strings": "python -m pytest tests/test_tokenizer.py",
         "within 1e-5": "python -m pytest tests/test_golden.py",
+        "within 1e-5 of those of sentence-transformers": "python -m pytest tests/test_similarity.py",
+        "| | 0.8073 | | | 0.8081 |": "minbert similar --pairs sts-dev.csv",
         "within 1e-4": "python -m pytest tests/weights/test_real_weights.py",
         "| 81.1 / 82.1 | 97.1 / 94.1 | 57.4 / 64.0 | 54.8 / 62.8 |": "make train",
         "440 MB": "python -m pytest -m weights",
@@ -362,6 +438,7 @@ MEASURED = {
         "| 223 | 0 |": "make crash-test",
         "| 366 | 0 |": "make crash-test",
         "| 50,000 | 0 |": "make fuzz",
+        "| 8,000 | 0 |": "make fuzz ARGS='bpe family-config gpt2-weights --count 3000'",
         "| 40,000 | 0 |": "make fuzz",
         "| 10,000 | 0 |": "make fuzz",
         "| 2,000 | 0 |": "make fuzz ARGS='folders --count 2000'",
@@ -376,6 +453,10 @@ MEASURED = {
         "from 293 to 319 MB in 24,000": "the same",
         "exit status 2": "python -m pytest tests/commands/test_mistakes.py",
     },
+    GPT2_CARD: {
+        "before 2011": "",
+    },
+    test_seeds.PAGE: {"A notebook asked GPT-3": "", "London has 9,787,426 inhabitants at the 2011 census": ""},
     CARD: {
         "the 50,000 unlabelled reviews of Maas et al. 2011": "",
         "Barbieri et al. 2020": "",
@@ -413,7 +494,8 @@ MEASURED = {
 NAMES = (
     r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
-    r"|GPT-[12]|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
+    r"|GPT-[12]|tiny-gpt2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
+    r"|GPT-[12]|gpt2|finetuned-sst-2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
 )
 MINILM = None
 
@@ -463,8 +545,8 @@ def prose(page):
 
 
 def is_compared(line):
-    if "[MASK]" in line and line.startswith("| "):  # tests/test_tiny.py compares these
-        return True
+    if line.startswith("> ") or (line.startswith("| ") and re.search(r'\[MASK\]|\| "', line)):
+        return True  # tests/test_tiny.py compares these
     return line.startswith(
         ("| TF-IDF", "| tiny, ", "| all-MiniLM-L6-v2, ", "| tokens of a text", "| predict, t", "| train, b")
     )
@@ -492,7 +574,9 @@ def test_no_other_number_is_claimed(page):
         assert re.search(pattern, text), f"MEASURED names words that are not there: {pattern}"
     for there, words, _ in CHECKED:
         if there == page:
-            patterns.append(r"[\d,.]*\d".join(map(re.escape, re.split(r"\{[^}]*\}", words.replace("`", "")))))
+            patterns.append(
+                r"-?[\d,.]*\d(?:e-\d+)?".join(map(re.escape, re.split(r"\{[^}]*\}", words.replace("`", ""))))
+            )
     for pattern in (*patterns, NAMES):
         known |= {at for match in re.finditer(pattern, text) for at in range(match.start(), match.end())}
     others = [at for at in re.finditer(r"\d[\d.,]*", text) if at.start() not in known]

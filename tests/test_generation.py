@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from minbert.errors import UserError
 from minbert.families.gpt2 import GPT2LMHeadModel
-from minbert.generation import best, cut, draw, generate, generate_all
+from minbert.generation import best, cut, draw, generate, generate_all, nucleus
+from tests.texts import made_up
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,!?"
 
@@ -64,6 +65,18 @@ def test_the_token_that_reaches_top_p_stays():
     assert cut(logs(0.5, 0.25, 0.125, 0.125), top_p=0.76).count_nonzero() == 3
 
 
+@made_up
+@given(st.lists(st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.5, 5.0]), min_size=1, max_size=40), st.floats(0, 1))
+def test_the_few_that_are_sorted_first_are_enough_or_all_are_sorted(weights, top_p):
+    """Beside the definition: all tokens by falling p, then by id."""
+    p = torch.tensor(weights, dtype=torch.float64).softmax(0)
+    falling, ids = p.sort(descending=True, stable=True)
+    wanted = torch.ones_like(p).bool()
+    wanted[ids[1:][falling.cumsum(0)[:-1] >= top_p]] = False
+    for few in (1, 3, 256):
+        assert torch.equal(nucleus(p, top_p, few), wanted)
+
+
 def test_of_equal_tokens_at_the_border_the_lower_ids_stay():
     assert cut(torch.zeros(8), top_p=0.5).nonzero().flatten().tolist() == [0, 1, 2, 3]
 
@@ -88,6 +101,7 @@ def test_the_penalty_counts_each_id_once_and_comes_before_the_temperature():
     assert torch.allclose(p, torch.tensor([1.0, -2.0, 0.5]).double().div(0.5).softmax(0))
 
 
+@made_up
 @given(st.lists(st.floats(-9, 9), min_size=1, max_size=30), st.floats(0, 1), st.floats(0.1, 3))
 def test_top_p_keeps_the_smallest_set_that_reaches_it(logits, top_p, temperature):
     whole = torch.tensor(logits, dtype=torch.float64).div(temperature).softmax(0)
@@ -99,6 +113,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(logits, top_p, temperature
     assert kept.max() == 0 or inside.min() >= whole[kept == 0].max() if len(inside) < len(whole) else True
 
 
+@made_up
 @given(
     st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5]), min_size=1, max_size=9).filter(any),
     st.floats(0, 1, exclude_max=True),
@@ -143,6 +158,13 @@ def test_logits_that_are_no_numbers_are_an_error(logits):
 def test_the_best_places_in_order_the_first_of_equals_first():
     assert best(torch.tensor([1.0, 3.0, 2.0, 3.0, 2.0]), 3) == [1, 3, 2]
     assert best(torch.tensor([1.0, 2.0]), 9) == [1, 0]
+    assert best(torch.tensor([1.0, 2.0, 3.0, 3.0]), 1) == [2] and best(torch.tensor([1.0]), 0) == []
+
+
+def test_the_largest_u_draws_the_last_token_that_is_possible():
+    p = torch.tensor([0.1, 0.2, 0.4, 0.0], dtype=torch.float64)  # times the sum, u is rounded up to the sum
+    assert math.nextafter(1, 0) * 0.7 <= 0.7
+    assert draw(p, math.nextafter(1, 0)) == 2
 
 
 # What is written

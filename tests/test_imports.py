@@ -40,11 +40,12 @@ GROUND = {
         "moved",
         "shell",
     ),
-    *("shipped", "tokenizer_files", "tokenizer_json"),
+    *("shipped", "tokenizer_files", "tokenizer_json", "wording"),
 }
 MODEL = {
+    "similarity",
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
-    *("optimizer", "training", "metrics", "probing", "generation"),
+    *("optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -184,7 +185,7 @@ def test_only_programs_choose_the_fast_way():
 
 def test_a_program_that_computes_keeps_its_memory():
     """Each command that loads a model says so first; without it much of a CPU's time goes into pages."""
-    heavy = {f"commands.{name}" for name in ("train", "predict", "probe", "pretrain")}
+    heavy = {f"commands.{name}" for name in ("train", "predict", "probe", "pretrain", "similar")}
     assert files(lambda name, tree: "retain_freed_memory" in calls(tree)) >= heavy
 
 

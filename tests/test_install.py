@@ -88,10 +88,11 @@ def place(tmp_path_factory):
 def test_every_room_is_in_the_wheel_and_what_is_shipped_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert").rglob("*.py")}
-    tiny = {f"minbert/shipped/checkpoints/tiny/{path.name}" for path in (ROOT / "checkpoints" / "tiny").glob("[!.]*")}
+    checkpoints = [path for model in ("tiny", "tiny-gpt2") for path in (ROOT / "checkpoints" / model).glob("[!.]*")]
+    models = {f"minbert/shipped/{path.relative_to(ROOT)}" for path in checkpoints}
     data = {f"minbert/shipped/data/reviews/{part}.csv" for part in ("train", "dev", "test")}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert" / "course" / "text").glob("*.md")}
-    assert len(pages) == 9 and names == package | tiny | data | pages
+    assert len(pages) == 9 and names == package | models | data | pages
 
 
 def test_the_wheel_says_what_it_needs_and_for_which_python(wheel):
@@ -123,6 +124,7 @@ def test_the_commands_work_one_after_the_other(installed, place):
     lines = (place / "texts.txt.predictions.csv").read_text().splitlines()
     assert lines[0] == '"row","predicted","p_negative","p_positive"' and len(lines) == 1 + 3 * 40
     assert "[MASK]" not in call(program, "probe", "--fill", "The film was [MASK].", cwd=place).stdout
+    assert call(program, "generate", "--prompt", "The film was", "--max_tokens", "3", cwd=place).stdout.strip()
     small = ("--steps", "2", "--vocab_size", "60", "--layers", "1", "--hidden", "16", "--batch_tokens", "256")
     made = call(program, "pretrain", "--text", "texts.txt", *small, "--max_length", "16", "--out", "lm", cwd=place)
     assert "use it: minbert train --model lm" in made.stdout

@@ -27,7 +27,7 @@ from minbert.shell import SCRIPTS, advice, called
 LARGEST = 10**9  # number of anything on a command line; torch counts no further than 2^63
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
     f"minbert {command}": command
-    for command in (*SCRIPTS, "convert", "export", "generate", "handout", "grade", "doctor")
+    for command in (*SCRIPTS, "convert", "export", "generate", "similar", "handout", "grade", "doctor")
 }
 
 
@@ -200,8 +200,26 @@ def warnings_in_a_line():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"warning: {message}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_once():
+    """A context in which a warning of minbert's that nobody else shows is one line on stderr, once, and no error."""
+    told, show, home = set(), warnings.showwarning, str(Path(__file__).parent.parent)
+
+    def tell(message, category, filename, *more):
+        if category is not UserWarning or not filename.startswith(home):
+            show(message, category, filename, *more)
+        elif str(message) not in told:
+            told.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", category=UserWarning, module=r"minbert\b")
+        warnings.showwarning = tell
+        yield
 
 
 def check_trained(name, model):
@@ -301,7 +319,8 @@ def run(main, arguments=None):
         try:
             logger.setLevel(logging.ERROR)  # what was loaded is printed in its place
             check_here()
-            main(sys.argv[1:] if arguments is None else arguments)
+            with warnings_once():
+                main(sys.argv[1:] if arguments is None else arguments)
             sys.stdout.flush()
         except SystemExit as end:  # argparse's, after --help: a notebook is not to end
             return end.code or 0

@@ -1,6 +1,6 @@
 """Let a GPT go on with a text: what it writes, how probable that was, and what else it might have written.
 
-    minbert generate --model gpt2 --prompt "The film was"
+    minbert generate --prompt "The film was"        by tiny-gpt2, a small model of reviews that comes with minbert
     minbert generate --model gpt2 --prompt "The film was" --temperature 0 --max_tokens 20
                                                     always the most probable token
     minbert generate --model gpt2 --prompt "The film was" --temperature 0.5 --top_p 0.8 --n 5 --seed 42
@@ -26,7 +26,9 @@ from pathlib import Path
 
 from minbert.commands import common
 from minbert.errors import UserError
+from minbert.wording import counted
 
+DEFAULT_MODEL = "tiny-gpt2"
 SETTINGS = ("temperature", "top_k", "top_p", "repetition_penalty", "n", "seed", "top")
 DEFAULT = 50  # new tokens
 ROWS = 16  # continuations that are written side by side
@@ -42,7 +44,8 @@ ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
 def flags(parser):
     more = common.number(float, 0, wanted="0 or more")
     add = parser.add_argument
-    add("--model", required=True, metavar="NAME", help="a folder or a known name, of a GPT-1 or GPT-2")
+    add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a GPT-1 or GPT-2: a folder or a known name; default: "
+        "%(default)s")  # fmt: skip
     add("--prompt", action="append", metavar="TEXT", help="to go on with; again for more; none: from nothing")
     add("--file", metavar="FILE", help="prompts, one a line, or a table or JSON; -: the standard input. With --prompt, "
         "each text stands in place of its {}")  # fmt: skip
@@ -51,6 +54,7 @@ def flags(parser):
     add("--show", action="store_true", help="the tokens with their probabilities, and in a terminal their colours")
     add("--top", type=common.natural, default=5, metavar="N", help="likely tokens in each row of --show; default: 5")
     add("--device", **common.DEVICE)
+    add("--plain", **common.PLAIN)
     add = parser.add_argument_group("how long").add_argument
     add("--max_tokens", type=common.natural, metavar="N", help="new tokens, at most; default: 50")
     add("--max_length", type=common.natural, metavar="N", help="the same, but the prompt's tokens count too")
@@ -91,6 +95,7 @@ class Job:
     model: str
     json: bool
     show: bool
+    plain: bool
     top: int
     max_tokens: int | None
     max_length: int | None
@@ -170,7 +175,9 @@ def read_prompt(number, text, tokenizer, config, args):
     limit = args.max_tokens or (args.max_length or len(ids) + DEFAULT) - len(ids)
     try:
         if limit < 1:
-            raise UserError(f"the prompt has {len(ids)} tokens: --max_length {args.max_length} leaves none for more")
+            raise UserError(
+                f"the prompt has {counted(len(ids), 'token')}: --max_length {args.max_length} leaves none for more"
+            )
         generation.check_prompts([ids], config)
     except UserError as error:
         raise UserError(f"prompt {number}: {error}") from None
@@ -184,11 +191,13 @@ def unescape(text):
 
 def run(job):
     """Prompts -> continuations, as text, as tables or as JSON."""
-    from minbert import families, generation
+    from minbert import families, fast, generation
     from minbert.fast.memory import retain_freed_memory
 
     retain_freed_memory()
     model = families.load(job.directory, "causal").to(job.device)
+    if not job.plain:
+        fast.for_writing(fast.swap_in(model))
     model.loaded.source = job.model
     if job.show and not job.json:
         print(model.loaded)
@@ -309,7 +318,7 @@ def show_tokens(found, made, job):
         rows.append([f"{at:2}  {written(step['token'])}", percent(math.exp(step["log_p"])), *top])
     header = ["token", "P", *(f"likely {rank}" for rank in range(1, len(rows[0]) - 1))]
     report.table(header, rows)
-    tokens = f"{len(rows)} token{'s' * (len(rows) > 1)}"
+    tokens = counted(len(rows), "token")
     covered = f"{percent(made['coverage'])} of the probability within the top {len(rows[0]) - 2}"
     print(f"Total: {made['log_p']:.2f} logprob on {tokens}, {covered} (the model's own, before anything is cut)")
     print(f"{describe(job)}; ended by: {ENDS[made['ended_by']]}")
@@ -350,7 +359,7 @@ def describe(job):
     said += [f"top-k {job.top_k}"] if job.top_k else []
     said += [f"top-p {job.top_p:g}"] if job.top_p < 1 else []
     said += [f"repetition penalty {job.repetition_penalty:g}"] if job.repetition_penalty != 1 else []
-    limit = f"{job.max_length} tokens with the prompt" if job.max_length else f"{job.max_tokens or DEFAULT} tokens"
+    limit = counted(job.max_length or job.max_tokens or DEFAULT, "token") + " with the prompt" * bool(job.max_length)
     return ", ".join([*said, f"at most {limit}", f"seed {job.seed}"])
 
 

@@ -49,6 +49,7 @@ from minbert.commands import common
 from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
 from minbert.shell import advice
+from minbert.wording import counted
 
 LISTED = 20  # bad rows
 OF_FILES = ("out", "shard", "excel_safe", "skip_bad_rows", *common.FILE_FLAGS)  # sentences have no use for these flags
@@ -268,7 +269,7 @@ class BadRows:
 
     def __str__(self):
         more = [f"  ... and {self.count - LISTED} more"] if self.count > LISTED else []
-        return "\n".join([f"{self.path}: {self.count} bad {'row' if self.count == 1 else 'rows'}", *self.first, *more])
+        return "\n".join([f"{self.path}: {counted(self.count, 'bad row')}", *self.first, *more])
 
 
 def encode(texts, tokenizer, longest):
@@ -390,7 +391,7 @@ def label(job, model, tokenizer, file):
     if bad.count:
         report.warn(str(bad))
     speed = f"{done / seconds:,.0f} texts/s, {tokens / seconds:,.0f} tokens/s"
-    print(f"{done} rows labelled in {seconds:.1f} s: {speed}; {bad.count} left out", file=sys.stderr)
+    print(f"{counted(done, 'row')} labelled in {seconds:.1f} s: {speed}; {bad.count} left out", file=sys.stderr)
 
 
 def main(arguments):

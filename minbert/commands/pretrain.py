@@ -1,4 +1,4 @@
-"""Make a BERT from text: a vocabulary, then masked-language-model training, on a laptop or a GPU.
+"""Make a BERT or a GPT-2 from text: a vocabulary, then language-model training, on a laptop or a GPU.
 
     python pretrain_lm.py --text reviews.txt.gz --minutes 60 --out checkpoints/mine
                                                             a small BERT of your own, from texts, one a line
@@ -6,9 +6,10 @@
                                                             the same, taught by a bigger encoder: better, and sooner
     python pretrain_lm.py --text FILE ... --model bert-base-uncased --minutes 60
                                                             go on with a BERT, on the texts of your field
+    python pretrain_lm.py --family gpt2 --text FILE ...     a small GPT-2, which `minbert generate` lets write
     python pretrain_lm.py --resume checkpoints/mine         resume a run that was stopped
 
-The folder (--out) is a model like any other when the run is done: train and probe take it as --model checkpoints/mine.
+When the run is done, the folder (--out) is a model like any other: train and probe take it as --model checkpoints/mine.
 A run that Ctrl-C or SIGTERM stops saves its state there first, as it does ten times on the way and every few minutes.
 Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped.
 """
@@ -19,10 +20,14 @@ from pathlib import Path
 from minbert.commands import common
 from minbert.config import Config
 from minbert.errors import UserError
+from minbert.jsonfile import read_json
 from minbert.pretraining.settings import Settings
 from minbert.shell import advice, quote
 
 SIZES = {"layers": 4, "hidden": 256, "heads": None, "vocab_size": 8000}  # of a new model
+FAMILIES = "bert", "gpt2"
+LEAST = 257  # tokens of a GPT-2
+BERTS = "cased", "teacher", "inherit", "mask", "whole_words", "next_sentence"  # flags that a GPT-2 has no use for
 LEARNING_RATES = {"new": 1e-3, "old": 1e-4}  # of a new model, of one that has learnt or inherited
 
 
@@ -36,11 +41,12 @@ def flags(parser):
         "--vocab_size",
         type=common.number(int, 10, 32_001, "from 10 to 32000"),
         metavar="N",
-        help=f"WordPiece tokens to learn; default: {SIZES['vocab_size']}",
+        help=f"tokens to learn, of WordPiece or, for a GPT-2, of byte-level BPE; default: {SIZES['vocab_size']}",
     )
     add("--cased", action="store_true", help="keep capital letters and accents")
     add = parser.add_argument_group("model").add_argument
-    for name, text in (("layers", "encoder layers"), ("hidden", "hidden size"), ("heads", "attention heads")):
+    add("--family", choices=FAMILIES, help="of a new model; bert fills in hidden words, gpt2 goes on; default: bert")
+    for name, text in (("layers", "layers"), ("hidden", "hidden size"), ("heads", "attention heads")):
         usual = SIZES[name] or "hidden size / 64, or what divides it"
         add(f"--{name}", type=common.natural, metavar="N", help=f"{text}; default: {usual}")
     add(
@@ -65,9 +71,8 @@ def flags(parser):
     add(
         "--mask",
         type=common.number(float, 0.01, 1.0, "from 0.01 to below 1"),
-        default=default.mask,
         metavar="P",
-        help="the share of the tokens to predict; default: %(default)s",
+        help=f"the share of the tokens to predict; default: {default.mask}",
     )
     add("--whole_words", action="store_true", help="hide words with all their pieces")
     add("--next_sentence", action="store_true", help="also learn whether one text follows another")
@@ -129,6 +134,7 @@ class Job:
     text: list
     exclude: list
     cased: bool
+    family: str
     model: str | None
     teacher: str | None
     inherit: bool
@@ -140,6 +146,12 @@ class Job:
     int8: bool
     save_minutes: float
     resume: str | None
+
+    def swap(self, model):
+        """The twin of a model or a tokenizer, unless --plain was given."""
+        from minbert import fast
+
+        return model if self.plain else fast.swap_in(model)
 
 
 def check(args):
@@ -179,7 +191,7 @@ def complete(args):
         raise UserError("--minutes and --steps are two budgets: give one")
     args.minutes = args.minutes or (None if args.steps else 30.0)
     if args.model:
-        for name in (*SIZES, "cased"):
+        for name in ("family", *SIZES, "cased"):
             if getattr(args, name):
                 raise UserError(f"--{name} is settled by {quote('--model', args.model)}: leave one of them out")
     if args.inherit:
@@ -190,10 +202,31 @@ def complete(args):
                 )
         if not args.teacher:
             raise UserError("--inherit needs a teacher to inherit from: name one with --teacher")
+    args.family = args.family or (its_family(args.model) if args.model else "bert")
+    if args.family == "gpt2":
+        for name in BERTS:
+            if getattr(args, name):
+                raise UserError(f"--{name} is for a BERT, not for a GPT-2, which learns each next token: leave it out")
+        if args.vocab_size and args.vocab_size < LEAST:
+            raise UserError(f"--vocab_size: a GPT-2's is at least {LEAST}, for 256 bytes and the end of a text")
+    else:
+        args.mask = args.mask or Settings().mask
     if args.half and args.int8:
         raise UserError("--half and --int8 are two ways to store the weights: give one")
     args.lr = args.lr or LEARNING_RATES["old" if args.model or args.inherit else "new"]
     args.out = args.out or "runs/pretrained"
+
+
+def its_family(name):
+    """The family of a named model. Raises UserError if it cannot go on learning here."""
+    from minbert.weights import hub
+
+    directory = hub.find(name)
+    kind = read_json(directory / "config.json").get("model_type")
+    if kind in FAMILIES:
+        return kind
+    Config.from_json(directory / "config.json")  # refuses what is no BERT, in words
+    return "bert"
 
 
 def resume(args):
@@ -217,6 +250,7 @@ def resume(args):
         raise UserError(f"the run in {folder} was stopped before it first saved its state: begin again")
     if missing:
         raise UserError(f"{folder} has lost {' and '.join(missing)}: begin again in another folder")
+    args.family = "bert"  # which runs of an earlier version do not say
     for name, value in record["arguments"].items():
         setattr(args, name, value)
     args.out = args.resume  # wherever it was when the run began
@@ -249,12 +283,14 @@ def check_folder(folder):
 
 def check_models(args):
     """Raise UserError for a model or a teacher that cannot be used."""
+    from minbert.families import gpt2
     from minbert.tokenizer import SPECIAL
     from minbert.weights import hub
 
     for name in filter(None, (args.model, args.teacher)):
         directory = hub.find(name)
-        config = Config.from_json(directory / "config.json")
+        config_class = gpt2.CONFIG if args.family == "gpt2" else Config
+        config = config_class.from_json(directory / "config.json")
         tokenizer = common.load_tokenizer(name, directory, config)
         if args.inherit and set(tokenizer.added) - set(SPECIAL):
             raise UserError(
@@ -282,17 +318,22 @@ def new_config(args):
             attention_probs_dropout_prob=args.dropout,
         )
     hidden = args.hidden or SIZES["hidden"]
-    return Config(
-        vocab_size=args.vocab_size or SIZES["vocab_size"],
-        hidden_size=hidden,
-        num_hidden_layers=args.layers or SIZES["layers"],
-        num_attention_heads=args.heads or next(n for n in range(max(1, hidden // 64), 0, -1) if hidden % n == 0),
-        intermediate_size=4 * hidden,
-        max_position_embeddings=args.max_length,
-        pooling="pooler" if args.next_sentence else "mean",  # a pooler is trained by its task alone
-        hidden_dropout_prob=args.dropout,
-        attention_probs_dropout_prob=args.dropout,
-    )
+    sizes = {
+        "vocab_size": args.vocab_size or SIZES["vocab_size"],
+        "hidden_size": hidden,
+        "num_hidden_layers": args.layers or SIZES["layers"],
+        "num_attention_heads": args.heads or next(n for n in range(max(1, hidden // 64), 0, -1) if hidden % n == 0),
+        "intermediate_size": 4 * hidden,
+        "max_position_embeddings": args.max_length,
+        "hidden_dropout_prob": args.dropout,
+        "attention_probs_dropout_prob": args.dropout,
+    }
+    if args.family == "gpt2":
+        from minbert.families.gpt_config import GPT2Config
+
+        end = sizes["vocab_size"] - 1  # <|endoftext|> is the last token
+        return GPT2Config(**sizes, embedding_dropout_prob=args.dropout, eos_token_id=end, bos_token_id=end)
+    return Config(**sizes, pooling="pooler" if args.next_sentence else "mean")  # a pooler is trained by its task alone
 
 
 def run(job):
@@ -308,13 +349,14 @@ def run(job):
     with state.claim(job.folder):
         with stages.clearing(job.folder):
             tokenizer, text = stages.prepared(job) if job.resume else stages.prepare(job)
-            model, teacher = stages.build(job, tokenizer)
+            objective = stages.build(job, tokenizer)
             stages.write_record(job, text)
-            history = stages.train(job, model, tokenizer, teacher)
-        stages.finish(job, model, text, history)
+            history = stages.train(job, objective, tokenizer)
+        stages.finish(job, objective.model, text, history)
     folder = report.short(job.folder)
     report.say("use it: " + advice("train", "--model", folder, "--train", "FILE", "--dev", "FILE"))
-    report.say("        " + advice("probe", "--model", folder, "--fill", "The film was [MASK]."))
+    command, way = stages.KINDS[job.family].TRY
+    report.say("        " + advice(command, "--model", folder, *way))
 
 
 def main(arguments):

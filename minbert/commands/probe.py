@@ -1,4 +1,4 @@
-"""Ask a masked language model which word comes next, which word is missing, and which of two sentences is likelier.
+"""Ask a language model which word comes next, which word is missing, and which of two sentences is likelier.
 
     minbert probe                                           five short reviews: is the next word positive or negative?
     minbert probe --model bert-base-uncased --words good bad --prompt "{} The film was" --prompt "{} It was"
@@ -10,8 +10,11 @@
     minbert probe --show attention --sentence "Who looks at whom?" --layer 1 --head 3 --causal
     minbert probe --endpoint http://localhost:8080/v1 --endpoint_model NAME
                                                             the reviews, asked of a model behind a server
+    minbert probe --model gpt2 --prompt "{} This movie review is (positive/negative)?" --top 5
+                                                            a GPT-1 or GPT-2: one readout, after the last word
 
-The model needs a masked-LM head. Exit status: 0 done, 2 a mistake that you can fix, with the reason.
+A BERT needs a masked-LM head. --fill, --mask_sep and --causal are for BERT and its relatives.
+Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
 import json
@@ -20,7 +23,7 @@ import re
 import select
 import stat
 import sys
-import textwrap
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,12 +34,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from minbert.commands import common, endpoint
+from minbert.commands.probe_tables import show_attention, show_compare, show_fill, show_next_word
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
+from minbert.shell import advice
 
 DEFAULT_MODEL = "tiny"
 DEFAULT_PROMPT = "{} This movie review is"
-WIDTH = 100  # columns
 # What it is, the text, and which of --words is right: 0, the first, or 1. The first four go down step by step.
 BATTERY = (
     ("very positive", "A joy from the first minute to the last: funny, moving and beautifully acted.", 0),
@@ -46,13 +50,6 @@ BATTERY = (
     ("off topic", "We had fresh bread and a wonderful soup at the little inn by the lake.", 0),
 )
 EXAMPLE = "The dog slept because it was tired."
-NOTES = {  # in the order of probing.READOUTS
-    "at [SEP]": "no word is ever masked at [SEP] in training, so this is no prediction of the next word",
-    "at [SEP], [SEP] hidden as a key": "no prediction either: it is still read at [SEP]",
-    "at the last word, [SEP] dropped": "BERT learnt to name the word that stands there, not the next",
-    "at a [MASK] appended": "what BERT was trained to do",
-    "causal attention": "at the last word, looking back only, which BERT never did in training",
-}
 USES = {  # a question, and the other flags that go with it
     "fill": {"targets", "top"},
     "compare": set(),
@@ -93,6 +90,7 @@ class Job:
     """What was decided before the work begins."""
 
     question: str  # a key of QUESTIONS
+    kind: str  # of the model: "masked", as BERT, or "causal", as GPT
     texts: list  # to ask about; [] for the built-in ones
     directory: Path  # of the model
     tokenizer: object
@@ -124,19 +122,27 @@ def check(args):
         probing.check_prompt(prompt)
     texts = read_texts(args) if "sentence" in USES[question] else []
     directory = hub.find(args.model)
-    families.class_of(directory, "masked", args.model)
+    kind = "causal" if "causal" in families.of(directory).MODELS else "masked"
+    families.class_of(directory, kind, args.model)
     config = families.read_config(directory)
+    if kind == "causal":
+        check_causal(args, config.form.title)
     tokenizer = common.load_tokenizer(args.model, directory, config)
     words, targets = args.words or ["positive", "negative"], args.targets
     if args.fill:
         args.fill = with_mask(tokenizer, args.fill)
         probing.check_masked(args.fill, tokenizer.mask_token)
         targets = targets and in_a_text(tokenizer, targets, args.fill.startswith(tokenizer.mask_token))
-    for word in [*(in_a_text(tokenizer, args.words or [])), *(targets or []), *(args.compare or [])]:
-        probing.known_ids(SimpleNamespace(config=config), tokenizer, word)  # better to fail before the weights are read
+    sizes = SimpleNamespace(config=config)  # better to fail before the weights are read
+    if kind == "causal":
+        check_readable(args, sizes, tokenizer)
+    else:
+        for word in [*(in_a_text(tokenizer, args.words or [])), *(targets or []), *(args.compare or [])]:
+            probing.known_ids(sizes, tokenizer, word)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
     decided = {
         "question": question,
+        "kind": kind,
         "texts": texts,
         "directory": directory,
         "tokenizer": tokenizer,
@@ -170,6 +176,35 @@ def check_question(args):
     return question
 
 
+def check_causal(args, title):
+    """Raise UserError for a flag that asks for what a causal language model of this family did not learn."""
+    if args.fill:
+        before = args.fill.partition("[MASK]")[0].strip() or "TEXT"
+        ask = advice("generate", "--model", args.model, "--prompt", before, "--max_tokens", 1, "--show")
+        raise UserError(f"--fill: {title} reads from left to right and learnt no gaps; what it writes next says: {ask}")
+    for flag, why in (("mask_sep", "has no [SEP]"), ("causal", "never looks at later words")):
+        if getattr(args, flag):
+            raise UserError(f"--{flag}: {title} {why}: leave it out")
+
+
+def check_readable(args, sizes, tokenizer):
+    """Raise UserError for words and sentences that a causal language model can give no probability. Says so if a token
+    stands where there would be no prompt."""
+    from minbert import left_to_right
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # run shows them
+        for word in args.words or []:
+            left_to_right.word_ids(sizes, tokenizer, word)
+        for text in args.compare or []:
+            left_to_right.sentence_ids(sizes, tokenizer, text)
+        alone = [prompt.replace("{}", "").strip(" ") for prompt in args.prompt or []]
+        begun = [left_to_right.begin(sizes, tokenizer, prompt) for prompt in alone if not prompt]
+    if begun:
+        token = left_to_right.shown(tokenizer, *begun[0])
+        print(f"note: without a text, the prompt is empty: {token} stands there, as before each text", file=sys.stderr)
+
+
 def begins_with_space(tokenizer):
     """Whether a word within a text has its space in its token, as in byte-level BPE."""
     return getattr(tokenizer, "mask_takes_space", False)
@@ -194,18 +229,19 @@ def run(job):
     from minbert.fast.memory import retain_freed_memory
 
     retain_freed_memory()
-    model = families.load(job.directory, "masked")
+    model = families.load(job.directory, job.kind)
     model.loaded.source = job.model
     if not job.plain:
         fast.swap_in(model), fast.swap_in(job.tokenizer)
     answer, show = QUESTIONS[job.question]
-    found = answer(job, model, job.tokenizer)
-    warn_of_unknown(job)
+    with common.warnings_in_a_line():
+        found = answer(job, model, job.tokenizer)
+        warn_of_unknown(job)
     if job.json:
         print(json.dumps({"model": job.model} | found, indent=2, ensure_ascii=False))
     else:
         print(model.loaded)
-        if job.tokenizer.mask_token != "[MASK]":
+        if job.kind == "masked" and job.tokenizer.mask_token != "[MASK]":
             print(f"here {job.tokenizer.sep_token} is what is called [SEP] below, {job.tokenizer.mask_token} is [MASK]")
         show(found)
 
@@ -255,25 +291,39 @@ def piped():
 
 def next_word(job, model, tokenizer):
     """Each text in each wording by each readout, and what that comes to."""
-    from minbert import probing
-
     texts, words = job.texts, job.words
     about = [{"text": text} for text in texts]
     if not texts:
         about = [{"text": text, "kind": kind, "right": words[right]} for kind, text, right in BATTERY]
-    seen, hidden, last, _, causal = probing.READOUTS
-    readouts = [seen, hidden] * job.mask_sep + [last, causal] * job.causal or list(probing.READOUTS)
+    ask = {"masked": read_gaps, "causal": read_on}[job.kind]
     rows = []
     for number, known in enumerate(about, 1):
         for prompt in job.prompt:
-            if begins_with_space(tokenizer):
-                prompt = prompt.rstrip()  # the space is the first letter of the next word
-            for readout in readouts:
-                asked = (known["text"], in_a_text(tokenizer, words), prompt, [readout], job.top or 0)
-                with plain_way(model, needed=probing.READOUTS[readout].hide_sep and not job.plain):
-                    (row,) = probing.next_word(model, tokenizer, *asked)
-                rows.append({"number": number} | known | without_space(tokenizer, row))
+            rows += [{"number": number} | known | row for row in ask(job, model, tokenizer, known["text"], prompt)]
+    readouts = dict.fromkeys(row["readout"] for row in rows)
     return {"words": words, "rows": rows, "conclusions": [conclude(rows, readout) for readout in readouts]}
+
+
+def read_gaps(job, model, tokenizer, text, prompt):
+    """Yields the row of each readout of a masked language model."""
+    from minbert import probing
+
+    seen, hidden, last, _, causal = probing.READOUTS
+    readouts = [seen, hidden] * job.mask_sep + [last, causal] * job.causal or list(probing.READOUTS)
+    if begins_with_space(tokenizer):
+        prompt = prompt.rstrip()  # the space is the first letter of the next word
+    for readout in readouts:
+        asked = (text, in_a_text(tokenizer, job.words), prompt, [readout], job.top or 0)
+        with plain_way(model, needed=probing.READOUTS[readout].hide_sep and not job.plain):
+            (row,) = probing.next_word(model, tokenizer, *asked)
+        yield without_space(tokenizer, row)
+
+
+def read_on(job, model, tokenizer, text, prompt):
+    """Yields the one row of a causal language model."""
+    from minbert import left_to_right
+
+    yield left_to_right.next_word(model, tokenizer, text, job.words, prompt, job.top or 0)
 
 
 def without_space(tokenizer, row):
@@ -318,70 +368,6 @@ def conclude(rows, readout):
     return found
 
 
-def table(header, rows):
-    from minbert.runs import report
-
-    report.table(header, rows)
-
-
-def show_next_word(found):
-    rows, words = found["rows"], found["words"]
-    for row in {row["number"]: row for row in rows}.values():
-        print(f"{row['number']:4}  {row['kind'] + ': ' if 'kind' in row else ''}{row['text']}")
-    prompts = list(dict.fromkeys(row["prompt"] for row in rows))
-    letters = {prompt: chr(97 + at) * (len(prompts) > 1) for at, prompt in enumerate(prompts)}
-    for prompt, letter in letters.items():
-        print(f"{letter:>4}  {prompt}")
-    print(f"ratio: P({words[0]}) to the best other; none: P without a text; corrected: P / none, as shares")
-    for conclusion in found["conclusions"]:
-        mine = [row for row in rows if row["readout"] == conclusion["readout"]]
-        print(f"\n{conclusion['readout']}: {NOTES[conclusion['readout']]}")
-        lines = []
-        for row in mine:
-            best = row["corrected_label"]
-            figures = [*row["p"].values(), row["ratio"], row["label"], f"{best} {row['corrected'][best]:.2f}"]
-            lines.append([f"{row['number']}{letters[row['prompt']]}", *figures])
-        for row in {row["prompt"]: row for row in mine}.values():
-            prior = [*row["prior"].values(), row["prior_ratio"], max(words, key=row["prior"].get), ""]
-            lines.append([f"none {letters[row['prompt']]}", *prior])
-        table(["text", *(f"P({word})" for word in words), "ratio", "label", "corrected"], lines)
-        if "top" in mine[0]:
-            tops = [[f"{best['token'].strip()} {best['score']:.3g}" for best in row["top"]] for row in mine]
-            covered = [sum(best["score"] for best in row["top"]) for row in mine]
-            ranks = [f"top {rank}" for rank in range(1, len(tops[0]) + 1)]
-            table(["text", *ranks, "in all"], [[line[0], *top, p] for line, top, p in zip(lines, tops, covered)])
-    show_conclusions(found["conclusions"], len(words))
-
-
-def show_conclusions(conclusions, choices):
-    """The counts, and what they say and do not say."""
-    answers, battery, lines = conclusions[0]["answers"], "right" in conclusions[0], []
-    for found in conclusions:
-        cells = [
-            ", ".join(f"{label} {count}" for label, count in found[name].items()) for name in ("labels", "corrected")
-        ]
-        if battery:
-            cells = [f"{found[name]} of {answers}" for name in ("right", "corrected_right")]
-            cells.append(f"{found['in_order']} of {found['pairs']} pairs")
-        lines.append([found["readout"], *cells])
-    print("\nwhat to conclude")
-    table(["readout", *(["right", "right, corrected", "in order"] if battery else ["as read", "corrected"])], lines)
-    changed, asked = sum(found["changed"] for found in conclusions), answers * len(lines)
-    said = [f"Dividing by what the wording prefers without a text changes {changed} of {asked} answers."]
-    stuck = [
-        f"{found['readout']} ({next(iter(found['labels']))})" for found in conclusions if len(found["labels"]) == 1
-    ]
-    if stuck and answers > 1:
-        said.append(f"As read, the same answer whatever the text: {'; '.join(stuck)}.")
-    if any(found["readout"].startswith("at [SEP]") for found in conclusions):
-        said.append("What wins at [SEP] is not what BERT expects next: it was never trained to name a word there.")
-    if battery:
-        guess = f"Guessing gets {answers / choices:.3g} of {answers} right"
-        said.append(f"{guess}: so few texts show how a readout behaves, not how good a model is.")
-    for sentence in said:
-        print(textwrap.fill(sentence, WIDTH, initial_indent="  - ", subsequent_indent="    "))
-
-
 def fill(job, model, tokenizer):
     """The answers to --fill, a list for each [MASK]."""
     from minbert import probing
@@ -390,67 +376,33 @@ def fill(job, model, tokenizer):
     return {"text": job.fill, "masks": rows if isinstance(rows[0], list) else [rows]}
 
 
-def show_fill(found):
-    for rows in found["masks"]:
-        cells = [[f"{row['score']:.4g}", str(row["id"]), row["token"].strip(), row["sequence"]] for row in rows]
-        table(["score", "id", "token", "sequence"], cells)
-
-
 def compare(job, model, tokenizer):
-    """Two sentences by their pseudo-log-likelihood, also with whole words masked."""
-    from minbert import probing
+    """Two sentences by their pseudo-log-likelihood, also with whole words masked; of a GPT by their log-likelihood."""
+    from minbert import left_to_right, probing
 
+    if job.kind == "causal":
+        return {"texts": job.compare} | left_to_right.compare(model, tokenizer, *job.compare)
     found = {"texts": job.compare} | probing.compare(model, tokenizer, *job.compare)
     if not hasattr(tokenizer, "wordpiece"):  # probing knows by ## which pieces continue a word
         return found
     return found | {"whole_words": probing.compare(model, tokenizer, *job.compare, whole_words=True)}
 
 
-def show_compare(found):
-    cells = []
-    for (one, p), (two, q) in ([side or ("", None) for side in pair] for pair in found["rows"]):
-        cells.append([one, p, two, q, None if None in (p, q) else p - q])
-    p, q = found["scores"]
-    table(["first", "log P", "second", "log P", "difference"], [*cells, ["in all", p, "", q, p - q]])
-    print("equally likely" if p == q else f"likelier: {found['texts'][found['preferred']]}")
-    whole = found.get("whole_words", found)
-    if whole["scores"] != found["scores"]:
-        print("with a word's later pieces masked too: {:.1f} and {:.1f}".format(*whole["scores"]), end="")
-        print(f", likelier: {found['texts'][whole['preferred']]}")
-
-
 def attention(job, model, tokenizer):
     """The tables of each text, as lists; a score that a mask hides is None, as JSON has no -inf."""
-    from minbert import probing
+    from minbert import left_to_right, probing
 
-    where = {"layer": job.layer, "head": job.head, "causal": job.causal}
+    where = {"layer": job.layer, "head": job.head, "causal": job.causal or job.kind == "causal"}
     found = []
     for text in job.texts or [EXAMPLE]:
-        tables = probing.attention_tables(model, tokenizer, text, **where)
+        if job.kind == "causal":
+            tables = left_to_right.attention_tables(model, tokenizer, text, job.layer, job.head)
+        else:
+            tables = probing.attention_tables(model, tokenizer, text, **where)
         scores = [[None if score == -inf else score for score in row] for row in tables.pop("scores").tolist()]
         lists = {name: value if name == "tokens" else value.tolist() for name, value in tables.items()}
         found.append({"text": text} | where | lists | {"scores": scores})
     return {"attention": found}
-
-
-def show_attention(found):
-    for one in found["attention"]:
-        tokens, where = one["tokens"], f"of layer {one['layer']}, head {one['head']}"
-        unused = "" if one["causal"] else "; not used here, see --causal"
-        print(f"\n{one['text']}")
-        for title, name, form in (
-            ("padding mask: 1 if the column may be looked at", "padding_mask", "d"),
-            (f"causal mask: 1 if the row may look at the column{unused}", "causal_mask", "d"),
-            (f"raw scores {where}: how well the row's query meets the column's key", "scores", ".2f"),
-            (f"probabilities {where}: how much the row looks at the column", "probabilities", ".2f"),
-        ):
-            print(f"\n{title}")
-            cells = [["-inf" if cell is None else f"{cell:{form}}" for cell in row] for row in one[name]]
-            header = ["", *tokens]
-            if name == "probabilities":
-                header.append("sum")
-                cells = [[*row, f"{sum(numbers):.3f}"] for row, numbers in zip(cells, one[name])]
-            table(header, [[token, *row] for token, row in zip(tokens if len(cells) > 1 else [""], cells)])
 
 
 QUESTIONS = {  # name: how to answer it, how to print the answer

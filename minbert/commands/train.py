@@ -31,6 +31,7 @@ from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.shell import advice, quote
+from minbert.wording import counted
 
 SHIPPED = shipped.folder("data")
 SHIPPED_LABELS = ("negative", "positive")
@@ -372,7 +373,9 @@ def check_model(args, directory, config):
         raise UserError(f"--eval_only: name your texts with --test; {reason}")
     if args.eval_only and args.labels and config.labels and len(args.labels) != config.num_labels:
         known = f"but {args.model} knows {config.num_labels}: {', '.join(config.labels)}"
-        raise UserError(f"--labels names {len(args.labels)} classes, {known}; leave --labels out to use these")
+        raise UserError(
+            f"--labels names {counted(len(args.labels), 'class', 'classes')}, {known}; leave --labels out to use these"
+        )
 
 
 def choose_settings(args, config):

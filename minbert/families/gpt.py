@@ -31,8 +31,9 @@ class GPTNames(Names):
 
     def translate(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
         """As in Names. Raises UserError for a readout that differs from the token embeddings: here they are one."""
-        masks = {name for name in tensors if LAYER.sub("{}", name.removeprefix(PREFIX)) in MASKS}
-        rest = {name: tensor for name, tensor in tensors.items() if name not in {*masks, READOUT}}
+        masks = {name for name in tensors if plain(name) in MASKS}
+        apart = [name for name in tensors if plain(name.rpartition(".")[0]) in PARTS]  # names of `unpack`, not of files
+        rest = {name: tensor for name, tensor in tensors.items() if name not in {*masks, *apart, READOUT}}
         ours, unexpected, dropped = super().translate(rest)
         if READOUT in tensors:
             if not same_values(tensors[READOUT], ours.get("token.weight")):
@@ -40,7 +41,7 @@ class GPTNames(Names):
                     f"{READOUT} should equal the token embeddings, but differs: no such model is computed here"
                 )
             dropped = [*dropped, "readout, equal to the token embeddings"]
-        return ours, unexpected, sorted([*dropped, "causal masks"] if masks else dropped)
+        return ours, [*unexpected, *apart], sorted([*dropped, "causal masks"] if masks else dropped)
 
 
 def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -87,14 +88,14 @@ class OpenAIGPTModel(Decoder):
     """GPT-1 without its readout. A new model has random weights; it starts in evaluation mode."""
 
     architecture, config_class, layer_class, norm_class = "OpenAIGPTModel", GPTConfig, PostNormLayer, nn.Identity
-    names = names(token="tokens_embed", position="positions_embed")
+    names, like = names(token="tokens_embed", position="positions_embed"), Decoder
 
 
 class OpenAIGPTLMHeadModel(CausalLM):
     """GPT-1 with its readout."""
 
     architecture, config_class, names = "OpenAIGPTLMHeadModel", GPTConfig, OpenAIGPTModel.names
-    decoder_class = OpenAIGPTModel
+    decoder_class, like = OpenAIGPTModel, CausalLM
 
 
 CONFIG = GPTConfig

@@ -16,14 +16,14 @@ class GPT2Model(Decoder):
     """GPT-2 without its readout. A new model has random weights; it starts in evaluation mode."""
 
     architecture, config_class = "GPT2Model", GPT2Config
-    names = names(token="wte", position="wpe", norm="ln_f")
+    names, like = names(token="wte", position="wpe", norm="ln_f"), Decoder
 
 
 class GPT2LMHeadModel(CausalLM):
     """GPT-2 with its readout."""
 
     architecture, config_class, names = "GPT2LMHeadModel", GPT2Config, GPT2Model.names
-    decoder_class = GPT2Model
+    decoder_class, like = GPT2Model, CausalLM
 
 
 class GPT2SentClassifier(Pretrained):

@@ -59,9 +59,9 @@ class GPTConfig(Config):
         ours, key = super().settings(values), cls.form.keys["hidden_act"]
         act = values.get(key, next(iter(cls.activations)))
         if not isinstance(act, str) or act not in cls.activations:
-            raise UserError(f"config.json: {key} is {quoted(act)}, but can be: {', '.join(cls.activations)}")
+            raise UserError(f"{key} is {quoted(act)}, but can be: {', '.join(cls.activations)}")
         if values.get("n_ctx", ours["max_position_embeddings"]) != ours["max_position_embeddings"]:
-            raise UserError("config.json: n_ctx and n_positions differ, but both say how many tokens a text may have")
+            raise UserError("n_ctx and n_positions differ, but both say how many tokens a text may have")
         if ours.get("intermediate_size") is None and isinstance(ours["hidden_size"], int):
             ours["intermediate_size"] = 4 * ours["hidden_size"]
         return ours | {"hidden_act": cls.activations[act]}

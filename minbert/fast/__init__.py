@@ -11,10 +11,12 @@ from torch import nn
 
 from minbert.attention import MultiHeadAttention
 from minbert.bert import BertModel
+from minbert.decoder import CachedAttention, CausalLM, Decoder
 from minbert.embeddings import Embeddings
 from minbert.encoder import Encoder, EncoderLayer, FeedForward
 from minbert.encoding import Tokenizer
-from minbert.fast import twins, wordpiece
+from minbert.fast import decoder, twins, wordpiece
+from minbert.fast.decoder import for_writing as for_writing
 from minbert.fast.dropout import Dropout
 from minbert.fast.int8 import Int8Linear
 from minbert.fast.linear import Linear
@@ -30,6 +32,9 @@ TWINS = {
     BertModel: twins.BertModel,
     BertSentClassifier: twins.BertSentClassifier,
     MaskedLMHead: twins.MaskedLMHead,
+    CachedAttention: decoder.CachedAttention,
+    Decoder: decoder.Decoder,
+    CausalLM: decoder.CausalLM,
     BertTokenizer: wordpiece.BertTokenizer,
 }
 PLAIN = {twin: plain for plain, twin in TWINS.items()}  # and those that `twin_of` has made
@@ -38,14 +43,15 @@ NEED_NO_PADDING = {
     *(BertModel, Embeddings, Encoder, EncoderLayer, FeedForward, MultiHeadAttention),
     *(nn.Dropout, nn.Embedding, nn.LayerNorm, nn.Linear, nn.ModuleList, Int8Linear),
 }
+HEADS = BertSentClassifier, MaskedLMHead, CausalLM
 
 
 def swap_in(model):
     """Let a model or a tokenizer work by the twins, in place, and return it. A model's weights and hooks stay.
 
     Exact types only, and those of minbert/families: a class of your own stays as it is, and a BertModel that contains
-    one keeps the padding that your class may count on. Of the torch.nn layers only those of the encoder have a twin:
-    what a head multiplies is small.
+    one keeps the padding that your class may count on. Of the torch.nn layers only those of the encoder or decoder have
+    a twin: what a head multiplies is small.
     """
     if isinstance(model, Tokenizer):
         return change(model, TWINS)
@@ -54,7 +60,9 @@ def swap_in(model):
             padded = not all(needs_no_padding(part) for part in module.modules())
             change(module, {plain: twin for plain, twin in TWINS.items() if plain is not BertModel})
             change_one(module, {} if padded else {type(module): twin_of(type(module))})
-    heads = {type(module) for module in model.modules() if isinstance(module, (BertSentClassifier, MaskedLMHead))}
+        elif isinstance(module, Decoder):
+            change(module, TWINS | {type(module): twin_of(type(module))})
+    heads = {type(module) for module in model.modules() if isinstance(module, HEADS)}
     return change(model, {head: twin_of(head) for head in heads})
 
 

@@ -37,7 +37,7 @@ def quantize(model):
     """Replace the linear layers of a model's encoder or decoder, in place: to predict, on a CPU."""
     if next(model.parameters()).device.type != "cpu":
         raise UserError("int8 is for prediction on a CPU: choose fp32 or bf16 here")
-    layers = model.bert.encoder if hasattr(model, "bert") else model.decoder.layers
+    layers = model.decoder.layers if hasattr(model, "decoder") else getattr(model, "bert", model).encoder
     for module in list(layers.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):

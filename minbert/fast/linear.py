@@ -12,6 +12,7 @@ from minbert.fast import measure
 from minbert.fast.packing import is_recorded
 
 ROWS, SIZE = 128, 256  # of the layer that is timed: tokens, and numbers per token
+TEXTS, WORDS, WIDE = 8, 2**14, 768  # of the readout that is timed: new tokens, the vocabulary, numbers per token
 
 
 def multiply(x, weight, bias=None):
@@ -31,7 +32,29 @@ def kernels():
     return {"torch": step(F.linear)} | ({"onednn": step(multiply)} if onednn else {})
 
 
+def readouts():
+    """As `kernels`, of the product of a few vectors and a large matrix in columns"""
+    x, weight = measure.example(TEXTS, WIDE), columns(measure.example(WORDS, WIDE))
+    ways = {"torch": F.linear, "onednn": multiply}
+    return {name: lambda way=ways[name]: (way(x, weight),) for name in kernels()}
+
+
+def storages():
+    """The product of one vector and a large matrix that is stored by rows or by columns, as `kernels`"""
+    x, weight = measure.example(1, WIDE), measure.example(WORDS, WIDE)
+    ways = {"rows": weight, "columns": columns(weight)}
+    return {name: lambda weight=weight: (F.linear(x, weight),) for name, weight in ways.items()}
+
+
+def columns(weight):
+    """The same matrix, stored column by column"""
+    return weight.t().contiguous().t()
+
+
 KERNEL = measure.Choice("linear", ("torch", "onednn"), kernels)
+# For what is written, not learnt: few rows, and matrices that no cache holds.
+READOUT = measure.Choice("readout", ("torch", "onednn"), readouts, recorded=False)
+STORAGE = measure.Choice("storage", ("rows", "columns"), storages, recorded=False)
 
 
 class OneDNN(torch.autograd.Function):
@@ -53,14 +76,23 @@ class OneDNN(torch.autograd.Function):
         )
 
 
+def linear(x, weight, bias=None):
+    """F.linear: x [..., D], weight [E, D], bias [E] -> [..., E]"""
+    in_rows = weight.is_contiguous()
+    kernel = KERNEL if in_rows else READOUT
+    if kernel.chosen == "torch" or not (in_rows or x.numel() > x.size(-1)):  # a single vector
+        return F.linear(x, weight, bias)
+    single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    eligible = single and x.device.type == "cpu" and x.numel()
+    if not eligible or is_recorded() or kernel.get() == "torch":
+        return F.linear(x, weight, bias)
+    rows = OneDNN.apply(x.reshape(-1, x.size(-1)), weight, bias)
+    return rows.view(*x.shape[:-1], len(weight))
+
+
 class Linear(nn.Linear):
     """nn.Linear."""
 
     def forward(self, x):
         """[..., D] -> [..., E]"""
-        single = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        eligible = single and x.device.type == "cpu" and self.bias is not None and x.numel()
-        if not eligible or is_recorded() or KERNEL.get() == "torch":
-            return super().forward(x)
-        rows = OneDNN.apply(x.reshape(-1, self.in_features), self.weight, self.bias)
-        return rows.view(*x.shape[:-1], self.out_features)
+        return linear(x, self.weight, self.bias)

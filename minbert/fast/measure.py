@@ -16,7 +16,7 @@ import torch
 from minbert.errors import UserError
 
 MARGIN = 1.1  # the usual way is kept unless another is this much faster: a closer race might end differently next time
-CHOICES = {}  # name -> Choice
+CHOICES = {}  # name -> Choice, of those that are recorded
 DECIDING = threading.RLock()
 # The time that this thread was running: what else runs on the machine does not count. Windows counts it too coarsely.
 CLOCK = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-6 else time.perf_counter
@@ -71,19 +71,21 @@ def example(*shape):
 class Choice:
     """A kernel, chosen once per process.
 
-    name   "linear", say; MINBERT_LINEAR in the environment decides the choice
-    known  the names of the kernels; the first is torch's own, and always there
-    ways   called for {name: a function that runs the kernel on an example and returns tensors}, of those that are there
+    name      "linear", say; MINBERT_LINEAR in the environment decides the choice
+    known     the names of the kernels; the first is torch's own, and always there
+    ways      called for {name: a function that runs the kernel on an example and returns tensors}, of those there are
+    recorded  whether the result of a training run depends on it
 
     chosen   the kernel's name; None before it is first asked for
     because  why: "measured", "the only one here", or what has pinned it
     seconds  what was measured, {name: seconds}
     """
 
-    def __init__(self, name, known, ways):
+    def __init__(self, name, known, ways, recorded=True):
         self.name, self.known, self.ways, self.variable = name, known, ways, f"MINBERT_{name.upper()}"
         self.forget()
-        CHOICES[name] = self
+        if recorded:
+            CHOICES[name] = self
 
     def forget(self):
         """Choose again when next asked."""
@@ -128,7 +130,7 @@ class Choice:
 
 
 def choices(device="cpu"):
-    """{name: kernel} of every choice, measured now if need be; {} for a GPU, whose kernels torch chooses."""
+    """{name: kernel} of each recorded choice, measured now if need be; {} for a GPU, whose kernels torch chooses."""
     if torch.device(device).type != "cpu":
         return {}
     return {name: choice.get() for name, choice in CHOICES.items()}

@@ -19,6 +19,7 @@ BLOCK = 2**20  # bytes that are read at once
 LONGEST = 2**24  # bytes of a line, or of a table's row in several lines; what is longer is reported and not held
 LOOK = 2 * formats.LOOK  # lines by which the form is recognised
 TEXTS, CHARACTERS = 4096, 2**22  # of a window
+EMPTY = "empty text"
 
 
 class Row(NamedTuple):
@@ -28,19 +29,22 @@ class Row(NamedTuple):
     line: int  # where it begins, or its first bad line
     text: str
     problem: str | None  # why it holds no text
+    beside: tuple[str, ...] = ()  # the cells of other columns; "" where there is none
 
 
-def read_rows(path, text_column=None, format=None, no_header=False, encoding=None, quoting=None):
+def read_rows(path, text_column=None, format=None, no_header=False, encoding=None, quoting=None, beside=None):
     """(form, rows): one of formats.FORMATS, and an iterator of the file's Rows.
 
-    The arguments are those of examples.read_examples. Raises UserError, now or when that place is reached, if the file
-    cannot be read; now if it is empty, of no form that is read, or lacks the column.
+    beside  other columns to read: {the word of its flag: its name}, {"title": "headline"} for --title_column headline
+
+    The other arguments are those of examples.read_examples. Raises UserError, now or when that place is reached, if the
+    file cannot be read; now if it is empty, of no form that is read, or lacks a column.
     """
-    how = formats.How(format, text_column, None, no_header, encoding, quoting)
+    how, beside = formats.How(format, text_column, None, no_header, encoding, quoting), beside or {}
     blocks = line_reader.blocks(Path(path), encoding, BLOCK, format)
     first = next((block for block in blocks if block), b"")
     if first.startswith(line_reader.PARQUET):
-        return parquet_rows(path, how)
+        return parquet_rows(path, how, beside)
     blocks = chain([first], blocks)
     lines = split_blocks(blocks)
     begin = list(islice(lines, LOOK))
@@ -54,16 +58,31 @@ def read_rows(path, text_column=None, format=None, no_header=False, encoding=Non
     if form == "parquet":
         raise UserError(f"{path}: is not Parquet: leave --format out")
     if form == "table":
-        return form, table_rows(path, begin, lines, how)
+        return form, table_rows(path, begin, lines, how, beside)
     lines = chain(begin, lines)
+    if beside and form not in ("json", "jsonl"):
+        flag = f"--{next(iter(beside))}_column"
+        raise UserError(f"{path}: {flag} is for a table, JSON or Parquet, and this is {form}: leave {flag} out")
     if form == "lines":
         return form, line_rows(lines)
     if form in ("json", "jsonl"):
         rows = objects.json_lines(lines) if form == "jsonl" else json_array(path, lines)
         names, rows = objects.field_names(path, rows)
         text, _ = formats.choose_columns(path, names, how, False, wants_label=False, form=form)
-        return form, object_rows(rows, names[text])
+        return form, object_rows(rows, names[text], [names[at] for at in columns_beside(path, names, text, beside)])
     return form, split_rows(lines, form)
+
+
+def columns_beside(path, names, text, beside):
+    """The indices of the columns beside the text's. Raises UserError if one is not there, or is named twice."""
+    found, taken = [], {text: "text"}
+    for word, wanted in beside.items():
+        at = table.column(path, names, wanted, (), word)
+        if at in taken:
+            raise UserError(f"{path}: {names[at]!r} is named as the {taken[at]} and as the {word}")
+        taken[at] = word
+        found.append(at)
+    return found
 
 
 def windows(rows, bad):
@@ -77,7 +96,7 @@ def windows(rows, bad):
             bad(row)
             continue
         window.append(row)
-        size += len(row.text)
+        size += len(row.text) + sum(map(len, row.beside))
         if len(window) == TEXTS or size >= CHARACTERS:
             yield window
             window, size = [], 0
@@ -129,9 +148,10 @@ def split_rows(lines, form):
             yield as_row(number, number, text, reason)
 
 
-def object_rows(rows, name):
+def object_rows(rows, name, beside=()):
     for number, (line, fields, problem) in enumerate(rows, start=1):
-        yield as_row(number, line, *(("", problem) if problem else objects.text_field(fields, name)))
+        cells = ("",) * len(beside) if problem else tuple(objects.label_field(fields, other) for other in beside)
+        yield as_row(number, line, *(("", problem) if problem else objects.text_field(fields, name)), cells)
 
 
 def json_array(path, lines):
@@ -144,17 +164,18 @@ def json_array(path, lines):
     return objects.json_array(path, "\n".join(held))
 
 
-def parquet_rows(path, how):
+def parquet_rows(path, how, beside):
     if str(path) == "-":
         raise UserError("-: Parquet cannot be read from the standard input: name a file")
     if how.check(path, how.format or "parquet") != "parquet":
         raise UserError(f"{path}: is Parquet: leave --format {how.format} out")
     names, rows, _ = objects.parquet(path)
     text, _ = formats.choose_columns(path, names, how, False, wants_label=False, form="parquet")
-    return "parquet", object_rows(rows([names[text]]), names[text])
+    others = [names[at] for at in columns_beside(path, names, text, beside)]
+    return "parquet", object_rows(rows([names[text], *others]), names[text], others)
 
 
-def table_rows(path, begin, lines, how):
+def table_rows(path, begin, lines, how, beside):
     """The rows of a table. begin: its first lines, as `lines` gives them, of which the header is one."""
     texts = [line for line, _ in begin]
     delimiter = table.sep_line(texts)
@@ -170,18 +191,21 @@ def table_rows(path, begin, lines, how):
             raise UserError(f"{path}:{number}: the header cannot be read: {reason}")
         header, below = [cell.strip() for cell in header], below[1:]
     column, _ = formats.choose_columns(path, header, how, False, wants_label=False, below=below)
+    others = columns_beside(path, header, column, beside)
 
     def rows():
         for number, (line, count, fields, problem) in enumerate(records, start=1):
             problem = problem or table.row_problem(line, count, fields, header, how.no_header)
-            yield as_row(number, line, "" if problem else fields[column], problem)
+            cells = tuple("" if problem else fields[at] for at in others)
+            yield as_row(number, line, "" if problem else fields[column], problem, cells)
 
     return rows()
 
 
-def as_row(number, line, text, problem):
+def as_row(number, line, text, problem, beside=()):
     text = text.strip()
-    return Row(number, line, "" if problem else text, problem or (None if text.strip(examples.BLANK) else "empty text"))
+    problem_or_none = problem or (None if text.strip(examples.BLANK) else EMPTY)
+    return Row(number, line, "" if problem else text, problem_or_none, tuple(cell.strip() for cell in beside))
 
 
 def read_records(lines, delimiter, quoting=None):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minbert.atomic import atomic_write
+from minbert.encoding import Tokenizer
 from minbert.errors import UserError
 from minbert.tokenizer import BertTokenizer
 
@@ -85,14 +86,18 @@ def ngrams(codes: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
-def pack(texts: Iterable[str], tokenizer: BertTokenizer, train: str | Path, heldout: str | Path) -> int:
-    """Write the texts' ids to two files as uint16, with [SEP] after each text; return the number of texts.
+def pack(
+    texts: Iterable[str], tokenizer: Tokenizer, train: str | Path, heldout: str | Path, end: int | None = None
+) -> int:
+    """Write the texts' ids to two files as uint16, with `end` after each text; return the number of texts.
 
+    end  an id; None: that of [SEP]
     One text in HELD_OUT goes to the file `heldout`, the others to `train`. If anything goes wrong, neither is written.
     Raises UserError if they cannot be written, or if the vocabulary is too large for uint16.
     """
     if len(tokenizer) > 1 << 16:
         raise UserError(f"the vocabulary has {len(tokenizer)} tokens, but packed text can hold at most {1 << 16}")
+    end = tokenizer.sep_token_id if end is None else end
     number, held_out = -1, 0
     with (
         atomic_write(heldout) as new_heldout,
@@ -101,21 +106,20 @@ def pack(texts: Iterable[str], tokenizer: BertTokenizer, train: str | Path, held
         open(new_heldout, "wb") as heldout_file,
     ):
         for number, text in enumerate(texts):
-            ids = [*tokenizer.text_to_ids(text), tokenizer.sep_token_id]
+            ids = [*tokenizer.text_to_ids(text), end]
             hold_out = number % HELD_OUT == HELD_OUT - 1 and held_out < HELD_OUT_TOKENS
             held_out += hold_out * len(ids)
             (heldout_file if hold_out else train_file).write(np.array(ids, np.uint16).tobytes())
     return number + 1
 
 
-class TokenFile:
+class IdFile:
     """A file of `pack`, cut into rows for training. It is mapped: memory does not grow with the text.
 
-    special, continues  for each token of the vocabulary: whether it is a special one; whether it continues a word
     Raises UserError if the file holds fewer than two rows of `length` ids.
     """
 
-    def __init__(self, path: str | Path, tokenizer: BertTokenizer, length: int):
+    def __init__(self, path: str | Path, length: int):
         size = Path(path).stat().st_size // 2
         if size < 2 * length:
             use = "for training" if "train" in Path(path).name else f"held out (one text in {HELD_OUT})"
@@ -124,15 +128,29 @@ class TokenFile:
                 "give more text, one per line, or a smaller --max_length"
             )
         self.ids = np.memmap(path, np.uint16, mode="r")
+
+    def rows(self, rng: np.random.Generator, number: int, length: int) -> np.ndarray:
+        """Runs of ids, each from a random place in the file: int64 [number, length]"""
+        starts = rng.integers(0, len(self.ids) - length + 1, number)
+        return np.stack([self.ids[start : start + length] for start in starts]).astype(np.int64)
+
+
+class TokenFile(IdFile):
+    """The same for BERT: each row is [CLS] text [SEP].
+
+    special, continues  for each token of the vocabulary: whether it is a special one; whether it continues a word
+    """
+
+    def __init__(self, path: str | Path, tokenizer: BertTokenizer, length: int):
+        super().__init__(path, length)
         self.cls, self.sep, self.mask = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id
         tokens = [tokenizer.tokens[id] for id in range(len(tokenizer))]
         self.special = np.array([token in tokenizer.special for token in tokens])
         self.continues = np.array([token.startswith("##") for token in tokens])
 
     def rows(self, rng: np.random.Generator, number: int, length: int) -> np.ndarray:
-        """[CLS] text [SEP], each from a random place in the file: ids, int64 [number, length]"""
-        starts = rng.integers(0, len(self.ids) - length + 1, number)
-        rows = np.stack([self.ids[start : start + length] for start in starts]).astype(np.int64)
+        """As in IdFile, with the special tokens in the first and the last place"""
+        rows = super().rows(rng, number, length)
         rows[:, 0], rows[:, -1] = self.cls, self.sep
         return rows
 

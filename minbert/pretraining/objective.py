@@ -1,4 +1,7 @@
-"""The loss that pretraining minimises (Devlin et al. 2019, section 3.1), and its measurement on held-out text."""
+"""The losses that pretraining minimises, and their measurement on held-out text.
+
+BERT's: Devlin et al. 2019, section 3.1. GPT-2's: Radford et al. 2018, equation 1.
+"""
 
 import numpy as np
 import torch
@@ -63,9 +66,33 @@ class Objective(nn.Module):
         return loss, parts
 
 
+class CausalObjective(nn.Module):
+    """The loss of predicting each token from those before it.
+
+    model  GPT2LMHeadModel
+    """
+
+    teacher = None
+
+    def __init__(self, model, settings):
+        super().__init__()
+        self.model, self.settings = model, settings
+
+    def parts(self):
+        """As in Objective"""
+        return {1.0: self}
+
+    def forward(self, packed, rng, number, length):
+        """As in Objective; packed: an IdFile"""
+        rows = torch.from_numpy(packed.rows(rng, number, length)).to(next(self.parameters()).device)
+        logits, loss = self.model(rows, labels=rows)
+        right = (logits[:, :-1].argmax(-1) == rows[:, 1:]).float()
+        return loss, {"loss": loss.item(), "accuracy": right.mean().item()}
+
+
 @torch.no_grad()
 def evaluate(objective, packed, length, rows=512):
-    """Masked-LM loss in nats and accuracy on held-out text, always on the same rows and masks: {"loss", "accuracy"}."""
+    """The loss in nats and the accuracy on held-out text, always on the same rows and masks: {"loss", "accuracy"}."""
     objective.eval()
     rng, at_once = np.random.default_rng(0), max(1, objective.settings.batch_tokens // length)
     figures = [objective(packed, rng, at_once, length)[1] for _ in range(max(1, rows // at_once))]

@@ -15,7 +15,7 @@ class Settings:
     lr: float = 1e-3
     weight_decay: float = 0.01
     warmup: float = 0.05  # a share of the budget
-    mask: float = 0.15  # the share of the tokens to predict
+    mask: float | None = 0.15  # the share of the tokens to predict; None: each next one
     whole_words: bool = False
     max_grad_norm: float = 1.0
     precision: str = "fp32"

@@ -21,6 +21,7 @@ from minbert.fast.int8 import used_precision
 from minbert.format import FORMAT, KEY
 from minbert.runs import parallel
 from minbert.runs.columns import table as table  # one of its names
+from minbert.wording import counted
 
 RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
@@ -29,7 +30,7 @@ RUN_FILES = (
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spreadsheet runs (OWASP ASVS 1.2.10)
-MEANING = {"pretrain": "the encoder is frozen, only the head learns", "flexible": "everything learns"}
+MEANING = {"pretrain": "the {} is frozen, only the head learns", "flexible": "everything learns"}
 
 
 def say(*lines):
@@ -42,7 +43,7 @@ def warn(sentence):
 
 def header(device, seed=None):
     """The first line of a run: versions, and what it runs on."""
-    threads = f"{torch.get_num_threads()} threads"
+    threads = counted(torch.get_num_threads(), "thread")
     threads += f" in each of {parallel.size()} processes" if parallel.size() > 1 else ""
     seeded = "" if seed is None else f", seed {seed}"
     say(f"minbert {minbert.__version__}, torch {torch.__version__}, {device}, {threads}{seeded}")
@@ -62,9 +63,8 @@ def describe_data(part, examples, ids, labels):
         counts = ", ".join(f"{name} {ids.count(id)}" for id, name in enumerate(labels.names))
     columns = f"; columns {examples.columns}" if examples.columns else ""
     skipped = f"; {len(examples.problems)} bad rows left out" if examples.problems else ""
-    return (
-        f"{part:5} {short(examples.path)}: {len(examples.texts)} rows ({counts}); {examples.format}{columns}{skipped}"
-    )
+    rows = counted(len(examples.texts), "row")
+    return f"{part:5} {short(examples.path)}: {rows} ({counts}); {examples.format}{columns}{skipped}"
 
 
 def count_parameters(model):
@@ -80,11 +80,12 @@ def describe_model(model):
     """Three lines: what was loaded, the sizes, what will learn."""
     config = model.config
     counts = ", ".join(f"{count:,} {where}" for where, count in count_parameters(model).items())
-    layers = f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads"
+    layers, heads = counted(config.num_hidden_layers, "layer"), counted(config.num_attention_heads, "head")
+    body = "decoder" if hasattr(model, "decoder") else "encoder"
     return [
         str(model.loaded),
-        f"{layers}; parameters: {counts}",
-        f"option {config.option}: {MEANING[config.option]}; the head reads: {config.pooling}",
+        f"{layers}, hidden size {config.hidden_size}, {heads}; parameters: {counts}",
+        f"option {config.option}: {MEANING[config.option].format(body)}; the head reads: {config.pooling}",
     ]
 
 

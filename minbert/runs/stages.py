@@ -22,6 +22,7 @@ from minbert.shell import quote
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
 from minbert.weights.folders import weight_files
+from minbert.wording import counted
 
 SCORED = ("dev", "test")  # the parts that are scored, where they have labels
 
@@ -175,7 +176,9 @@ def warn_before_training(job, examples, classes, labels, model, tokenizer):
         report.warn(f"{job.model} is cased, but the training texts have no capital letter: use an uncased model")
     _, total, warmup = job.settings.steps(len(texts))
     if warmup >= total:
-        report.warn(f"a warm-up of {warmup} steps in a run of {total}: the learning rate never reaches its highest")
+        report.warn(
+            f"a warm-up of {counted(warmup, 'step')} in a run of {total}: the learning rate never reaches its highest"
+        )
 
 
 def train(job, model, examples, data, known, stop, seconds):
@@ -188,10 +191,10 @@ def train(job, model, examples, data, known, stop, seconds):
     settings, path = job.settings, job.folder / state.STATE
     steps, _, warmup = settings.steps(len(data["train"]))
     default = "" if job.lr else f", the default for {model.config.option}"
-    epochs = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
+    epochs, batches = counted(settings.epochs, "epoch"), counted(steps, "batch", "batches")
     report.say(
-        f"training: {epochs} of {steps} batches of up to {settings.batch_size}; AdamW, learning rate "
-        f"{settings.lr}{default}; {settings.schedule} schedule, {warmup} steps of warm-up"
+        f"training: {epochs} of {batches} of up to {settings.batch_size}; AdamW, learning rate "
+        f"{settings.lr}{default}; {settings.schedule} schedule, {counted(warmup, 'step')} of warm-up"
     )
     texts = data["train"], data.get("dev")
     loop = classifier.begin(model, *texts, settings, job.device, job.plain, stoppable_bar(stop))
@@ -218,7 +221,8 @@ def restore(loop, path, steps, progress):
     with state.state_errors(path):
         loop.restore(tensors, saved["progress"])
         epochs = loop.progress["history"]
-        report.say(f"going on after epoch {len(epochs)} and {loop.progress['steps'] - len(epochs) * steps} batches")
+        batches = counted(loop.progress["steps"] - len(epochs) * steps, "batch", "batches")
+        report.say(f"going on after epoch {len(epochs)} and {batches}")
         for figures in epochs:
             progress.line(figures)
 
@@ -334,7 +338,7 @@ def show(job, examples, labels, scored, rivals, verdict, values):
 def next_steps(job, model, scored):
     """Say what was written, what to look at, and what to type next."""
     files = [file for file in job.folder.rglob("[!.]*") if file.is_file()]
-    report.say(f"written to {report.short(job.folder)}: {len(files)} files")
+    report.say(f"written to {report.short(job.folder)}: {counted(len(files), 'file')}")
     last = list(scored)[-1] if scored else "test"
     pictures = (f"{last}_confusion.svg", "learning_curve.svg") if job.plot else ()
     commands = {"use it": job.how_to_use} if job.settings else {}

@@ -10,16 +10,17 @@ tokenizer_config.json holds the settings; special_tokens_map.json and added_toke
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from minbert import tokenizer_files
 from minbert.added import AddedToken
 from minbert.atomic import atomic_write
 from minbert.errors import UserError
-from minbert.jsonfile import quoted, read_bytes, read_json
+from minbert.jsonfile import plain_token, quoted, read_bytes, read_json
 from minbert.tokenizer_files import ADDED, CONFIG, DECODER, GENERAL, HARMLESS, LISTS, MAP, ONLY, WHOLE, Source
-from minbert.tokenizer_json import MAX_BYTES, as_dict, check, only_one, read_added
+from minbert.tokenizer_json import check
+from minbert.tokenizers.bpe_json import check_whole, read_whole
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 VOCAB, MERGES, CODES, COUNTS = "vocab.json", "merges.txt", "bpe.codes", "vocab.txt"
@@ -32,34 +33,6 @@ SETTINGS = {  # that change the ids, with the only values that are supported
 KNOWN = {
     *(*HARMLESS, *SETTINGS, *LISTS, DECODER),
     *("model_max_length", "max_len", "tokenizer_class", "trim_offsets", "padding_side"),
-}
-BYTE_LEVEL = {  # parts of a tokenizer.json, with the only values that are supported; a missing one is None
-    "normalizer": (None,),
-    "pre_tokenizer.type": ("ByteLevel",),
-    "pre_tokenizer.add_prefix_space": (False,),
-    "pre_tokenizer.use_regex": (True, None),
-    "decoder.type": ("ByteLevel",),
-    "model.end_of_word_suffix": ("", None),
-}
-WORD_LEVEL = {
-    "normalizer.type": ("BertNormalizer",),
-    "normalizer.clean_text": (True,),
-    "normalizer.handle_chinese_chars": (True,),
-    "normalizer.strip_accents": (True, None),
-    "normalizer.lowercase": (True,),
-    "pre_tokenizer.type": ("BertPreTokenizer",),
-    "decoder.type": ("BPEDecoder",),
-    "decoder.suffix": ("</w>",),
-    "model.end_of_word_suffix": ("</w>",),
-}
-ALWAYS = {
-    "model.type": ("BPE", None),  # old files name no type
-    "model.dropout": (None, 0.0),
-    "model.continuing_subword_prefix": ("", None),
-    "model.fuse_unk": (False, None),
-    "model.byte_fallback": (False, None),
-    "model.ignore_merges": (False, None),
-    "truncation.direction": ("Right", None),
 }
 
 
@@ -143,87 +116,9 @@ def read_counts(path: Path) -> list[str]:
         if token in tokens:
             raise UserError(f"{path}:{number}: {quoted(token)} is already on line {tokens[token]}")
         tokens[token] = number
+    if not tokens:
+        raise UserError(f"{path}: has no tokens")
     return list(tokens)
-
-
-@dataclass
-class Whole:
-    """What a tokenizer.json says; added: {content: (id, AddedToken)}"""
-
-    path: Path
-    vocab: dict[str, int]
-    merges: list[tuple[str, str]]
-    added: dict[str, tuple[int, AddedToken]]
-    unk_token: str | None
-    post_processor: dict
-    padding: dict
-
-
-def read_whole(path: Path, level: dict) -> Whole:
-    """tokenizer.json. Raises UserError, naming the part, for one that computes something else.
-
-    level  BYTE_LEVEL or WORD_LEVEL
-    """
-    values = read_json(path, limit=MAX_BYTES)
-    values["normalizer"] = only_one(values.get("normalizer"), "normalizers") or None
-    values["pre_tokenizer"] = only_one(values.get("pre_tokenizer"), "pretokenizers")
-    model = as_dict(values.get("model"))
-    for key, legal in (ALWAYS | level).items():
-        name, _, setting = key.partition(".")
-        part = values.get(name)
-        check(path, key, as_dict(part).get(setting) if setting else part, *legal)
-    merges = []
-    for number, merge in enumerate(merged if isinstance(merged := model.get("merges"), list) else [None], start=1):
-        pair = merge.split(" ") if isinstance(merge, str) else merge  # "a b" in old files, ["a", "b"] in new ones
-        if not (isinstance(pair, list) and len(pair) == 2 and all(map(is_symbol, pair))):
-            raise UserError(f"{path}: model.merges has {quoted(merge)} in place {number}, which is no pair of symbols")
-        merges.append(tuple(pair))
-    return Whole(
-        path,
-        vocab=model.get("vocab"),
-        merges=merges,
-        added=read_added(path, "added_tokens", values.get("added_tokens", [])),
-        unk_token=model.get("unk_token"),
-        post_processor=as_dict(values.get("post_processor")),
-        padding=as_dict(values.get("padding")),
-    )
-
-
-def is_symbol(value):
-    """Whether a merge can join it: text without spaces, since no word holds one."""
-    return isinstance(value, str) and value != "" and " " not in value and "\n" not in value
-
-
-def check_whole(whole, template, names, ids):
-    """Raise UserError unless a tokenizer.json has these special tokens, and puts them where the template does."""
-    check(whole.path, "model.unk_token", whole.unk_token, None, names["unk_token"])
-    if pad := names.get("pad_token"):
-        check(whole.path, "padding.pad_token", whole.padding.get("pad_token", pad), pad)
-    post = whole.post_processor
-    parts = as_list(post.get("processors")) if post.get("type") == "Sequence" else [post]
-    parts = [part for part in map(as_dict, parts) if part.get("type") not in (None, "ByteLevel")]  # of offsets
-    kind = parts[0].get("type") if len(parts) == 1 else "Sequence" if parts else None
-    if kind == "RobertaProcessing" and template.begin:
-        for key, (token, *_) in (("cls", template.begin), ("sep", template.end)):
-            check(whole.path, f"post_processor.{key}", parts[0].get(key), [token, ids[token]])
-    elif kind == "TemplateProcessing":
-        single = [*template.begin, "A", *template.end]
-        pair = [*template.begin, "A", *template.between, "B", *template.end]
-        for key, expected in (("single", single), ("pair", pair)):
-            entries = [as_dict(one) for entry in as_list(parts[0].get(key)) for one in as_dict(entry).values()]
-            check(whole.path, f"post_processor.{key}", [entry.get("id") for entry in entries], expected)
-            if template.begin:
-                segments = [entry.get("type_id") for entry in entries]
-                check(whole.path, f"post_processor.{key}.type_id", segments, [0] * len(entries))
-        for token in {*template.begin, *template.between, *template.end}:
-            entry = as_dict(as_dict(parts[0].get("special_tokens")).get(token))
-            check(whole.path, f"post_processor.special_tokens.{token}", entry.get("ids"), [ids[token]])
-    else:
-        check(whole.path, "post_processor", kind, *(["RobertaProcessing"] if template.begin else [None]))
-
-
-def as_list(value):
-    return value if isinstance(value, list) else []
 
 
 # What the files hold
@@ -252,11 +147,14 @@ def check_merges(merges, vocab):
                 raise UserError(f"merge {number} joins {quoted(pair)}, but the vocabulary lacks {quoted(symbol)}")
 
 
-def check_complete(path, vocab, merges, others):
-    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing."""
+def check_complete(path, vocab, merges, others=(), allowed=0.01):
+    """Raise UserError if no merge makes many of the tokens: then a part of the merges is missing.
+
+    allowed  the share of the tokens that nothing need make
+    """
     made = {left + right for left, right in merges} | set(others)
     lost = [token for token in vocab if len(token.removesuffix("</w>")) > 1 and token not in made]
-    if len(lost) > max(10, len(vocab) // 100):
+    if len(lost) > max(10, allowed * len(vocab)):
         count = f"no merge makes {len(lost)} of {len(vocab)} tokens, such as {quoted(lost[0])}"
         raise UserError(f"{path}: {count}; is the list of merges cut off?")
 
@@ -303,7 +201,7 @@ def read(directory: Path, framing_of, level: dict, titles) -> dict:
     """What the files of a folder ask for, as arguments of the tokenizer.
 
     framing_of  (vocabulary, title or None) -> Framing
-    level       BYTE_LEVEL or WORD_LEVEL
+    level       bpe_json.BYTE_LEVEL or WORD_LEVEL
     titles      the classes that compute the same, as Hugging Face calls them
     """
     directory = Path(directory)
@@ -320,6 +218,9 @@ def read(directory: Path, framing_of, level: dict, titles) -> dict:
         raise UserError(f"{directory} holds no {VOCAB} with {MERGES}, and no {WHOLE}")
     check_vocab(vocab)
     framing = framing_of(vocab, title)
+    trims = whole.post_processor.get("trim_offsets") if whole else config.get("trim_offsets")
+    if isinstance(trims, bool) and framing.template(framing.names).begin and trims != framing.trim_offsets:
+        framing = replace(framing, trim_offsets=trims)  # transformers' GPT-2 never trims
     found = read_tokens(directory, config, mapped, whole, framing, vocab)
     added = [token.content for token in found["added"]]
     if whole:
@@ -339,7 +240,8 @@ def read_tokens(directory, config, mapped, whole, framing, vocab):
     tokens = tokenizer_files.read_added_tokens(config, added if added.exists() else None, whole, names, named, vocab)
     lost = [token for token in names.values() if token not in vocab and token not in tokens]
     if lost:
-        raise UserError(f"{directory}: the vocabulary lacks {', '.join(dict.fromkeys(lost))}; is it {framing.title}'s?")
+        names = ", ".join(map(plain_token, dict.fromkeys(lost)))
+        raise UserError(f"{directory}: the vocabulary lacks {names}; is it {framing.title}'s?")
     size = source(directory, "config.json").get("vocab_size")
     total = len(vocab) + sum(content not in vocab for content in tokens)
     if isinstance(size, int) and total > size:

@@ -13,7 +13,7 @@ import regex
 from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
-from minbert.tokenizers import bpe_files
+from minbert.tokenizers import bpe_files, bpe_json
 from minbert.tokenizers.bpe import BPETokenizer
 from minbert.tokenizers.framed import ROUND, ROUND_NAMES, Framing, whole_characters
 
@@ -33,7 +33,8 @@ BYTES = {letter: byte for byte, letter in LETTERS.items()}
 END = "<|endoftext|>"
 GPT2 = Framing("GPT2Tokenizer", {"bos_token": END, "eos_token": END, "unk_token": END}, max_length=1024)
 TITLES = (GPT2.title, "RobertaTokenizer", "BartTokenizer", "LongformerTokenizer")  # all but the first: ROBERTA
-ROBERTA = Framing("RobertaTokenizer", ROUND_NAMES, **ROUND)
+ROBERTA = Framing("RobertaTokenizer", ROUND_NAMES, **ROUND, trim_offsets=True)
+SPACE = LETTERS[ord(" ")]
 
 
 def to_letters(text: str) -> str:
@@ -41,10 +42,18 @@ def to_letters(text: str) -> str:
     return text.encode().decode("latin-1").translate(LETTERS)
 
 
+def trimmed(piece: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Where a piece stands without the spaces at its ends, as `trim_offsets` of transformers has it"""
+    before, after = (len(piece) - len(rest) for rest in (piece.lstrip(SPACE), piece.rstrip(SPACE)))
+    start = min(span[0] + before, span[1])
+    return start, max(span[1] - after, start)
+
+
 class ByteBPETokenizer(BPETokenizer):
     """GPT-2's tokenizer, or RoBERTa's: the same cuts, other ids, other special tokens.
 
-    framing  GPT2: nothing is added. ROBERTA: <s> text </s>, and <s> text </s></s> pair </s>
+    framing  GPT2: nothing is added. ROBERTA: <s> text </s>, and <s> text </s></s> pair </s>; and the place of " film"
+             in a text is that of "film", as in transformers
 
     The other arguments are BPETokenizer's. "Hello" and " Hello" are different words, and no space is put in front of a
     text. Special tokens written in a text are plain text, as in tiktoken's encode_ordinary. Half of a surrogate pair
@@ -73,7 +82,7 @@ class ByteBPETokenizer(BPETokenizer):
     @classmethod
     def read(cls, directory):
         """What the files of a folder ask for, as arguments of this class."""
-        return bpe_files.read(directory, cls.framing_of, bpe_files.BYTE_LEVEL, TITLES)
+        return bpe_files.read(directory, cls.framing_of, bpe_json.BYTE_LEVEL, TITLES)
 
     @staticmethod
     def framing_of(vocab, title=None):
@@ -94,6 +103,10 @@ class ByteBPETokenizer(BPETokenizer):
     def letters(self, word):
         return list(to_letters(word))
 
+    def words(self, text):
+        """As in BPETokenizer"""
+        return WORD.findall(whole_characters(text))
+
     def segments(self, text):
         """Yields (word, [(piece, (start, end)), ...]). A piece of some bytes of a character stands where that does."""
         text = whole_characters(text)
@@ -102,7 +115,8 @@ class ByteBPETokenizer(BPETokenizer):
             at = [match.start() + n for n, char in enumerate(word) for _ in range(len(char.encode()))]  # of each byte
             ends = list(itertools.accumulate(map(len, pieces)))
             starts = [0, *ends[:-1]]
-            yield word, [(piece, (at[a], at[b - 1] + 1)) for piece, a, b in zip(pieces, starts, ends)]
+            spans = [(at[a], at[b - 1] + 1) for a, b in zip(starts, ends)]
+            yield word, list(zip(pieces, map(trimmed, pieces, spans) if self.framing.trim_offsets else spans))
 
     def text_to_ids(self, text, keep_special=False):
         """The ids of `pieces`, found chunk by chunk: most chunks occur again."""

@@ -24,6 +24,7 @@ class Framing:
     names  {"cls_token": "<s>", ...}, unless the files say otherwise
     begin, between, end  keys of `names`, as in encoding.Template
     max_length           the tokens that the published models read
+    trim_offsets         whether a token's place in the text is without the spaces that belong to it
     """
 
     title: str
@@ -32,6 +33,7 @@ class Framing:
     between: Sequence[str] = ()
     end: Sequence[str] = ()
     max_length: int = 512
+    trim_offsets: bool = False
 
     def template(self, names: dict[str, str]) -> Template:
         return Template(*([names[key] for key in keys] for keys in (self.begin, self.between, self.end)))

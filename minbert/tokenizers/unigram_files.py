@@ -14,7 +14,7 @@ from pathlib import Path
 from minbert.errors import UserError
 from minbert.jsonfile import quoted, read_bytes, read_json
 from minbert.tokenizer_json import MAX_BYTES, as_dict, check, only_one, read_added
-from minbert.tokenizers.bpe_files import Whole
+from minbert.tokenizers.bpe_json import Whole
 
 MAX_MODEL = 2**25  # bytes of a .model; the largest published ones, of 250,000 pieces, have some 5 million
 SPACE = "▁"  # as a space is written in pieces

@@ -10,7 +10,7 @@ from minbert import tokenizer, tokenizer_files
 from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizer_json import check
-from minbert.tokenizers import bpe_files, tweets
+from minbert.tokenizers import bpe_files, bpe_json, tweets
 from minbert.tokenizers.bpe import BPETokenizer
 from minbert.tokenizers.framed import ROUND, ROUND_NAMES, Framing
 
@@ -87,7 +87,7 @@ class GPTTokenizer(WordBPETokenizer):
     @classmethod
     def read(cls, directory):
         """What the files of a folder ask for, as arguments of this class."""
-        return bpe_files.read(directory, framing_of_gpt, bpe_files.WORD_LEVEL, [GPT.title])
+        return bpe_files.read(directory, framing_of_gpt, bpe_json.WORD_LEVEL, [GPT.title])
 
     def save_pretrained(self, directory):
         """Write vocab.json, merges.txt and tokenizer_config.json, in a form that Hugging Face reads too."""
@@ -193,22 +193,23 @@ class TweetTokenizer(WordBPETokenizer):
     @classmethod
     def from_files(cls, vocab, codes, **options):
         """From vocab.txt and bpe.codes."""
-        tokens = [*FIRST, *bpe_files.read_counts(vocab), MASK]
+        tokens, merges = read_tweet_files(vocab, codes)
         with bpe_files.where(vocab):
-            return cls(number(tokens), bpe_files.read_codes(codes), **options)
+            return cls(number(tokens), merges, **options)
 
     @classmethod
     def read(cls, directory):
         """What the files of a folder ask for, as arguments of this class."""
         config, mapped, _ = bpe_files.read_settings(directory, [BERTWEET.title], known={"normalization"})
-        vocab = number([*FIRST, *bpe_files.read_counts(directory / bpe_files.COUNTS), MASK])
+        tokens, merges = read_tweet_files(directory / bpe_files.COUNTS, directory / bpe_files.CODES)
+        vocab = number(tokens)
         if "normalization" not in config:
             advice = 'write "normalization": true into it if tweets should be normalised, as for the published models'
             tokenizer_files.warn(f"{config.path}: has no normalization, so the text is taken as it is; {advice}")
         check(config.path, "normalization", config.get("normalization", False), True, False)
         return {
             "vocab": vocab,
-            "merges": bpe_files.read_codes(directory / bpe_files.CODES),
+            "merges": merges,
             "normalization": config.get("normalization", False),
         } | bpe_files.read_tokens(directory, config, mapped, None, BERTWEET, vocab)
 
@@ -239,6 +240,14 @@ class TweetTokenizer(WordBPETokenizer):
     def show(self, id: int) -> str:
         """One token for people."""
         return self.tokens[id]
+
+
+def read_tweet_files(vocab, codes):
+    """vocab.txt and bpe.codes -> tokens in the order of their ids, merges. Raises UserError if merges are missing."""
+    tokens, merges = bpe_files.read_counts(vocab), bpe_files.read_codes(codes)
+    symbols = [token.removesuffix("@@") if token.endswith("@@") and token != "@@" else token + LAST for token in tokens]
+    bpe_files.check_complete(codes, symbols, merges, allowed=0.1)
+    return [*FIRST, *tokens, MASK], merges
 
 
 def number(tokens):

@@ -15,7 +15,7 @@ from minbert.atomic import atomic_write
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.tokenizer_files import DECODER, WHOLE
-from minbert.tokenizers import bpe_files, unigram_files
+from minbert.tokenizers import bpe_files, bpe_json, unigram_files
 from minbert.tokenizers.framed import ROUND, ROUND_NAMES, FramedTokenizer, Framing
 from minbert.tokenizers.unigram import Unigram
 from minbert.tokenizers.unigram_files import NORMAL, SPACE, USER_DEFINED
@@ -75,7 +75,7 @@ class XLMRobertaTokenizer(FramedTokenizer):
         if whole:
             more = dict.fromkeys(token.content for token in tokens["added"] if token.content not in vocab)
             ids = vocab | {content: len(vocab) + place for place, content in enumerate(more)}
-            bpe_files.check_whole(whole, XLM_ROBERTA.template(tokens["names"]), tokens["names"], ids)
+            bpe_json.check_whole(whole, XLM_ROBERTA.template(tokens["names"]), tokens["names"], ids)
         return {"model": Unigram(found)} | tokens
 
     def save_pretrained(self, directory):

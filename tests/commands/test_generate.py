@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from minbert import generation
+from minbert import fast, generation
 from minbert.__main__ import main
 from minbert.commands import generate
 from tests.families import tiny_gpt
@@ -53,6 +53,16 @@ def library(made, text=PROMPT, **settings):
 def test_the_text_alone_is_printed(run, made):
     status, out, err = run("--prompt", PROMPT, "--max_tokens", "9")
     assert (status, out, err) == (0, library(made, max_tokens=9)[0].text + "\n", "ended by: the limit\n")
+
+
+def test_the_twins_are_swapped_in_unless_the_plain_way_is_asked_for(run, monkeypatch):
+    swapped, swap_in = [], fast.swap_in
+    monkeypatch.setattr(fast, "swap_in", lambda model: swapped.append(model) or swap_in(model))
+    asked = ("--prompt", PROMPT, "--max_tokens", "9", "--n", "2")
+    plain = run(*asked, "--plain")
+    assert not swapped
+    assert run(*asked) == plain and plain[0] == 0
+    assert len(swapped) == 1
 
 
 def test_json_holds_the_numbers_of_the_library(run, made):

@@ -21,9 +21,11 @@ import minbert
 from minbert import BertForMaskedLM, BertForPreTraining, BertModel, BertSentClassifier, BertTokenizer, fast
 from minbert.__main__ import main
 from minbert.commands.common import SCRIPTS
+from minbert.families.gpt2 import GPT2LMHeadModel
 from minbert.pretraining import corpus, stages
 from minbert.runs import loop, plots, report, state
 from minbert.tokenizer import SPECIAL
+from minbert.tokenizers import ByteBPETokenizer
 
 TOKENS = "bert.embeddings.word_embeddings.weight"
 MODEL = {"model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json"}
@@ -68,7 +70,7 @@ def run(place, drawn, monkeypatch, capsys):
     level = logging.getLogger("minbert").level
 
     def run(*arguments, command="pretrain"):
-        monkeypatch.setattr("sys.argv", [SCRIPTS[command], *arguments])
+        monkeypatch.setattr("sys.argv", [SCRIPTS.get(command, command), *arguments])
         status = main([command, *arguments])
         return Ran(status, *capsys.readouterr())
 
@@ -200,7 +202,7 @@ def test_what_a_person_reads(make):
     assert re.fullmatch(r"minbert \S+, torch \S+, cpu, \d+ threads", lines[0])
     assert re.fullmatch(r"text   200 texts, [\d,]+ tokens of 60 kinds", lines[1])
     numbers = sum(tensor.numel() for tensor in tensors().values())
-    assert lines[2] == f"model  1 layers, hidden size 12, 2 heads, {numbers:,} parameters"
+    assert lines[2] == f"model  1 layer, hidden size 12, 2 heads, {numbers:,} parameters"
     assert lines[3] == "training for 10 steps, 2048 tokens a step, learning rate 0.001, fp32"
     measured = [figures for figures in record()["history"] if "heldout_loss" in figures]
     assert len(measured) == 2
@@ -274,7 +276,7 @@ def test_minutes_are_a_budget_too(make):
     ran = make("--minutes", "0.01", small=new_model("--steps"))
     assert "training for 0.01 minutes" in ran.out
     assert record()["history"][-1]["seconds"] >= 0.6
-    assert record()["history"][-2]["seconds"] < 0.6
+    assert all(entry["seconds"] < 0.6 for entry in record()["history"][:-1])
 
 
 def test_a_model_that_learns_which_text_follows(make):
@@ -382,7 +384,7 @@ HEIR = (*("--vocab_size", "20", "--layers", "1", "--max_length", "16", "--batch_
 def test_an_heir_starts_with_the_teachers_layers_and_commonest_tokens(make, tiny_folder):
     Path("texts.txt").write_text("the unaffable film was good .\n" * 90 + "the wonderful film\n" * 30)
     ran = make("--teacher", "tiny", "--inherit", "--lr", "1e-9", "--steps", "1", small=HEIR)
-    assert "1 layers, hidden size 15, 3 heads" in ran.out
+    assert "1 layer, hidden size 15, 3 heads" in ran.out
     assert "taught by tiny, whose first layers it inherits" in ran.out
     theirs, ours = tensors("tiny"), tensors()
     layer = "bert.encoder.layer.0.attention.self.query.weight"
@@ -485,7 +487,7 @@ class Killed(BaseException):
 def stopped(run, monkeypatch, capsys):
     """stopped("--dropout", "0.1"): a run of 12 steps in out/ that dies when it has saved its state, after 5 steps."""
 
-    def stopped(*arguments, by=Killed):
+    def stopped(*arguments, by=Killed, small=SMALL):
         save = state.save_state
 
         def die(*args):
@@ -494,7 +496,7 @@ def stopped(run, monkeypatch, capsys):
 
         monkeypatch.setattr(state, "save_state", die)
         try:
-            ran = run("--text", "texts.txt", *SMALL, "--steps", "12", "--out", "out", *arguments)
+            ran = run("--text", "texts.txt", *small, "--steps", "12", "--out", "out", *arguments)
         except Killed:
             ran = capsys.readouterr()
         monkeypatch.setattr(state, "save_state", save)
@@ -678,6 +680,74 @@ def test_an_empty_folder_is_filled(make):
 def test_where_nothing_can_be_written(refused, name):
     err = refused("--out", name)
     assert name in err and ("is a file, not a folder" in err or "cannot be written" in err)
+
+
+# A GPT-2
+
+GPT2 = ("--family", "gpt2", "--vocab_size", "270")
+GPT2_LEFT = LEFT - {"vocab.txt"} | {"vocab.json", "merges.txt"}
+
+
+def test_a_gpt2_learns_each_next_token(make, run):
+    make(*GPT2, "--steps", "30", "--lr", "0.01")
+    assert {file.name for file in Path("out").iterdir()} == GPT2_LEFT
+    sizes = {"n_embd": 12, "n_layer": 1, "n_head": 2, "n_positions": 16, "vocab_size": 270, "embd_pdrop": 0.1}
+    assert config().items() >= (sizes | {"model_type": "gpt2", "eos_token_id": 269}).items()
+    losses = [entry["heldout_loss"] for entry in record()["history"] if "heldout_loss" in entry]
+    assert losses[-1] < losses[0] - 0.5
+    assert record()["arguments"]["mask"] is None and record()["arguments"]["family"] == "gpt2"
+    tokenizer, model = ByteBPETokenizer.from_pretrained("out"), GPT2LMHeadModel.from_pretrained("out")
+    assert not model.loaded.new and tokenizer.eos_token_id == 269 and tokenizer.max_length == 16
+    text = sentences(1, seed=5)[0]
+    ids = torch.tensor([tokenizer.text_to_ids(text)[:16]])
+    assert tokenizer.decode(ids[0].tolist()) == text[: len(tokenizer.decode(ids[0].tolist()))]
+    assert model(ids, labels=ids)[1] < 5  # log 270 = 5.6, of a model that has learnt nothing
+    ran = run("--model", "out", "--prompt", "the film", "--max_tokens", "4", command="generate")
+    assert ran.status == 0 and ran.out.strip(), ran.err
+
+
+@pytest.mark.parametrize("options", [("--dropout", "0.2", "--int8"), ("--model", "given")], ids=str)
+def test_a_gpt2_goes_on_with_the_same_bits(make, run, stopped, options):
+    make(*GPT2)
+    Path("out").rename("given")
+    small, sizes = (GOING_ON, ()) if "--model" in options else (SMALL, GPT2)
+    make(*sizes, "--steps", "12", *options, "--out", "whole", small=small)
+    stopped(*sizes, *options, small=small)
+    ran = run("--resume", "out")
+    assert ran.status == 0, ran.err
+    assert {file.name for file in Path("out").iterdir()} == GPT2_LEFT
+    assert Path("out/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+    assert same_history("out", "whole")
+    if "--int8" in options:
+        assert tensors()["transformer.wte.weight.int8"].dtype == torch.int8
+    else:
+        assert record()["arguments"]["family"] == "gpt2"  # told by its folder
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        *((flag, f"{flag[0]} is for a BERT, not for a GPT-2") for flag in (("--cased",), ("--mask", "0.2"))),
+        (("--whole_words",), "--whole_words is for a BERT, not for a GPT-2"),
+        (("--next_sentence",), "--next_sentence is for a BERT, not for a GPT-2"),
+        (("--teacher", "tiny"), "--teacher is for a BERT, not for a GPT-2"),
+        (("--inherit", "--teacher", "tiny"), "--inherit starts a new model"),
+        (("--vocab_size", "256"), "--vocab_size: a GPT-2's is at least 257"),
+        (("--vocab_size", "5000"), "the text supports a vocabulary of"),
+        (("--heads", "5"), "hidden_size 12 cannot be split into 5 attention heads"),
+        (("--model", "tiny"), "--family is settled by --model tiny"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_about_a_gpt2(refused, tiny_folder, flags, named):
+    assert named in refused(*GPT2, *flags)
+
+
+def test_a_model_of_another_family_does_not_go_on(refused, tiny_folder):
+    path = Path("tiny/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "roberta"}))
+    err = refused("--model", "tiny", small=GOING_ON)
+    assert "model_type is 'roberta'" in err or "RobertaModel" in err
 
 
 # Mistakes

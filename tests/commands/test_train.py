@@ -272,7 +272,7 @@ def test_without_data_the_reviews_of_the_project_are_used(run):
 
 def test_the_first_run_is_short_and_any_flag_of_ones_own_counts(run):
     out = run("--limit", "12").out
-    assert "training: 1 epoch of 1 batches" in out and "learning rate 0.0002;" in out
+    assert "training: 1 epoch of 1 batch of" in out and "learning rate 0.0002;" in out
     assert record("runs/flexible-1-0.0002")["settings"].items() >= {"epochs": 1, "lr": 2e-4}.items()
     for flags, epochs, lr in (
         (("--epochs", "2"), 2, 1e-4),

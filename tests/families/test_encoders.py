@@ -270,8 +270,8 @@ CHANGES = [  # a folder, a change of its config.json, what is said
     ("roberta-mlm", {"pad_token_id": None}, "pad_token_id is None, but must be a whole number"),
     ("roberta-mlm", {"max_position_embeddings": 2}, "max_position_embeddings is 2, but the first are padding's"),
     ("roberta-mlm", {"tokenizer_class": "BertTokenizer"}, "tokenizer_class is 'BertTokenizer', but only"),
-    ("distilbert-mlm", {"dim": 25}, "hidden_size 25 cannot be split into 4 attention heads"),
-    ("distilbert-mlm", {"activation": "silu"}, "hidden_act is 'silu', but can be"),
+    ("distilbert-mlm", {"dim": 25}, "dim 25 cannot be split into 4 attention heads"),
+    ("distilbert-mlm", {"activation": "silu"}, "activation is 'silu', but can be"),
     ("electra-mlm", {"embedding_size": 0}, "embedding_size is 0, but must be a whole number"),
 ]
 

@@ -225,14 +225,20 @@ def test_published_files_have_no_prefix(folder):
         ({"transformer.h.0.mlp.c_fc.weight": torch.ones(48, 12)}, r"wrong shape transformer\.h\.0\.mlp\.c_fc\.weight"),
         ({"transformer.h.0.attn.c_attn.weight": torch.ones(12, 35)}, r"unexpected  transformer\.h\.0\.attn\.c_attn"),
         ({"transformer.wpe.weight": torch.full((13, 12), torch.nan)}, r"NaN or Inf  transformer\.wpe\.weight"),
-        ({"lm_head.weight": torch.ones(41, 12)}, "lm_head.weight should equal the token embeddings"),
+        (
+            {"transformer.h.0.attn.c_attn.query.bias": torch.ones(12)},
+            r"unexpected  transformer\.h\.0\.attn\.c_attn\.query",
+        ),
+        ({"h.0.attn.c_attn.weight": torch.ones(12, 36)}, ": holds the same weights twice: "),
+        ({"lm_head.weight": torch.ones(41, 12)}, ": lm_head.weight should equal the token embeddings"),
         ({"transformer.h.7.ln_1.bias": torch.ones(12)}, r"unexpected  transformer\.h\.7\.ln_1\.bias"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(folder, tensors, complaint):
     change(folder, tensors)
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(UserError, match=complaint) as error:
         GPT2LMHeadModel.from_pretrained(folder)
+    assert str(error.value).startswith(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -246,9 +252,11 @@ def test_weights_that_do_not_fit_are_named(folder, tensors, complaint):
         ({"activation_function": ["gelu"]}, "activation_function is"),
         ({"n_ctx": 12}, "n_ctx and n_positions differ"),
         ({"n_embd": ...}, "does not describe a GPT-2: it lacks n_embd"),
-        ({"n_embd": "12"}, "hidden_size is '12'"),
-        ({"n_layer": 1.5}, "num_hidden_layers is 1.5"),
-        ({"embd_pdrop": 2}, "embedding_dropout_prob is 2"),
+        ({"n_embd": "12"}, "n_embd is '12', but must be a whole number"),
+        ({"n_head": 5}, "n_embd 12 cannot be split into 5 attention heads"),
+        ({"n_positions": 0}, "n_positions is 0, but must be a whole number from 1"),
+        ({"n_layer": 1.5}, "n_layer is 1.5"),
+        ({"embd_pdrop": 2}, "embd_pdrop is 2"),
         ({"model_type": "openai-gpt"}, "use OpenAIGPTLMHeadModel of minbert.families.gpt"),
     ],
 )
@@ -256,7 +264,7 @@ def test_a_config_that_asks_for_something_else_is_refused_in_one_line(folder, va
     change(folder, **values)
     with pytest.raises(UserError, match=complaint) as error:
         GPT2LMHeadModel.from_pretrained(folder)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and str(error.value).startswith(f"{folder / 'config.json'}: ")
 
 
 def test_a_config_without_what_has_a_default(folder):
@@ -336,7 +344,9 @@ def test_the_commands_train_it_and_predict_with_it(tmp_path, option, capsys):
     ]
     out = tmp_path / "out"
     assert main(["train", "--model", str(tmp_path / "gpt2"), *words, "--out", str(out)]) == 0
-    assert "the head reads: last" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the head reads: last" in said
+    assert ("the decoder is frozen, only the head learns" in said) == (option == "pretrain")
     trained, before = (
         GPT2SentClassifier.from_pretrained(folder, labels=("bad", "good")) for folder in (out, tmp_path / "gpt2")
     )

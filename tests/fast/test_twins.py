@@ -119,7 +119,8 @@ def test_a_swapped_model_equals_the_plain_one(golden, case, mask, dtype, toleran
 
 def test_the_cases_meet_every_twin(golden):
     met = {type(module) for case in CASES.values() for module in swap_in(case.build(golden.config)).modules()}
-    assert met >= {twin for twin in fast.TWINS.values() if issubclass(twin, nn.Module)}
+    here = {twin for twin in fast.TWINS.values() if twin.__module__ != "minbert.fast.decoder"}  # see test_decoder.py
+    assert met >= {twin for twin in here if issubclass(twin, nn.Module)}
 
 
 @every_case

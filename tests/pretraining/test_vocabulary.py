@@ -10,8 +10,10 @@ import pytest
 
 from minbert.errors import UserError
 from minbert.pretraining import corpus
-from minbert.pretraining.vocabulary import common_tokens, count_words, learn_vocab, merge, spell
+from minbert.pretraining.vocabulary import common_tokens, count_words, learn_byte_bpe, learn_vocab, merge, spell
 from minbert.tokenizer import SPECIAL, BertTokenizer
+from minbert.tokenizers.byte_bpe import END, ByteBPETokenizer, to_letters
+from minbert.tokenizers.byte_bpe import LETTERS as LETTERS_OF_BYTES
 
 # Sennrich et al. 2016, figure 1, without their end of word
 COUNTS = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
@@ -238,3 +240,50 @@ def test_a_small_vocabulary_is_the_beginning_of_a_large_one(reviews):
     assert len(small) == 1000
     assert large[:1000] == small
     assert {"the", "and", "movie", "film", "##ing"} <= set(small)
+
+
+# Byte-level BPE
+
+
+def naive_bpe(counts, size):
+    """The merges by recounting all pairs after each merge."""
+    words = {word: ([*to_letters(word)], count) for word, count in counts.items() if count >= 2}
+    merges, tokens = [], set(LETTERS_OF_BYTES.values())
+    while len(tokens) < size - 1:
+        pairs = Counter()
+        for pieces, count in words.values():
+            for pair in itertools.pairwise(pieces):
+                pairs[pair] += count
+        if not pairs:
+            return None
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        tokens.add("".join(best))
+        words = {word: (merge(pieces, best, "".join(best)), count) for word, (pieces, count) in words.items()}
+    return merges
+
+
+def test_byte_bpe_by_hand():
+    vocab, merges = learn_byte_bpe(COUNTS, 261)
+    assert merges == [("e", "s"), ("es", "t"), ("l", "o"), ("lo", "w")]
+    assert [vocab[token] for token in ("es", "est", "lo", "low", END)] == [256, 257, 258, 259, 260]
+    assert len(vocab) == 261 and ByteBPETokenizer(vocab, merges).tokenize("slowest é") == ["s", "low", "est", *"ĠÃ©"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_byte_bpe_merges_as_recounting_does(seed):
+    counts = random_counts(seed, "aé ")
+    vocab, merges = learn_byte_bpe(counts, 285)
+    assert merges == naive_bpe(counts, 285) and sorted(vocab.values()) == list(range(285))
+    tokenizer = ByteBPETokenizer(vocab, merges)
+    assert all(tokenizer.decode(tokenizer.text_to_ids(word)) == word for word in counts)
+
+
+def test_a_text_too_poor_for_byte_bpe_is_refused():
+    with pytest.raises(UserError, match=r"supports a vocabulary of 258 tokens, not of 300"):
+        learn_byte_bpe({"ab": 5}, 300)
+
+
+def test_words_of_byte_bpe_keep_their_spaces():
+    tokenizer = ByteBPETokenizer({letter: id for id, letter in enumerate(LETTERS_OF_BYTES.values())}, [])
+    assert count_words(["The film, the film"], tokenizer) == {"The": 1, " film": 2, ",": 1, " the": 1}

@@ -342,7 +342,7 @@ def test_one_of_two_processes_writes_and_speaks(place):
     lines = ran.stdout.splitlines()
     for start in ("minbert ", "data", "model", "training: ", "  epoch 1 ", "dev: ", "test: ", "time: ", "written to"):
         assert sum(line.startswith(start) for line in lines) == 1, start
-    assert "1 threads in each of 2 processes" in lines[0]
+    assert "1 thread in each of 2 processes" in lines[0]
     warnings = [line.split(": ")[:2] for line in ran.stderr.splitlines()]  # of texts that were cut
     assert warnings == [["warning", part] for part in ("train", "dev", "test")]
     record = json.loads(Path("out/run.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from minbert.files import examples, labels
 from minbert.weights import read
 from tests.conftest import ROOT, VOCAB
 from tests.stress.fuzz import __main__ as fuzz
-from tests.stress.fuzz import checkpoints, folders, forms
+from tests.stress.fuzz import checkpoints, families, folders, forms
 
 SHARE = 300  # files
 
@@ -35,6 +35,16 @@ def test_a_share_of_every_fuzzer(name, tmp_path):
     assert sum(outcomes.values()) == SHARE
     refused = outcomes["refused"]
     assert SHARE / 20 < refused < SHARE  # neither is everything refused nor everything read
+
+
+@pytest.mark.fault("texts: the files of a tokenizer cut off or damaged")
+@pytest.mark.fault("weights: a config.json that is hostile, absurd or broken")
+@pytest.mark.parametrize("name", families.FUZZERS)
+def test_a_share_of_the_families(name, tmp_path):
+    outcomes = families.FUZZERS[name](SHARE, random.Random(f"{name} 0"), tmp_path)
+    assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
+    assert sum(outcomes.values()) == SHARE
+    assert SHARE / 20 < outcomes["refused"] < SHARE * 19 / 20
 
 
 @pytest.mark.fault("tables: a well-formed file that means something else")

@@ -40,6 +40,7 @@ def refused(folder, message, read=tokenizers.from_pretrained):
     with pytest.raises(UserError) as error:
         read(folder)
     assert message in str(error.value) and "\n" not in str(error.value) and str(folder) in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,19 @@ def test_robertas_tokenizer_json(post, tmp_path):
     tokenizer = tokenizers.from_pretrained(tmp_path)
     assert tokenizer.framing is ROBERTA
     assert [tokenizer.encode(text, text) for text in TEXTS] == [roberta().encode(text, text) for text in TEXTS]
+
+
+def test_trim_offsets_of_a_file_is_honoured(tmp_path):
+    def place(folder):
+        return tokenizers.from_pretrained(folder)("a film", return_offsets_mapping=True).offset_mapping[2]
+
+    for trims, start in ((True, 2), (False, 1)):
+        post = POST | {"trim_offsets": trims}
+        parts = {"added_tokens": special(), "post_processor": post}
+        write_json(tmp_path / f"{trims}" / "tokenizer.json", whole(ROBERTA_VOCAB, MERGES, **parts))
+        assert place(tmp_path / f"{trims}")[0] == start
+        write_folder(tmp_path / "settings", ROBERTA_VOCAB, trim_offsets=trims)
+        assert place(tmp_path / "settings")[0] == start
 
 
 LLAMA = {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "ByteLevel", "use_regex": False}]}
@@ -302,6 +316,8 @@ def test_bertweets_files(tmp_path):
         ("bpe.codes", b"a b x\n", "bpe.codes:1: 'a b x' is no pair of symbols with a count"),
         ("bpe.codes", b"a\n", "bpe.codes:1: 'a' is no pair"),
         ("bpe.codes", b"a b 1\na b 1\n", "merge 1, ('a', 'b'), is the same as merge 2"),
+        ("vocab.txt", b"\n", "vocab.txt: has no tokens"),
+        ("vocab.txt", b"", "vocab.txt: has no tokens"),
         ("vocab.txt", b"the\n", "vocab.txt:1: 'the' is no token with a count"),
         ("vocab.txt", b"the 3\nthe 2\n", "vocab.txt:2: 'the' is already on line 1"),
         ("vocab.txt", b"<s> 3\n", "lists '<s>'"),
@@ -314,6 +330,27 @@ def test_damaged_files_of_bertweet_are_refused_in_one_line(name, content, messag
     refused(tmp_path, message)
     with pytest.raises(UserError):
         TweetTokenizer.from_files(tmp_path / "vocab.txt", tmp_path / "bpe.codes")
+
+
+def test_bertweets_merges_that_are_cut_off_are_refused(tmp_path):
+    tweets(normalization=False).save_pretrained(tmp_path)
+    words = [f"{letter}{letter}" for letter in "abcdefghijklm"]
+    (tmp_path / "vocab.txt").write_text("".join(f"{word} 1\n{word[0]}@@ 1\n" for word in words))
+    merges = [f"{word[0]} {word[0]}</w> 1\n" for word in words]
+    (tmp_path / "bpe.codes").write_text("".join(merges))
+    assert len(tokenizers.from_pretrained(tmp_path)) == 5 + 26
+    (tmp_path / "bpe.codes").write_text("".join(merges[:2]))
+    refused(tmp_path, "bpe.codes: no merge makes 11 of 26 tokens, such as 'cc</w>'; is the list of merges cut off?")
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "a\nb", ""])
+def test_a_special_token_with_an_odd_name_is_named_in_one_line(name, tmp_path, tokenizer):
+    said = repr(name)[:50] if name else "pad_token is ''"
+    write_folder(tmp_path / "gpt2", pad_token=name)
+    refused(tmp_path / "gpt2", said)
+    tokenizer.save_pretrained(tmp_path / "bert")
+    write_json(tmp_path / "bert" / "tokenizer_config.json", {"pad_token": name})
+    refused(tmp_path / "bert", said, BertTokenizer.from_pretrained)
 
 
 def test_the_class_goes_by_the_files(tmp_path, tokenizer):

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minbert import UserError
-from minbert.tokenizers import ROBERTA, ByteBPETokenizer
+from minbert.tokenizers import GPT2, ROBERTA, ByteBPETokenizer
 from minbert.tokenizers.byte_bpe import BYTES, CHUNK, WORD, to_letters
 from tests.texts import TEXTS, made_up
 from tests.tokenizers.small import GPT2_VOCAB, MERGES, ROBERTA_VOCAB, gpt2, roberta, rows
@@ -90,6 +90,31 @@ def test_offsets_are_characters_and_a_part_of_a_character_stands_where_it_does()
     encoding = SMALL("The 中!", return_offsets_mapping=True)
     assert encoding.offset_mapping == [span for _, span in found]
     assert ROUND("The", return_offsets_mapping=True).offset_mapping == [(0, 0), (0, 3), (0, 0)]
+
+
+def test_the_space_of_a_word_is_no_part_of_its_place_in_roberta():
+    text = "The  film é"
+    pieces = [piece for piece, _ in ROUND.pieces(text)]
+    assert ROUND("a film", return_offsets_mapping=True).offset_mapping[2] == (2, 6)
+    for (piece, (start, end)), (_, (whole_start, whole_end)) in zip(ROUND.pieces(text), SMALL.pieces(text)):
+        assert whole_start <= start <= end <= whole_end and not text[start:end].startswith(" ")
+        assert (end - start < whole_end - whole_start) == piece.startswith("Ġ")
+    assert pieces == [piece for piece, _ in SMALL.pieces(text)]
+
+
+@made_up
+@given(WRITTEN)
+@example("  The film  ")
+@pytest.mark.parametrize("framing", [GPT2, ROBERTA], ids=lambda framing: framing.title)
+def test_offsets_are_those_of_the_tokenizers_library(framing, text):
+    tokenizers = pytest.importorskip("tokenizers", reason="needs the extra reference")
+    ours = SMALL if framing is GPT2 else ROUND
+    merges = [tuple(pair) for pair in ours.ranks]
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(ours.in_words, merges))
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    theirs.post_processor = tokenizers.processors.ByteLevel(False, framing.trim_offsets)
+    found = theirs.encode(text)
+    assert list(ours.pieces(text)) == list(zip(found.tokens, found.offsets))
 
 
 def test_robertas_frame():

@@ -21,10 +21,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from minbert import BertSentClassifier, UserError
+from minbert import BertSentClassifier, UserError, families, tokenizers
+from minbert.families.roberta import RobertaForMaskedLM
 from minbert.weights import hub
 from minbert.weights.read import read_tensors
 from tests.conftest import ROOT
+from tests.families import tiny_gpt
+from tests.tokenizers.test_word_bpe import tweets
 
 COMMIT = "0123456789" * 4
 NAME, REPOSITORY = "made-up", "owner/made-up-bert"  # a model whose SHA-256 is known; OTHER: one of which nothing is
@@ -222,10 +225,54 @@ def test_another_commit_in_the_cache_will_do_only_where_its_bytes_are_known(plac
             assert hub.find(f"{OTHER}@v1") == "downloaded"
 
 
+def test_what_was_cached_before_its_repository_moved_is_found(places, monkeypatch):
+    """`gpt2` is openai-community/gpt2 today; other programs still store it as they were asked for it."""
+    without_package(monkeypatch)
+    old = places["cache"].parent.parent.with_name(f"models--{NAME}")
+    folder = write(old / "snapshots" / COMMIT)
+    assert hub.find(NAME) == hub.find(REPOSITORY) == folder
+    (folder / "model.safetensors").write_bytes(ZEROS)
+    assert hub.find(NAME) == "downloaded"
+    write(old.with_name("models--other-bert") / "snapshots" / COMMIT)
+    assert hub.find(f"{OTHER}@{COMMIT}") == "downloaded"  # of an unknown model, no one knows that it is the same
+
+
+@pytest.mark.parametrize(
+    "files, names",
+    [
+        ({"model_type": "gpt2"}, "vocab.json, merges.txt"),
+        ({"model_type": "electra"}, "vocab.txt"),
+        ({"model_type": ["gpt2"]}, "vocab.txt"),
+        ({"model_type": "roberta", "bpe.codes": ""}, "vocab.txt, bpe.codes"),
+    ],
+)
+def test_a_folder_that_lacks_a_file_of_another_family(tmp_path, files, names):
+    (tmp_path / "config.json").write_text(json.dumps(files))
+    if "bpe.codes" in files:
+        (tmp_path / "bpe.codes").write_text("")
+    with pytest.raises(UserError, match=f"no model.safetensors; a model's folder has config.json, {names} and model"):
+        hub.find(tmp_path)
+    first = names.split(", ")
+    with pytest.raises(UserError, match=f"no {first[0]} and no tokenizer.json; .* has {' with '.join(first)} or tok"):
+        hub.find(tmp_path, tokenizer_only=True)
+
+
 def test_what_is_known_is_pinned():
+    """A checked model at a commit. The others are short names alone: what OWNER/NAME is, is theirs."""
     for name, known in hub.KNOWN.items():
-        assert re.fullmatch("[0-9a-f]{40}", known.revision), name
-        assert re.fullmatch("[0-9a-f]{64}", known.sha256["model.safetensors"]), name
+        checked = re.fullmatch("[0-9a-f]{64}", known.sha256.get("model.safetensors", ""))
+        assert re.fullmatch("[0-9a-f]{40}", known.revision) if checked else known.revision == "main", name
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in known.sha256.values()), name
+        assert name == known.repository.rpartition("/")[2]
+        assert known.tokenizer == (hub.BYTE_BPE if "gpt" in name or "roberta" in name else hub.WORDPIECE)
+
+
+def test_the_vocabularies_that_are_known_are_these(shared):
+    names = {"bert-base-uncased": ("vocab.txt",), "gpt2": ("vocab.json", "merges.txt"), "roberta-base": ("merges.txt",)}
+    for name, files in names.items():
+        for file in files:
+            path = shared(f"data/vocab/{name.replace('roberta-base', 'gpt2')}-{file}")
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == hub.KNOWN[name].sha256[file]
 
 
 # The hub
@@ -322,7 +369,7 @@ if len(sys.argv) > 3:  # a file of more bytes cannot be written
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 name, repository, commit, sha256, names, tokenizer_only = json.loads(sys.argv[2])
-hub.KNOWN[name] = hub.Known(repository, commit, sha256)
+hub.KNOWN[name] = hub.Known(repository, commit, sha256, tokenizer=tuple(file for file in sha256 if "model" not in file))
 for name in names:
     try:
         print(json.dumps(["found", str(hub.find(name, tokenizer_only))]))
@@ -336,7 +383,7 @@ def ask(tmp_path, server):
     """ask(name, ...) -> for each ("found", folder) or ("error", message), from a process whose cache starts empty."""
     (tmp_path / "work").mkdir()
 
-    def ask(*names, tokenizer_only=False, room=(), **environment):
+    def ask(*names, tokenizer_only=False, room=(), sha256=SHA256, **environment):
         ours = ("HF_", "HUGGING", "TRANSFORMERS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
         settings = {
@@ -345,7 +392,7 @@ def ask(tmp_path, server):
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         }
-        question = json.dumps([NAME, REPOSITORY, COMMIT, SHA256, names, tokenizer_only])
+        question = json.dumps([NAME, REPOSITORY, COMMIT, sha256, names, tokenizer_only])
         with subprocess.Popen(
             [sys.executable, "-c", FIND, str(Path(hub.__file__).parent), question, *map(str, room)],
             cwd=tmp_path / "work",
@@ -406,6 +453,68 @@ def test_the_tokenizer_of_another_family_is_downloaded(ask, server, pair):
     assert found == "found" and contents(folder) == files
     server.stop()
     assert ask(OTHER) == [("found", folder)]
+
+
+def write_gpt2(folder):
+    """The folder of a GPT-2; what of it is known by its SHA-256"""
+    tiny_gpt.write(folder)
+    return "causal", ("merges.txt", "model.safetensors", "vocab.json")
+
+
+def write_bertweet(folder):
+    """The same of a BERTweet"""
+    tokenizer = tweets()
+    tokenizer.save_pretrained(folder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 9}
+    RobertaForMaskedLM(sizes | {"vocab_size": len(tokenizer), "max_position_embeddings": 130}).save_pretrained(folder)
+    return "masked", ("bpe.codes", "model.safetensors", "vocab.txt")
+
+
+@pytest.fixture(params=[write_gpt2, write_bertweet], ids=["gpt2", "bertweet"])
+def relative(request, server, tmp_path):
+    """On the server: a model of another family. (its folder, its kind, the SHA-256 of its files)"""
+    kind, known = request.param(tmp_path / "theirs")
+    files = contents(tmp_path / "theirs")
+    server.repositories[REPOSITORY] = server.repositories[OTHER] = files | {"README.md": b"#", "tf_model.h5": b"?"}
+    return tmp_path / "theirs", kind, {file: hashlib.sha256(files[file]).hexdigest() for file in known}
+
+
+def test_a_model_of_another_family_is_downloaded_and_computes_the_same(ask, server, relative):
+    theirs, kind, sha256 = relative
+    answers = ask(NAME, OTHER, sha256=sha256)  # one whose SHA-256 is known, and one of which nothing is
+    for found, folder in answers:
+        assert found == "found", folder
+        assert contents(folder) == contents(theirs)
+        model, expected = families.load(folder, kind), families.load(theirs, kind).state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+        tokenizer = tokenizers.from_pretrained(folder)
+        assert tokenizer.encode("the film") == tokenizers.from_pretrained(theirs).encode("the film")
+    server.stop()
+    assert ask(NAME, OTHER, sha256=sha256) == answers
+
+
+@pytest.mark.fault("downloads: a connection that breaks")
+def test_the_vocabulary_and_the_weights_of_another_family_are_taken_up_again(ask, server, relative):
+    theirs, _, sha256 = relative
+    once = dict.fromkeys(sha256, 10)
+    server.spoil = {file: lambda content, file=file: content[: once.pop(file, None)] for file in once}
+    [(found, folder)] = ask(NAME, sha256=sha256)
+    assert found == "found" and contents(folder) == contents(theirs) and once == {}
+    again = [path for (_, path), (_, sent) in zip(server.requests, server.headers) if sent["Range"]]
+    assert {path.rpartition("/")[2] for path in again} == set(sha256)
+
+
+@pytest.mark.fault("downloads: other bytes than expected")
+def test_other_merges_are_an_error_and_not_kept(ask, server, relative):
+    theirs, _, sha256 = relative
+    file = min(sha256)
+    server.spoil = {file: lambda content: bytes(len(content))}
+    [(found, message)] = ask(NAME, sha256=sha256)
+    assert found == "error" and f"{file} is not the published file: its SHA-256 is" in message
+    assert message.endswith("Deleted; try again")
+    server.spoil = {}
+    [(found, folder)] = ask(NAME, sha256=sha256)
+    assert found == "found" and contents(folder) == contents(theirs)
 
 
 def test_a_bert_is_not_asked_for_what_others_need(ask, server):
@@ -588,8 +697,8 @@ def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
         told = name if name.isprintable() else repr(name)
         assert answer == (
             "error",
-            f"there is no folder {told}; a model is a folder, one of tiny, bert-base-uncased, bert-base-cased, "
-            f"bert-large-uncased, all-MiniLM-L6-v2, {NAME}, or OWNER/NAME on the Hugging Face hub",
+            f"there is no folder {told}; a model is a folder, one of {', '.join(['tiny', *hub.KNOWN])}, {NAME}, "
+            "or OWNER/NAME on the Hugging Face hub",
         )
     assert server.requests == []
 

@@ -1,7 +1,7 @@
 """Spoil files in thousands of ways; each must be refused by one line, or read right.
 
-    make fuzz                                              every fuzzer
-    make fuzz ARGS="safetensors --count 100000 --seed 7"   one of them, longer, with other files
+    make fuzz                                                    every fuzzer
+    make fuzz ARGS="model.safetensors --count 100000 --seed 7"   one of them, longer, with other files
 
 A line for each fuzzer: how many files or texts, what became of them, seconds, and the most memory the process has had.
 A fault is anything else: another exception, a message of many lines, a number that is not one, code that was run. The
@@ -24,6 +24,7 @@ from minbert.errors import UserError
 
 MODULES = (
     "checkpoints",
+    "families",
     "folders",
     "forms",
     "text",

@@ -356,7 +356,7 @@ def spoil_config(text, rng):
         elif way == 1:
             values[rng.choice(list(values))] = rng.choice((*ODD, *HUGE, float("nan"), float("inf"), "x" * 100_000))
         elif way == 2:
-            sizes = [key for key in values if "size" in key or key.startswith(("num_", "max_"))] or ["vocab_size"]
+            sizes = [key for key, value in values.items() if type(value) is int] or ["vocab_size"]
             values |= {key: rng.choice(HUGE[:6]) for key in rng.sample(sizes, rng.randint(1, len(sizes)))}
         elif way == 3:
             values.pop(rng.choice(list(values)))
@@ -365,7 +365,7 @@ def spoil_config(text, rng):
             labels = {rng.choice((str(id), id, f"0{id}")): f"L{id}" for id in range(number)}
             values["id2label"] = rng.choice((labels, {"0": rng.choice(ODD), "1": rng.choice(ODD)}, {"0": "\x1b[2J\n"}))
         elif way == 5:
-            values["model_type"] = rng.choice(("roberta", "evil.Model", "../evil", "bert", None, ["bert"]))
+            values["model_type"] = rng.choice(("roberta", "gpt2", "evil.Model", "../evil", "bert", None, ["bert"]))
         if not values:
             break
     data = json.dumps(values).encode()

@@ -402,6 +402,8 @@ def check_stream(path, data, block):
     if form == "table":
         assert [row.number for row in rows] == list(range(1, len(rows) + 1)), "rows are not counted"
         names = parse(lines, full[0] - 1, delimiter_of(lines[full[0] - 1]))[1]
+        if [name.strip().lower() for name in names].count("label") == 1:
+            check_beside(path, rows)
         texts = (name.strip() for wanted in formats.TEXT_COLUMNS for name in names if name.strip().lower() == wanted)
         return outcome(used, problems, expect_table(raw, lines, [next(texts)], used, problems))
     assert all(row.number == row.line for row in rows), "rows are not counted"
@@ -422,6 +424,13 @@ def check_stream(path, data, block):
         problems,
     )
     return outcome(used, problems)
+
+
+def check_beside(path, rows):
+    """The rows of a table are the same when another column's cell stands beside each."""
+    again = list(stream.read_rows(str(path), beside={"label": "label"})[1])
+    assert [row._replace(beside=()) for row in again] == rows, "a cell beside the text changes the rows"
+    assert all(len(row.beside) == 1 for row in again), "a row without its cell"
 
 
 REFUSALS = {  # how a refusal ends, or goes on: whether it is right of these bytes
