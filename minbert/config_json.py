@@ -25,9 +25,10 @@ SUPPORTED = {
     "directionality": ("bidi", None),
     **dict.fromkeys(("is_decoder", "add_cross_attention", "is_encoder_decoder"), (False, None)),
     **dict.fromkeys(("pruned_heads", "per_layer_config", "adapters", "rope_scaling", "rope_parameters"), ({}, None)),
-    "tokenizer_class": (  # those with BERT's rules
+    "tokenizer_class": (  # those with BERT's rules, and XLM-RoBERTa's, as in multilingual-e5-small
         *("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"),
-        *("ElectraTokenizer", "ElectraTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend", None),
+        *("ElectraTokenizer", "ElectraTokenizerFast", "XLMRobertaTokenizer", "XLMRobertaTokenizerFast"),
+        *("PreTrainedTokenizerFast", "TokenizersBackend", None),
     ),
 }
 # Keys that ask for something else than a plain BERT, unless they are empty.

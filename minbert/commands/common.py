@@ -170,6 +170,13 @@ def add_file_flags(add):
     add("--quoting", choices=("none",), help="none: in a table, quotes are letters")
 
 
+TWEETS = {
+    "action": "store_true",
+    "help": "write @user for words that begin with @, and http for links, as models of tweets learnt; a folder that "
+    "was trained so needs no flag",
+}
+
+
 def load_tokenizer(name, directory, config):
     """The tokenizer of the model called name. Says so if the model has more vectors than there are tokens.
 
@@ -180,7 +187,7 @@ def load_tokenizer(name, directory, config):
     with warnings_in_a_line():
         tokenizer = tokenizers.from_pretrained(directory)
     if len(tokenizer) < config.vocab_size:
-        files = ("vocab.txt", "vocab.json", "tokenizer.json")
+        files = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "tokenizer.json")
         file = next((file for file in files if (directory / file).exists()), "the tokenizer")
         sizes = f"{file} has {len(tokenizer)} tokens, but the model has vectors for {config.vocab_size}"
         print(f"note: {name}: {sizes}: the last ones are not used", file=sys.stderr)

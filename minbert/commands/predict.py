@@ -68,6 +68,7 @@ def flags(parser):
     add("--text", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
     add("--sentence", action="append", metavar="TEXT", help="answer at once; -: lines of the standard input")
     common.add_file_flags(add)
+    add("--tweets", **common.TWEETS)
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
     add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")
@@ -88,6 +89,7 @@ class Job:
     rows: Iterator | None  # stream.Row, those of --shard; None: sentences
     out: str  # a path, or "-"
     device: object  # torch.device
+    tweets: bool  # whether @user and http are written for names and links
     # as the flags of the same names say
     model: str
     text: str | None
@@ -121,7 +123,7 @@ def check(args):
         out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
     from minbert import families
-    from minbert.files import stream
+    from minbert.files import mentions, stream
     from minbert.runs import selftest
     from minbert.weights import hub
 
@@ -137,8 +139,11 @@ def check(args):
     common.fits(args.max_length, args.model, config)
     check_classifier(args.model, directory, config)
     selftest.self_test(device, args.precision, learns=False)
+    tweets, note = mentions.choose(args.model, directory, args.tweets)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
-    return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device})
+    return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device, "tweets": tweets})
 
 
 def check_sentences(args):
@@ -288,6 +293,7 @@ def beginning(text, tokenizer, tokens):
 def answer(job, model, tokenizer, file):
     """Write a line for each sentence, as soon as it is there. Raises UserError if there is none."""
     from minbert.files.examples import BLANK
+    from minbert.files.mentions import replace_mentions
     from minbert.runs import report
 
     longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
@@ -300,7 +306,7 @@ def answer(job, model, tokenizer, file):
             report.warn(f"{name}: {problem or 'empty text'}")
             print(file=file, flush=True)
             continue
-        encoding, cut = encode([text], tokenizer, longest)
+        encoding, cut = encode([replace_mentions(text) if job.tweets else text], tokenizer, longest)
         if cut:
             report.warn(f"{name} was longer than {longest} tokens and was cut")
         print(*cells(job, model, encoding, text), sep="\t", file=file, flush=True)
@@ -349,6 +355,7 @@ def label(job, model, tokenizer, file):
 
     from minbert import training
     from minbert.files import stream
+    from minbert.files.mentions import replace_mentions
     from minbert.runs import report
 
     names = names_of(model)
@@ -368,7 +375,8 @@ def label(job, model, tokenizer, file):
                 raise UserError(f"{bad}\nFix these rows, or leave bad rows out with --skip_bad_rows.")
             if not window:
                 break
-            encoding, more = encode([row.text for row in window], tokenizer, longest)
+            texts = [replace_mentions(row.text) if job.tweets else row.text for row in window]
+            encoding, more = encode(texts, tokenizer, longest)
             data = training.Data(encoding, None)
             probabilities = training.predict(model, data, job.device, job.precision, watch).softmax(-1)
             for row, p in zip(window, probabilities):

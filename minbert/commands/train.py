@@ -66,6 +66,7 @@ def flags(parser):
     add("--test", metavar="FILE", help="scored once, at the end; may lack labels")
     common.add_file_flags(add)
     add("--label_column", metavar="NAME", help="as --text_column")
+    add("--tweets", **common.TWEETS)
     add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --train")
     add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows of each file, for a quick look")
@@ -169,6 +170,7 @@ class Job:
     how_to_resume: str  # command lines
     how_to_use: str
     how_to_try: str  # "": the classifier is random
+    tweets: bool  # whether @user and http are written for names and links
     slices: dict  # {"dev": columns, "test": columns} by whose values to split the scores
     # as the flags of the same names say
     format: str | None
@@ -200,6 +202,7 @@ class Job:
 def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
     from minbert import families
+    from minbert.files import mentions
     from minbert.runs import parallel, plots, report, selftest
     from minbert.weights import hub
 
@@ -221,6 +224,9 @@ def check(args):
     parallel.take_device(device)
     config = families.read_config(directory)
     check_model(args, directory, config)
+    tweets, note = mentions.choose(args.model, directory, args.tweets, learns=not args.eval_only)
+    if note:
+        report.say(f"note: {note}")
     settings = None if args.eval_only else choose_settings(args, config)
     folder = Path(args.out or (f"runs/{args.option}-{args.epochs}-{settings.lr}" if settings else "runs/eval"))
     if settings and not args.resume:
@@ -238,6 +244,7 @@ def check(args):
         "directory": directory,
         "device": device,
         "settings": settings,
+        "tweets": tweets,
         "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"},
         "how_to_try": advice("predict", "--model", report.short(folder if settings else args.model), *TRY),
         "how_to_use": advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),

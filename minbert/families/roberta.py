@@ -1,5 +1,5 @@
 """RoBERTa (Liu et al. 2019): BERT without segments, with positions that count from 2. Also XLM-RoBERTa's, CamemBERT's
-and BERTweet's model; the tokenizer of the first two, a unigram model, is not here."""
+and BERTweet's model."""
 
 from dataclasses import dataclass
 

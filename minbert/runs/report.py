@@ -25,7 +25,7 @@ from minbert.wording import counted
 
 RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
-    *("vocab.json", "merges.txt", "bpe.codes"),
+    *("vocab.json", "merges.txt", "bpe.codes", "tokenizer.json", "sentencepiece.bpe.model", "texts.json"),
     *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )

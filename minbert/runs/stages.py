@@ -11,6 +11,7 @@ import torch
 from minbert import families, fast, tokenizer_files, tokenizers, training
 from minbert.errors import UserError
 from minbert.fast import measure
+from minbert.files import mentions
 from minbert.files.checks import data_warnings, refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
@@ -44,6 +45,8 @@ def read_data(job):
         listing = refuse_bad_rows(found, job.skip_bad_rows)
         if listing:
             report.warn(listing)
+        if job.tweets:
+            found.texts = list(map(mentions.replace_mentions, found.texts))
         if job.limit:  # after the whole file was checked, so that the counts of rows are the file's
             found.select(range(min(job.limit, len(found.texts))))
             classes |= {part: classes[part][: job.limit]} if part in classes else {}
@@ -107,7 +110,7 @@ def facts(job, examples):
     arguments["labels"] = arguments["labels"] and list(arguments["labels"])
     model, weights = {}, {path.name for path in weight_files(job.directory)}
     for path in sorted(job.directory.iterdir()):
-        if path.name in (*weights, "config.json", "modules.json", *tokenizer_files.ALL_FILES):
+        if path.name in (*weights, "config.json", "modules.json", mentions.FILE, *tokenizer_files.ALL_FILES):
             with open(path, "rb") as file:
                 model[path.name] = hub.digest(file)
     machine = {"threads": torch.get_num_threads(), "processes": parallel.size(), "device": str(job.device)}
@@ -161,6 +164,11 @@ def warn_before_training(job, examples, classes, labels, model, tokenizer):
         if "classifier" in model.loaded.new:
             report.warn(f"{job.model} has no classifier for these labels: a random one gives the scores below")
         return
+    told = families.read_config(job.directory).labels
+    if "classifier" in model.loaded.new and told and told != labels.names:
+        size = [len(labels.names), model.config.hidden_size]
+        tells = f"the checkpoint's classifier tells {', '.join(told)}; yours are {', '.join(labels.names)}"
+        report.warn(f"{tells}: the output layer {size} is new")
     if "pooler" in model.loaded.new and job.option == "pretrain" and model.config.pooling == "pooler":
         report.warn(f"{job.model} has no pooler: a random one is frozen between encoder and head. Use --pooling mean")
     texts = examples["train"].texts
@@ -231,6 +239,7 @@ def save(job, model, tokenizer, labels, history):
         report.say(f"note: {why}")
     tokenizer.save_pretrained(job.folder)
     labels.save(job.folder / "labels.txt")
+    mentions.record(job.folder, job.tweets)
     if job.filepath:
         save_course_checkpoint(model, job.filepath)
     if job.plot:

@@ -1,4 +1,4 @@
-"""Other ways to cut text: byte-level BPE (GPT-2, RoBERTa) and BPE on characters (GPT-1, BERTweet).
+"""Other ways to cut text: byte-level BPE (GPT-2, RoBERTa), BPE on characters (GPT-1, BERTweet), unigram (XLM-RoBERTa).
 
 All have BertTokenizer's interface. `from_pretrained` chooses by the files in a folder.
 """
@@ -13,7 +13,9 @@ from minbert.tokenizer import BertTokenizer
 from minbert.tokenizer_json import MAX_BYTES, as_dict
 from minbert.tokenizers import bpe_files
 from minbert.tokenizers.byte_bpe import GPT2, ROBERTA, TITLES, ByteBPETokenizer
+from minbert.tokenizers.unigram import Unigram
 from minbert.tokenizers.word_bpe import BERTWEET, GPT, GPTTokenizer, TweetTokenizer, original_words
+from minbert.tokenizers.xlm_roberta import MODEL, XLM_ROBERTA, XLMRobertaTokenizer
 
 __all__ = [
     "GPT2",
@@ -21,11 +23,14 @@ __all__ = [
     "ByteBPETokenizer",
     "GPTTokenizer",
     "TweetTokenizer",
+    "Unigram",
+    "XLMRobertaTokenizer",
     "class_of",
     "from_pretrained",
     "original_words",
 ]
 CLASSES = dict.fromkeys(TITLES, ByteBPETokenizer) | {GPT.title: GPTTokenizer, BERTWEET.title: TweetTokenizer}
+CLASSES |= {XLM_ROBERTA.title: XLMRobertaTokenizer}
 
 
 def from_pretrained(name, **options) -> Tokenizer:
@@ -47,9 +52,11 @@ def class_of(directory: str | Path) -> type[Tokenizer]:
     whole = directory / tokenizer_files.WHOLE
     if not bpe and (directory / tokenizer_files.VOCAB).exists():
         return BertTokenizer  # it refuses files of other kinds beside vocab.txt
+    if not bpe and (directory / MODEL).exists():
+        return XLMRobertaTokenizer
     for name in tokenizer_files.OTHER_KINDS["SentencePiece"]:
         if not bpe and (directory / name).exists():
-            raise UserError(f"{directory / name}: is of a SentencePiece tokenizer, which minbert does not have")
+            raise UserError(f"{directory / name}: is of a SentencePiece tokenizer, but minbert reads {MODEL} only")
     if not bpe and not whole.exists():
         raise UserError(
             f"{directory} holds no vocab.txt, no vocab.json with merges.txt, no bpe.codes, no tokenizer.json"
@@ -65,4 +72,6 @@ def class_of(directory: str | Path) -> type[Tokenizer]:
         return GPTTokenizer if model.get("end_of_word_suffix") else ByteBPETokenizer
     if kind == "WordPiece":
         return BertTokenizer
-    raise UserError(f"{whole}: model.type is {quoted(kind)}, but only 'BPE' or 'WordPiece' is supported")
+    if kind == "Unigram":
+        return XLMRobertaTokenizer
+    raise UserError(f"{whole}: model.type is {quoted(kind)}, but only 'BPE', 'Unigram' or 'WordPiece' is supported")

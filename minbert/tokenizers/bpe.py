@@ -6,16 +6,13 @@ symbols: bytes (byte_bpe.py) or characters (word_bpe.py).
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 
-from minbert.added import AddedToken, Finder
+from minbert.added import AddedToken
 from minbert.cache import Cache
-from minbert.encoding import Template, Tokenizer
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
-from minbert.tokenizers import bpe_files
-from minbert.tokenizers.bpe_files import NAMES, check_vocab
+from minbert.tokenizers.framed import FramedTokenizer, Framing
 
 LONG = 200  # symbols; `merge` reads a longer word too often
 
@@ -68,71 +65,13 @@ def merge_long(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]
     return [part for part in parts if part is not None]
 
 
-@dataclass(frozen=True)
-class Framing:
-    """The special tokens that a model was trained with, and where they stand around a text.
-
-    title  what Hugging Face calls the tokenizer
-    names  {"cls_token": "<s>", ...}, unless the files say otherwise
-    begin, between, end  keys of `names`, as in encoding.Template
-    max_length           the tokens that the published models read
-    trim_offsets         whether a token's place in the text is without the spaces that belong to it
-    """
-
-    title: str
-    names: dict[str, str] = field(hash=False)
-    begin: Sequence[str] = ()
-    between: Sequence[str] = ()
-    end: Sequence[str] = ()
-    max_length: int = 512
-    trim_offsets: bool = False
-
-    def template(self, names: dict[str, str]) -> Template:
-        return Template(*([names[key] for key in keys] for keys in (self.begin, self.between, self.end)))
-
-
-ROUND = {"begin": ("cls_token",), "between": ("sep_token", "sep_token"), "end": ("sep_token",)}  # <s> A </s></s> B </s>
-ROUND_NAMES = {
-    **{"bos_token": "<s>", "cls_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "sep_token": "</s>"},
-    **{"unk_token": "<unk>", "mask_token": "<mask>"},
-}
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The words of a text, their tokens and ids; print it as a table."""
-
-    text: str
-    words: list[tuple]  # (word, (start, end) in the text or None, pieces, ids)
-
-    def __str__(self):
-        rows = [("word", "from-to", "pieces", "ids")]
-        for word, span, pieces, ids in self.words:
-            where = f"{span[0]}-{span[1]}" if span else "?"
-            rows.append((repr(word), where, " ".join(pieces), " ".join(map(str, ids))))
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join(["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows])
-
-
-class BPETokenizer(Tokenizer):
+class BPETokenizer(FramedTokenizer):
     """What all tokenizers of this kind share.
 
-    vocab       {token: id}; ids count from 0 without a gap
-    merges      the pairs of symbols, in the order in which they were learnt
-    framing     a Framing
-    max_length  what truncation=True cuts to; None: as the framing says
-    names       other names of the special tokens, {"pad_token": "<|endoftext|>"}
-    added       AddedTokens, found whole before words are cut; one that vocab lacks gets the next free id
+    merges  the pairs of symbols, in the order in which they were learnt
 
-    A subclass provides `segments(text)`, which yields (word, [(piece, (start, end) in the text), ...]).
-
-    pad_token and pad_token_id are never None: a model without a padding token takes any other, because the attention
-    mask hides it. So look at the mask, not at the ids, to find the end of a text.
+    The other arguments are FramedTokenizer's. A subclass provides `letters(word)`, the first symbols of a word.
     """
-
-    lower_case = False
-    framing = None  # that of the class, if none is given
-    mask_takes_space = False  # True where the space before a word is a part of it
 
     def __init__(
         self,
@@ -143,91 +82,18 @@ class BPETokenizer(Tokenizer):
         names: dict[str, str] | None = None,
         added: Sequence[AddedToken] = (),
     ):
-        check_vocab(vocab)
-        self.framing = framing or self.framing
-        self.max_length = max_length or self.framing.max_length
+        super().__init__(vocab, framing, max_length, names, added)
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         if len(self.ranks) < len(merges):
             number, pair = next((n, pair) for n, pair in enumerate(merges) if self.ranks[pair] != n)
             raise UserError(f"merge {number + 1}, {quoted(pair)}, is the same as merge {self.ranks[pair] + 1}")
-        self.in_words = dict(vocab)  # of the tokens that words are cut into; vocab: of every token
-        more = dict.fromkeys(token.content for token in added if token.content not in vocab)
-        self.vocab = self.in_words | {token: len(vocab) + number for number, token in enumerate(more)}
-        self.tokens = {id: token for token, id in self.vocab.items()}
-        names = self.framing.names | (names or {})
-        self.names = {key: token for key, token in names.items() if key in NAMES}
-        for key in NAMES:  # self.mask_token = "<mask>", self.mask_token_id = 50264; None if there is none
-            setattr(self, key, names.get(key))
-            setattr(self, key + "_id", self.vocab.get(names.get(key)))
-        if self.pad_token_id is None:
-            tokens = [token for token in (self.eos_token, self.unk_token) if token in self.vocab]
-            self.pad_token, self.pad_token_id = (tokens[0], self.vocab[tokens[0]]) if tokens else (self.tokens[0], 0)
-        self.template = self.framing.template(names)
-        control = {token: AddedToken(token, special=True) for token in self.names.values() if token in self.vocab}
-        self.added = control | {token.content: token for token in added}
-        if self.mask_token in self.added and self.mask_takes_space:
-            self.added[self.mask_token] = replace(self.added[self.mask_token], lstrip=True)
-        self.special = [content for content, token in self.added.items() if token.special or content in control]
-        found = {content: token for content, token in self.added.items() if content not in control}
-        self.finders = {True: Finder(self.added), False: Finder(found)}
         self.word_symbols = Cache(self.cut)  # a word -> its symbols
-
-    def __len__(self):
-        return len(self.vocab)
-
-    @classmethod
-    def from_pretrained(cls, name, **options):
-        """Read the tokenizer's files in a directory, or in the place where weights.hub finds a name.
-
-        options  arguments of the class that take the place of what the files say
-        Raises UserError, naming file and setting, for what this class does not compute.
-        """
-        directory = bpe_files.find(name)
-        with bpe_files.where(directory):
-            return cls(**(cls.read(directory) | options))
 
     def forget(self):
         """Drop the caches."""
         self.word_symbols.clear()
 
-    # Text -> words -> pieces
-
     def cut(self, word: str) -> list[str]:
         """A word -> its symbols."""
         parts = self.letters(word)
         return merge(parts, self.ranks) if len(parts) <= LONG else merge_long(parts, self.ranks)
-
-    def words(self, text: str) -> list[str]:
-        """The words of a text, before they are cut into pieces."""
-        return [word for word, _ in self.segments(text)]
-
-    def pieces(self, text: str, keep_special: bool = False) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Yields each piece and its (start, end) in the text, end exclusive; keep_special as in `tokenize`."""
-        for start, end, token in self.finders[keep_special].cut(text):
-            if token:
-                yield token.content, (start, end)
-                continue
-            for _, pieces in self.segments(text[start:end]):
-                yield from ((piece, span and (start + span[0], start + span[1])) for piece, span in pieces)
-
-    def tokenize(self, text: str, keep_special: bool = True) -> list[str]:
-        """A text's pieces. Special tokens written in the text, such as <mask>, stay whole unless keep_special=False."""
-        return [piece for piece, _ in self.pieces(text, keep_special)]
-
-    def tokenize_with_offsets(self, text: str, keep_special: bool = False) -> list[tuple[str, tuple[int, int]]]:
-        """`pieces` as a list."""
-        return list(self.pieces(text, keep_special))
-
-    def explain(self, text: str) -> Explanation:
-        """The words of a text, their pieces and ids: print(tokenizer.explain("Unaffable films!"))"""
-        words = []
-        for word, found in self.segments(text):
-            pieces, spans = [piece for piece, _ in found], [span for _, span in found]
-            span = (min(start for start, _ in spans), max(end for _, end in spans)) if all(spans) else None
-            words.append((word, span, pieces, self.convert_tokens_to_ids(pieces)))
-        return Explanation(text, words)
-
-    def kept(self, ids, skip_special_tokens):
-        """The tokens of an id or of many, with or without the special ones."""
-        tokens = self.convert_ids_to_tokens([ids] if isinstance(ids, int) else ids)
-        return [token for token in tokens if not (skip_special_tokens and token in self.special)]

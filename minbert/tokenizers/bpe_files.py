@@ -179,13 +179,13 @@ def title_of(directory: str | Path) -> str | None:
     return None
 
 
-def read_settings(directory, titles, known=frozenset()):
+def read_settings(directory, titles, known=frozenset(), settings=SETTINGS):
     """tokenizer_config.json, special_tokens_map.json, and the title. Raises UserError for what is not computed here."""
     config, mapped = source(directory, CONFIG), source(directory, MAP)
     title = title_of(directory)
     if title not in (None, *titles):
         raise UserError(f"{directory}: tokenizer_class is {quoted(title)}, but this one can be {' or '.join(titles)}")
-    for key, legal in SETTINGS.items():
+    for key, legal in settings.items():
         if key in config:
             check(config.path, key, config[key], *legal)
     unknown = [key for key in config if key not in KNOWN | known and not key.endswith("_token")]

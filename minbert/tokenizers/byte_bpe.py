@@ -7,7 +7,6 @@ can be written in 256 bytes, so no token is unknown, and decode gives back the t
 import functools
 import itertools
 import re
-import warnings
 
 import regex
 
@@ -15,7 +14,8 @@ from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.jsonfile import quoted
 from minbert.tokenizers import bpe_files, bpe_json
-from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing
+from minbert.tokenizers.bpe import BPETokenizer
+from minbert.tokenizers.framed import ROUND, ROUND_NAMES, Framing, whole_characters
 
 # GPT-2's pattern. Contractions in small letters only: "DON'T" is cut before the ' and before the T. Of a run of spaces
 # the last belongs to the word. `regex` knows categories of characters (\p), which `re` does not.
@@ -23,7 +23,6 @@ WORD = regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
 WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # \s of `regex`; \s of `re` is more
 # What stands between spaces, with one space in front of it. No word of WORD reaches from one into another.
 CHUNK = re.compile(f" ?[^{WHITE}]+|[{WHITE}]+(?![^{WHITE}])|[{WHITE}]+")
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 PLAIN = (*range(33, 127), *range(161, 173), *range(174, 256))  # bytes that are written as the letter of that number
 LETTERS = {byte: chr(byte) for byte in PLAIN} | {
@@ -106,11 +105,11 @@ class ByteBPETokenizer(BPETokenizer):
 
     def words(self, text):
         """As in BPETokenizer"""
-        return WORD.findall(self.whole_characters(text))
+        return WORD.findall(whole_characters(text))
 
     def segments(self, text):
         """Yields (word, [(piece, (start, end)), ...]). A piece of some bytes of a character stands where that does."""
-        text = self.whole_characters(text)
+        text = whole_characters(text)
         for match in WORD.finditer(text):
             pieces, word = self.word_symbols[match[0]], match[0]
             at = [match.start() + n for n, char in enumerate(word) for _ in range(len(char.encode()))]  # of each byte
@@ -126,23 +125,12 @@ class ByteBPETokenizer(BPETokenizer):
             if token:
                 ids.append(self.vocab[token.content])
             else:
-                chunks = CHUNK.findall(self.whole_characters(text[start:end]))
+                chunks = CHUNK.findall(whole_characters(text[start:end]))
                 ids.extend(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, chunks)))
         return ids
 
     def find_ids(self, chunk):
         return [self.in_words[piece] for word in WORD.findall(chunk) for piece in self.word_symbols[word]]
-
-    @staticmethod
-    def whole_characters(text):
-        """The text with U+FFFD for each half of a surrogate pair; warns of them."""
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text, count = SURROGATE.subn("\ufffd", text)
-            message = f"the text holds halves of characters (lone surrogates): {count}, read as U+FFFD"
-            warnings.warn(message, stacklevel=2)
-        return text
 
     # Ids -> text
 

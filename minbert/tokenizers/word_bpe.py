@@ -11,7 +11,8 @@ from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizer_json import check
 from minbert.tokenizers import bpe_files, bpe_json, tweets
-from minbert.tokenizers.bpe import ROUND, ROUND_NAMES, BPETokenizer, Framing
+from minbert.tokenizers.bpe import BPETokenizer
+from minbert.tokenizers.framed import ROUND, ROUND_NAMES, Framing
 
 LAST = "</w>"  # of the last symbol of a word
 UNKNOWN = "<unk>"

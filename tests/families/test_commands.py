@@ -12,8 +12,12 @@ import torch
 
 from minbert import BertTokenizer, families, tokenizers
 from minbert.__main__ import main
+from minbert.tokenizers import XLMRobertaTokenizer
 from minbert.tokenizers.byte_bpe import LETTERS, ROBERTA, ByteBPETokenizer, to_letters
+from minbert.tokenizers.unigram_files import NORMAL
 from tests.conftest import VOCAB
+from tests.tokenizers.tiny_unigram import PIECES
+from tests.tokenizers.tiny_unigram import model as sentencepiece
 from tests.weights.test_weights import shake
 
 TRAIN = [
@@ -60,9 +64,21 @@ def wordpiece(folder):
     return {"vocab_size": len(VOCAB), "max_position_embeddings": 24}
 
 
+def unigram(folder):
+    """The letters, each word of TRAIN, and XLM-RoBERTa's special tokens."""
+    words = ("the", "film", "was", "good", "bad", "plot", "a", "wonderful")
+    letters = [(char, -8.0, NORMAL) for char in "abcdefghijklmnoprstuvwxyz@.,!"]
+    pieces = [*PIECES[:4], *letters, *((f"▁{word}", -4.0, NORMAL) for word in words)]
+    (folder / "sentencepiece.bpe.model").write_bytes(sentencepiece(pieces))
+    tokenizer = XLMRobertaTokenizer.from_files(folder / "sentencepiece.bpe.model")
+    tokenizer.save_pretrained(folder)
+    return {"vocab_size": len(tokenizer), "max_position_embeddings": 34, "model_type": "xlm-roberta"}
+
+
 FAMILIES = {  # model_type: how its tokenizer is written, and sizes of its own
     "bert": (wordpiece, {}),
     "roberta": (byte_bpe, {}),
+    "xlm-roberta": (unigram, {}),
     "distilbert": (wordpiece, {}),
     "electra": (wordpiece, {"embedding_size": 9}),
 }
@@ -173,7 +189,8 @@ def test_a_missing_word_is_filled_in(run, model, family):
     assert len(rows) == 4 and all(row["sequence"].startswith("the film was") for row in rows)
     ran = run("probe", "--model", name, "--fill", "the film was [MASK].", "--targets", "good", "bad", "--json")
     (rows,) = json.loads(ran.out)["masks"]
-    assert {row["sequence"] for row in rows} == {"the film was good.", "the film was bad."}
+    space = " " * (family == "xlm-roberta")  # what follows a special token begins as a text does
+    assert {row["sequence"] for row in rows} == {f"the film was good{space}.", f"the film was bad{space}."}
     assert run("probe", "--model", name, "--fill", "the film was [MASK].").status == 0
 
 
@@ -298,13 +315,59 @@ def test_other_precisions_agree_with_float32(run, model, family, flags):
     assert probabilities(ran[1]) == pytest.approx(probabilities(ran[0]), abs=0.05)
 
 
-def test_xlm_roberta_has_no_tokenizer_yet(run, model):
-    name = model("roberta", "classifier")
-    path = Path(name, "config.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "xlm-roberta"}))
-    for file in ("vocab.json", "merges.txt", "tokenizer_config.json"):
-        Path(name, file).unlink()
-    Path(name, "sentencepiece.bpe.model").write_bytes(b"?")
+def test_a_damaged_sentencepiece_model_is_refused_in_one_line(run, model):
+    name = model("xlm-roberta", "classifier")
+    path = Path(name, "sentencepiece.bpe.model")
+    path.write_bytes(path.read_bytes()[:-1])
     ran = run("predict", "--model", name, "--sentence", "the film was good")
-    assert ran.status == 2 and "is of a SentencePiece tokenizer, which minbert does not have" in ran.err
-    assert len(ran.err.splitlines()) == 1 and families.load(name, "classifier").config.model_type == "xlm-roberta"
+    assert ran.status == 2 and "a field of" in ran.err and len(ran.err.splitlines()) == 1
+
+
+TWEETS = [(label, f"@ann_{n} {text} http://t.co/{n}") for n, (label, text) in enumerate(TRAIN)]
+
+
+def as_tweets(texts=TWEETS):
+    with open("tweets.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("label", "text"), *texts])
+    return "tweets.csv"
+
+
+def test_the_spanish_story_of_tweets(run, model):
+    """A classifier of seven feelings learns to tell two, on tweets without names, and its folder says so."""
+    name = model("xlm-roberta", "classifier", large=False)
+    feelings = ("others", "joy", "sadness", "anger", "surprise", "disgust", "fear")
+    seven = families.load(name, "classifier", labels=feelings)
+    seven.save_pretrained(name)
+    file = as_tweets([(label[0].upper(), text) for label, text in TWEETS])
+    ran = run("train", "--model", name, "--train", file, "--labels", "N", "P", "--tweets", "--out", "run", *LEARN)
+    assert ran.status == 0, ran.err
+    told = f"tells {', '.join(feelings)}; yours are N, P: the output layer [2, 15] is new"
+    assert f"warning: the checkpoint's classifier {told}" in ran.out + ran.err
+    assert json.loads(Path("run/run.json").read_text())["arguments"]["tweets"] is True
+    assert json.loads(Path("run/texts.json").read_text())["tweets"] is True
+    with_names, without = (
+        run("predict", "--model", "run", "--sentence", text) for text in ("@zoe good http://x.y/z", "@user good http")
+    )
+    assert with_names.out == without.out != run("predict", "--model", "run", "--sentence", "zoe good").out
+    assert "run learnt from tweets with @user and http" in with_names.err
+    Path("new.txt").write_text("@zoe good http://x.y/z\n@user good http\n", encoding="utf-8")
+    assert run("predict", "--model", "run", "--text", "new.txt", "--out", "out.csv", "--with_text").status == 0
+    rows = list(csv.DictReader(Path("out.csv").read_text(encoding="utf-8").splitlines()))
+    assert rows[0]["text"] == "@zoe good http://x.y/z"
+    assert [float(rows[0][name]) for name in ("p_N", "p_P")] == pytest.approx(
+        [float(rows[1]["p_N"]), float(rows[1]["p_P"])]
+    )
+    ran = run("train", "--eval_only", "--model", "run", "--test", file, "--labels", "N", "P", "--out", "eval")
+    assert ran.status == 0 and "note: run learnt from tweets" in ran.out, ran.err
+
+
+def test_tweets_that_contradict_the_model_are_refused(run, model):
+    name = model("xlm-roberta", "classifier", large=False)
+    ran = run("train", "--model", name, "--train", as_tweets(), "--out", "run", "--epochs", "1", "--no_baseline")
+    assert ran.status == 0 and not Path("run/texts.json").exists(), ran.err
+    for command in (("predict", "--sentence", "good"), ("train", "--eval_only", "--test", "tweets.csv")):
+        ran = run(command[0], "--model", "run", "--tweets", *command[1:])
+        assert ran.status == 2 and "run learnt from texts with all names and links" in ran.err
+    Path("run/texts.json").write_text('{"tweets": "yes"}')
+    ran = run("predict", "--model", "run", "--sentence", "good")
+    assert ran.status == 2 and "tweets is 'yes', but only true is supported" in ran.err

@@ -6,8 +6,8 @@ import itertools
 import json
 
 from minbert.tokenizers import GPT2, ByteBPETokenizer, GPTTokenizer
-from minbert.tokenizers.bpe import ROUND_NAMES
 from minbert.tokenizers.byte_bpe import END, LETTERS, ROBERTA, WORD, to_letters
+from minbert.tokenizers.framed import ROUND_NAMES
 
 TEXT = "The film wasn't bad. The cast is a joy, and they're unhappily funny: ha ha ha! It's a café film in 2024. " * 2
 

@@ -159,7 +159,7 @@ LLAMA = {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "Byte
         ({"model": {"merges": ["a b c"]}}, "model.merges has 'a b c' in place 1"),
         ({"model": {"merges": [["a", ""]]}}, "model.merges has ['a', ''] in place 1"),
         ({"model": {"merges": []}}, "cut off?"),
-        ({"model": {"type": "Unigram"}}, "model.type is 'Unigram'"),
+        ({"model": {"type": "WordLevel"}}, "model.type is 'WordLevel'"),
     ],
 )
 def test_a_part_of_tokenizer_json_that_computes_something_else_is_refused_by_name(parts, message, tmp_path):
@@ -359,8 +359,8 @@ def test_the_class_goes_by_the_files(tmp_path, tokenizer):
     assert type(tokenizers.from_pretrained(tmp_path / "bert")) is BertTokenizer
     (tmp_path / "t5").mkdir()
     (tmp_path / "t5" / "spiece.model").write_bytes(b"x")
-    refused(tmp_path / "t5", "is of a SentencePiece tokenizer, which minbert does not have")
-    write_json(tmp_path / "unigram" / "tokenizer.json", {"model": {"type": "Unigram"}})
-    refused(tmp_path / "unigram", "model.type is 'Unigram', but only 'BPE' or 'WordPiece' is supported")
+    refused(tmp_path / "t5", "is of a SentencePiece tokenizer, but minbert reads sentencepiece.bpe.model only")
+    write_json(tmp_path / "words" / "tokenizer.json", {"model": {"type": "WordLevel"}})
+    refused(tmp_path / "words", "model.type is 'WordLevel', but only 'BPE', 'Unigram' or 'WordPiece' is supported")
     write_json(tmp_path / "gpt2" / "tokenizer.json", whole())
     refused(write_folder(tmp_path / "gpt2"), "is of a BPE tokenizer", BertTokenizer.from_pretrained)

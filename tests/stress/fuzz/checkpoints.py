@@ -24,7 +24,9 @@ from minbert import BertForMaskedLM, BertSentClassifier, BertTokenizer, Config, 
 from minbert.commands import common as cli
 from minbert.commands import convert as legacy
 from minbert.tokenizer_json import WHITE
+from minbert.tokenizers import XLMRobertaTokenizer
 from tests.conftest import VOCAB
+from tests.tokenizers.tiny_unigram import model as sentencepiece
 
 CONFIG = Config(
     vocab_size=len(VOCAB),
@@ -495,6 +497,49 @@ def fuzz_vocab(count, rng, folder):
     return outcomes
 
 
+# sentencepiece.bpe.model
+
+
+def spoil_sentencepiece(data, rng):
+    at, lie = rng.randrange(len(data)), rng.choice((0, 1, 5, 127, 128, 255, rng.randrange(256)))
+    return rng.choice(
+        (
+            flip(data, rng),
+            flip(data, rng, 0, 900),  # the pieces, for most of a small model is its rules
+            data[:at],
+            data[:at] + data[at + rng.randint(1, 9) :],
+            data[:at] + bytes([lie]) + data[at + 1 :],
+            data[: at % 900] + bytes([lie]) + data[at % 900 + 1 :],
+            data + rng.choice((b"\0", b"\n", data, rng.randbytes(rng.randint(1, 99)))),
+            rng.randbytes(rng.randint(0, 200)),
+        )
+    )
+
+
+def fuzz_sentencepiece(count, rng, folder):
+    """sentencepiece.bpe.model; read: the pieces of a text are the text, and no id is beyond the vocabulary."""
+    outcomes, good = Counter(), sentencepiece()
+    path = folder / "sentencepiece.bpe.model"
+    folder.mkdir(exist_ok=True)
+    for number, dice in rounds(count, rng):
+        data = spoil_sentencepiece(good, dice)
+        path.write_bytes(data)
+
+        def read(data=data):
+            tokenizer = XLMRobertaTokenizer.from_pretrained(folder)
+            text = "the good\tﬁlm ① <mask> wörthless\u2028A!"
+            ids = tokenizer.encode(text, allow_special=True)
+            assert 0 <= min(ids) <= max(ids) < len(tokenizer), "an id beyond the vocabulary"
+            assert "".join(tokenizer.model.pieces(text)) == tokenizer.model.normalise(text), (
+                "pieces that are not the text"
+            )
+            tokenizer.decode(ids)
+            return "read, as it was" if data == good else "read, another model"
+
+        outcomes[judge(number, folder, read)] += 1
+    return outcomes
+
+
 # pytorch_model.bin
 
 CODE = b"__import__('pathlib').Path('canary').touch()"
@@ -707,6 +752,7 @@ FUZZERS = {
     "model.safetensors": fuzz_safetensors,
     "config.json": fuzz_config,
     "vocab.txt": fuzz_vocab,
+    "sentencepiece.bpe.model": fuzz_sentencepiece,
     "pytorch_model.bin": fuzz_bin,
     "kit.pt": fuzz_kit,
 }
