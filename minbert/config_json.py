@@ -299,6 +299,9 @@ def unfit_classifier(
     said, found = values.get("problem_type"), known_problem(values)
     if said is not None and (not isinstance(said, str) or said not in PROBLEMS):
         return f"solves an unknown problem (problem_type {plain_word(said)})"
+    outputs = len(values.get("id2label") or ()) or values.get("num_labels")
+    if found == problem == "regression" and outputs not in (1, None):
+        return f"gives {quoted(outputs)} scores, not one (problem_type regression)"
     if found == problem or (said is None and found == PROBLEM_TYPES[0] and of not in ends):  # it has no classifier
         return None
     how = "it has one output" if said is None and found == "regression" else f"problem_type {found}"

@@ -20,12 +20,14 @@ from torch import Tensor
 
 from minbert import answers, entities, losses, metrics, windows
 from minbert.errors import UserError
+from minbert.files.checks import data_warnings, shared_rows
 from minbert.files.conll import refuse_unknown_tags, tag_names
 from minbert.files.labels import LabelSet, ask_about, move_rows, normal_label
 from minbert.heads import BertSentClassifier
 from minbert.token_heads import NO_LABEL, BertForQuestions, BertTagger, span_loss, tag_loss
 
 SEPARATOR = "|"  # between the labels of a text that has several
+NOTHING = LabelSet((), ())
 NO_LABELS = ("none", "-")  # what a file writes where a text has no label at all
 NUMBER = r"[-+]?(\d{1,15}(\.\d*)?|\.\d+)([eE][-+]?\d)?"  # what float32 holds
 
@@ -44,13 +46,19 @@ class Task:
     head     the class on which from_pretrained is called, with `changes`
     problem  its problem_type in config.json; None: the architecture says it
     best     the score by which an epoch is chosen, the higher the better
+    shown    the scores that are shown after each epoch
     """
 
     head = problem = best = None
+    shown = ()
 
     def labels(self, examples):
-        """What can be answered, from the training examples; () if that is no list."""
+        """What can be answered, from the training examples; nothing if that is no list."""
         return ()
+
+    def describe(self, targets, labels) -> str:
+        """What the targets of a file are, in a few words."""
+        raise NotImplementedError
 
     def changes(self, labels) -> dict:
         """The fields of the model's Config that depend on the task."""
@@ -70,6 +78,10 @@ class Task:
         """What is to be learnt of each row of the encoding. Rows with a label that is none move to examples.problems:
         call this before `encode`, but for tasks over tokens, which need `encoded`."""
         raise NotImplementedError
+
+    def warnings(self, examples: dict, targets: dict, labels) -> list[str]:
+        """What is worth a warning before a long run, {part: Examples} and {part: targets}, in sentences."""
+        return shared_rows(examples)
 
     def prepare(self, model, targets) -> None:
         """Start a new head from what is known of the targets."""
@@ -106,12 +118,19 @@ class Classes(Task):
     """One class of each text. Labels: a LabelSet; targets: the number of each text's class."""
 
     head, problem, best = BertSentClassifier, losses.ONE, "accuracy"
+    shown = ("accuracy", "macro_f1")
 
     def labels(self, examples):
         return LabelSet.collect(examples)
 
+    def describe(self, targets, labels):
+        return ", ".join(f"{name} {targets.count(id)}" for id, name in enumerate(labels.names))
+
     def targets(self, examples, labels, encoded=None):
         return labels.ids(examples)
+
+    def warnings(self, examples, targets, labels):
+        return data_warnings(examples, targets, labels.names)
 
     def collate(self, targets, rows, width):
         """int64 [B]"""
@@ -141,6 +160,15 @@ class Number(Task):
     """A number for each text. Labels: none; targets: floats, in the unit of the file."""
 
     head, problem, best = BertSentClassifier, losses.NUMBER, "pearson"
+    shown = ("pearson", "spearman")
+
+    def labels(self, examples):
+        return NOTHING
+
+    def describe(self, targets, labels=()):
+        if not targets:
+            return "no numbers"
+        return f"from {min(targets):g} to {max(targets):g}, mean {sum(targets) / len(targets):.4g}"
 
     def changes(self, labels):
         return {"problem_type": self.problem, "labels": (), "num_labels": 1}
@@ -153,6 +181,14 @@ class Number(Task):
             lambda label: f"{label!r:.40} is no number such as 3.5",
         )
         return [float(label) for label in examples.labels]
+
+    def warnings(self, examples, targets, labels=()):
+        found = []
+        for part, numbers in targets.items():
+            if len(numbers) > 1 and len({*numbers}) == 1:
+                why = "there is nothing to learn" if part == "train" else "no correlation can be computed"
+                found.append(f"every row of {examples[part].path} has the number {numbers[0]:g}: {why}")
+        return found + shared_rows(examples)
 
     def prepare(self, model, targets):
         """The bias starts at the mean of the targets: what is left to learn are the differences."""
@@ -188,6 +224,11 @@ class Several(Task):
     """Any number of labels of each text, as a|b. Labels: a LabelSet; targets: a list of 0 and 1 for each text, [C]."""
 
     head, problem, best = BertSentClassifier, losses.SEVERAL, "micro_f1"
+    shown = ("micro_f1", "macro_f1")
+
+    def describe(self, targets, labels):
+        counts = [f"{name} {sum(row[id] for row in targets)}" for id, name in enumerate(labels.names)]
+        return ", ".join([*counts, f"without any {sum(not any(row) for row in targets)}"])
 
     def labels(self, examples):
         """Sorted alphabetically. Raises UserError for labels that may be none, as LabelSet.collect does."""
@@ -426,5 +467,23 @@ def as_encoding(found: Sequence[Sequence], segments: int = 2) -> Encoded:
     return Encoded(encoding, every, owners)
 
 
-TASKS = {"class": Classes(), "number": Number(), "several": Several(), "tags": Tags(), "spans": Spans()}
+CLASS = "class"
+TASKS = {CLASS: Classes(), "number": Number(), "several": Several(), "tags": Tags(), "spans": Spans()}
 BY_PROBLEM = {task.problem: task for task in TASKS.values() if task.problem}  # problem_type in config.json
+TITLES = {  # of scores, for people
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "error": "root mean squared error",
+    "error_of_mean": "of always saying the mean",
+    "exact": "all labels right",
+    "exact_without_labels": "of always saying none",
+}
+
+
+def in_words(figures: dict) -> str:
+    """'Pearson 0.8123  Spearman none': the scores among these figures that have a title"""
+    shown = {TITLES[name]: value for name, value in figures.items() if name in TITLES}
+    return "  ".join(f"{title} {'none' if value is None else f'{value:.4f}'}" for title, value in shown.items())

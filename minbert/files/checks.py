@@ -41,6 +41,12 @@ def data_warnings(files, ids, names):
             found.append(
                 f"every row of {files[part].path} is labelled {label}: placeholders? Scores on it mean nothing"
             )
+    return found + shared_rows(files)
+
+
+def shared_rows(files):
+    """Sentences about the rows of dev and test that are in the training file, too."""
+    found = []
     seen = set(contents(files["train"])) if "train" in files else set()
     for part in ("dev", "test"):
         if part in files:

@@ -32,6 +32,7 @@ from minbert.files.lines import PARQUET, decode, load
 from minbert.files.objects import field_names, json_array, json_lines, label_field, parquet, text_field
 from minbert.files.table import delimiter_of, joiner, records, row_problem, sep_line
 
+ONE_SIDED = "empty second text: the row has one side of a pair alone"
 BLANK = INVISIBLE + " \t\n\r\xa0"  # a text of these alone is empty
 
 
@@ -61,7 +62,7 @@ class Examples:
         if not text.strip(BLANK):
             self.problems.append((line, "empty text"))
         elif pair is not None and not pair.strip(BLANK):
-            self.problems.append((line, "empty second text: the row has one side of a pair alone"))
+            self.problems.append((line, ONE_SIDED))
         elif label == "":
             self.problems.append((line, "empty label"))
         else:
