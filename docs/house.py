@@ -53,6 +53,7 @@ ROWS = (
         "optimizer": ("AdamW and the", "learning rate"),
         "training": ("loss, gradients,", "one step"),
         "metrics": ("accuracy, F1,", "intervals"),
+        "losses": ("what a classifier", "learns by"),
         "probing": ("which word", "comes next"),
     },
     {
@@ -60,6 +61,13 @@ ROWS = (
         "generation": ("what a decoder", "writes next"),
         "left_to_right": ("which word comes", "next, by a decoder"),
         "similarity": ("texts → vectors", "[N, D], cosines"),
+    },
+    {
+        "token_heads": ("tags [B, T, C],", "answers [B, 2, T]"),
+        "windows": ("long texts,", "part by part"),
+        "entities": ("tags → names,", "places and others"),
+        "answers": ("how much of an", "answer is right"),
+        "tasks": ("what is asked", "of a text"),
     },
 )
 COLUMNS = 5

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from minbert.config_json import Described, may_set, read_config, write_config
+from minbert.config_json import PROBLEM_TYPES, Described, may_set, read_config, write_config
 from minbert.errors import UserError
 from minbert.format import check_format
 from minbert.jsonfile import quoted
@@ -13,11 +13,9 @@ from minbert.jsonfile import quoted
 BOUNDS = {
     "vocab_size": (1, 10_000_000),
     "hidden_size": (1, 65_536),
-    "num_hidden_layers": (1, 1_000),
     "num_attention_heads": (1, 4_096),
-    "intermediate_size": (1, 1_000_000),
-    "max_position_embeddings": (1, 1_000_000),
-    "type_vocab_size": (1, 1_000),
+    **dict.fromkeys(("intermediate_size", "max_position_embeddings"), (1, 1_000_000)),
+    **dict.fromkeys(("num_hidden_layers", "type_vocab_size"), (1, 1_000)),
     "num_labels": (1, 100_000),
     **dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), (0.0, 1.0)),
     "layer_norm_eps": (0.0, 1.0),
@@ -26,6 +24,7 @@ BOUNDS = {
     "sinusoidal_positions": (False, True),
     "tie_word_embeddings": (True, False),
     "pooling": ("pooler", "cls", "mean"),
+    "problem_type": PROBLEM_TYPES,
     "option": ("pretrain", "flexible"),
 }
 OPTION_ALIASES = {  # other course kits' names for the two options
@@ -56,11 +55,11 @@ class Config(Described):
     initializer_range: float = 0.02
     sinusoidal_positions: bool = False  # True: fixed sinusoids in place of learned positions
     tie_word_embeddings: bool = True  # the masked-LM head decodes with the token embeddings
-    # The classifier on top
-    num_labels: int = 2
+    num_labels: int = 2  # of the classifier on top, as are the fields below
     classifier_dropout: float | None = None  # None: the same as hidden_dropout_prob
     pooling: str = "pooler"
     option: str = "flexible"
+    problem_type: str = PROBLEM_TYPES[0]  # what a classifier's outputs mean: the loss that it learns by
     labels: tuple[str, ...] = ()  # names of the classes in the order of their ids; () if they have none
     bounds = BOUNDS  # no field: a family of models may have other limits
 

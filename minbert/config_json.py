@@ -37,7 +37,7 @@ REFUSED = {
     "quantization_config": "the weights are quantized; minbert reads floating-point numbers: save them unquantized",
 }
 # Keys that are read below, besides the fields of Config.
-READ = ("architectures", "problem_type", "id2label", "label2id", KEY, "transformers_version")
+READ = ("architectures", "id2label", "label2id", KEY, "transformers_version")
 # Keys that do not change what is computed: other forms of the output, storage, training, generation, the past.
 HARMLESS = (
     *("output_hidden_states", "output_attentions", "return_dict", "return_dict_in_generate", "output_scores"),
@@ -62,12 +62,16 @@ FIT = (
 )
 UNFIT = {  # classes whose classifier does something else
     "ForTokenClassification": "labels each token, not the text",
+    "ForSequenceClassification": "labels the text, not each token",
     "ForMultipleChoice": "chooses between several texts",
 }
-PROBLEMS = {  # the same for problem_type
+NO_HEAD = tuple(end for end in FIT if end != "ForSequenceClassification")  # classes without such a head at all
+PROBLEMS = {  # the values of problem_type: what a classifier of texts does. The first: where a file says nothing
+    "single_label_classification": "finds one class of a text",
     "multi_label_classification": "gives each label a probability of its own",
     "regression": "gives a score, not a class",
 }
+PROBLEM_TYPES = tuple(PROBLEMS)
 
 
 # Other families, {model_type: (the file of their classes, how the classes' names begin, how they end)}.
@@ -191,6 +195,8 @@ def read_config(path: Path, names: set[str], form: Form = BERT, settings=None) -
         chosen["num_labels"] = len(labels)
     chosen["labels"] = () if labels == default_labels(len(labels)) else labels
     chosen.pop("pooling", None)
+    if "problem_type" in names:
+        chosen["problem_type"] = known_problem(values)
     if form is not BERT:  # a head that reads more than one vector in its way is BERT's alone
         return chosen
     return chosen | ({} if (pooling := read_pooling(path, values)) is None else {"pooling": pooling})
@@ -200,6 +206,8 @@ def write_config(path: str | Path, values: dict, architecture: str, form: Form =
     """Write config.json from the fields of a Config, {name: value}, for Hugging Face's class `architecture`."""
     kind, values = values.pop("model_type", next(iter(form.classes))), form.theirs(values)
     values = values | {"model_type": kind, "architectures": [architecture], KEY: FORMAT}
+    if values["problem_type"] == PROBLEM_TYPES[0]:
+        del values["problem_type"]
     labels = values.pop("labels") or default_labels(values["num_labels"])
     values["id2label"] = {str(id): name for id, name in enumerate(labels)}
     values["label2id"] = {name: id for id, name in enumerate(labels)}
@@ -261,21 +269,44 @@ def read_pooling(path: Path, values: dict) -> str | None:
     return modules.pooling if modules.pooling in ("cls", "mean") else None
 
 
-def unfit_classifier(path: Path, form: Form = BERT) -> str | None:
-    """What the classifier described by a config.json does, if it does not find the class of a text; or None."""
-    values = read_json(path)
-    classes = values.get("architectures") or []
-    for name in map(plain_word, classes if isinstance(classes, list) else [classes]):
-        end = next((name.removeprefix(begin) for begin in form.classes.values() if name.startswith(begin)), name)
-        if end not in FIT:
-            return f"{UNFIT.get(end, 'is of a kind that minbert does not know')} ({name})"
-    problem = values.get("problem_type")
-    if problem not in (None, "single_label_classification"):
-        does = PROBLEMS.get(plain_word(problem), "solves an unknown problem")
-        return f"{does} (problem_type {plain_word(problem)})"
+def known_problem(values: Mapping) -> str:
+    """The problem_type of a config.json: what it says, or what transformers and we take an absent or odd one for."""
+    said = values.get("problem_type")
+    if isinstance(said, str) and said in PROBLEMS:
+        return said
     outputs = len(values.get("id2label") or ()) or values.get("num_labels")
     ours = KEY in values and "transformers_version" not in values
-    return f"{PROBLEMS['regression']} (it has one output)" if outputs == 1 and not ours else None
+    return "regression" if said is None and outputs == 1 and not ours else PROBLEM_TYPES[0]
+
+
+def unfit_classifier(
+    path: Path, form: Form = BERT, problem: str = PROBLEM_TYPES[0], of: str = "ForSequenceClassification"
+) -> str | None:
+    """What the classifier described by a config.json does, if it is not what is wanted; or None.
+
+    problem  what is wanted of a classifier of texts, one of PROBLEM_TYPES
+    of       how the names of Hugging Face's classes end that have the wanted head: of texts, or of tokens
+    """
+    values = read_json(path)
+    classes = values.get("architectures") or []
+    ends = set()
+    for name in map(plain_word, classes if isinstance(classes, list) else [classes]):
+        end = next((name.removeprefix(begin) for begin in form.classes.values() if name.startswith(begin)), name)
+        if end not in (of, *NO_HEAD):
+            return f"{UNFIT.get(end, 'is of a kind that minbert does not know')} ({name})"
+        ends.add(end)
+    if of != "ForSequenceClassification":
+        return None
+    said, found = values.get("problem_type"), known_problem(values)
+    if said is not None and (not isinstance(said, str) or said not in PROBLEMS):
+        return f"solves an unknown problem (problem_type {plain_word(said)})"
+    outputs = len(values.get("id2label") or ()) or values.get("num_labels")
+    if found == problem == "regression" and outputs not in (1, None):
+        return f"gives {quoted(outputs)} scores, not one (problem_type regression)"
+    if found == problem or (said is None and found == PROBLEM_TYPES[0] and of not in ends):  # it has no classifier
+        return None
+    how = "it has one output" if said is None and found == "regression" else f"problem_type {found}"
+    return f"{PROBLEMS[found]} ({how})"
 
 
 def unknown_keys(path: Path, names: set[str], form: Form = BERT) -> list[str]:

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from minbert.bert import BertModel, initialize
 from minbert.config import Config
 from minbert.encoder import ACTIVATIONS
+from minbert.losses import loss, probabilities
 from minbert.weights import Pretrained
 
 
@@ -40,10 +41,10 @@ class BertSentClassifier(Pretrained):
     def forward(self, input_ids: Tensor, attention_mask=None, token_type_ids=None, labels=None) -> Tensor | dict:
         """input_ids, attention_mask, token_type_ids [B, T], as in BertModel -> logits [B, C], before any softmax
 
-        With labels, the id of each text's class [B]: {"loss": the mean cross-entropy in nats, "logits": [B, C]}
+        With labels, the id of each text's class [B]: {"loss": mean cross-entropy (see losses.py), "logits": [B, C]}
         """
         logits = self.classifier(self.dropout(self.features(input_ids, attention_mask, token_type_ids)))
-        return logits if labels is None else {"loss": F.cross_entropy(logits.float(), labels), "logits": logits}
+        return logits if labels is None else {"loss": loss(logits, labels, self.config.problem_type), "logits": logits}
 
     def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
         """The same -> the linear layer's input before dropout, one vector for each text: [B, D]"""
@@ -66,9 +67,9 @@ class BertSentClassifier(Pretrained):
         """The same -> the probability of each class, without dropout: [B, C]; each row sums to 1"""
         was_training = self.training
         self.eval()
-        probabilities = self(input_ids, attention_mask, token_type_ids).softmax(dim=-1)
+        logits = self(input_ids, attention_mask, token_type_ids)
         self.train(was_training)
-        return probabilities
+        return probabilities(logits, self.config.problem_type)
 
     def train(self, mode: bool = True):
         """As in any module, but a frozen encoder stays in evaluation mode, so that its features stay the same."""

@@ -40,6 +40,7 @@ OTHER = Config(  # no field as it is by default
     classifier_dropout=0.75,
     pooling="mean",
     option="pretrain",
+    problem_type="multi_label_classification",
     labels=("größer", "gleich", "小さい"),
 )
 

@@ -45,7 +45,8 @@ GROUND = {
 MODEL = {
     "similarity",
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
-    *("optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
+    *("losses", "optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
+    *("token_heads", "windows", "entities", "answers", "tasks"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -146,7 +147,7 @@ def test_there_is_no_circle():
 
 def test_the_model_imports_of_the_weights_the_mixin_and_the_names_alone():
     found = {(name, target) for name in MODEL & set(TREES) for target in ARROWS[name] if target.startswith("weights")}
-    mixin = {(name, "weights") for name in ("bert", "heads", "decoder")}
+    mixin = {(name, "weights") for name in ("bert", "heads", "decoder", "token_heads")}
     assert found <= mixin | {("bert", "weights.names"), ("tokenizer", "weights.hub")}
 
 

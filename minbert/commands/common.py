@@ -21,6 +21,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from minbert.config_json import PROBLEM_TYPES
 from minbert.errors import Stopped, UserError
 from minbert.shell import SCRIPTS, advice, called
 
@@ -227,6 +228,11 @@ def check_trained(name, model):
     if missing := {"classifier", "pooler" if model.config.pooling == "pooler" else ""} & set(model.loaded.new):
         lacks = f"has no trained {' and no '.join(sorted(missing))}: its labels would be random"
         raise UserError(f"{name} {lacks}; train it first: {advice('train', '--model', name)}")
+
+
+def problem(config):
+    """What the classifier with this config does, as minbert can use it: one of PROBLEM_TYPES."""
+    return PROBLEM_TYPES[0] if config.problem_type == "regression" and config.num_labels != 1 else config.problem_type
 
 
 def readable(path):

@@ -38,6 +38,7 @@ import re
 import stat
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +53,14 @@ from minbert.shell import advice
 from minbert.wording import counted
 
 LISTED = 20  # bad rows
-OF_FILES = ("out", "shard", "excel_safe", "skip_bad_rows", *common.FILE_FLAGS)  # sentences have no use for these flags
+OF_FILES = (
+    "out",
+    "shard",
+    "excel_safe",
+    "skip_bad_rows",
+    "pair_column",
+    *common.FILE_FLAGS,
+)  # sentences have no use for these flags
 
 
 def shard(text):
@@ -69,6 +77,7 @@ def flags(parser):
     add("--sentence", action="append", metavar="TEXT", help="answer at once; -: lines of the standard input")
     common.add_file_flags(add)
     add("--tweets", **common.TWEETS)
+    add("--pair_column", metavar="NAME", help="of a second text: rows are pairs; default: by known names of both")
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
     add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")
@@ -128,7 +137,7 @@ def check(args):
     from minbert.weights import hub
 
     device = selftest.pick_device("cpu" if int8 else args.device)
-    how = (args.text_column, args.format, args.no_header, args.encoding, args.quoting)
+    how = (args.text_column, args.format, args.no_header, args.encoding, args.quoting, None, args.pair_column, True)
     rows = None
     if args.text:
         rows = islice(stream.read_rows(args.text, *how)[1], part - 1, None, parts)
@@ -190,7 +199,7 @@ def check_run(name):
 
 def check_classifier(name, directory, config):
     """Raise UserError if the model called name has a classifier, but not one that finds the class of a text."""
-    if unfit := unfit_classifier(directory / "config.json", config.form):
+    if unfit := unfit_classifier(directory / "config.json", config.form, common.problem(config)):
         remedy = f"train one for texts: {advice('train', '--model', name)}"
         raise UserError(f"{name}: its classifier {unfit}: no label can be predicted; {remedy}")
 
@@ -245,8 +254,9 @@ def load_model(job):
     from minbert import families, fast
     from minbert.runs import precision, report
 
-    tokenizer = common.load_tokenizer(job.model, job.directory, families.read_config(job.directory))
-    model = families.load(job.directory, "classifier")
+    config = families.read_config(job.directory)
+    tokenizer = common.load_tokenizer(job.model, job.directory, config)
+    model = families.load(job.directory, "classifier", problem_type=common.problem(config))
     if model.loaded.unknown:
         report.warn(model.loaded)
     common.check_trained(job.model, model)
@@ -272,8 +282,21 @@ class BadRows:
         return "\n".join([f"{self.path}: {counted(self.count, 'bad row')}", *self.first, *more])
 
 
-def encode(texts, tokenizer, longest):
-    """What the model reads of each text, and how many texts were cut to `longest` tokens."""
+def encode(texts, tokenizer, longest, pairs=None, segments=2):
+    """What the model reads of each text, and how many texts were cut to `longest` tokens.
+
+    pairs     the second text of each, or None
+    segments  how many the model has
+    """
+    if pairs:
+        sides = [[beginning(text, tokenizer, longest) for text in side] for side in (texts, pairs)]
+        long = sum(len(ids) > longest for ids in tokenizer(*sides)["input_ids"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is counted here
+            encoding = tokenizer(*sides, truncation=True, max_length=longest)
+        if segments < 2:
+            encoding["token_type_ids"] = [[0] * len(row) for row in encoding["token_type_ids"]]
+        return encoding, long
     encoding = tokenizer([beginning(text, tokenizer, longest) for text in texts])
     cut, end = sum(len(ids) > longest for ids in encoding["input_ids"]), len(tokenizer.template.end)
     for rows in encoding.values():
@@ -319,11 +342,12 @@ def cells(job, model, encoding, text):
     from minbert import training
     from minbert.runs.findings import on_one_line
 
-    names = [on_one_line(name) for name in names_of(model)]
     logits = training.predict(model, training.Data(encoding, None), job.device, job.precision)  # [1, C]
-    found = sorted(zip(logits.softmax(-1)[0].tolist(), names), key=lambda pair: -pair[0])
-    answer = [found[0][1], "  ".join(f"{name} {p:.4f}" for p, name in found)]
-    return answer + [on_one_line(text)] * job.with_text
+    (_, *header), ((label, *p),) = task_of(model).columns(logits, labels_of(model))
+    label = on_one_line(label) if isinstance(label, str) else f"{label:.4f}"
+    found = sorted(zip(p, header), key=lambda pair: -pair[0])
+    shown = "  ".join(f"{on_one_line(name.removeprefix('p_'))} {share:.4f}" for share, name in found)
+    return [label] + [shown] * bool(found) + [on_one_line(text)] * job.with_text
 
 
 def typed_lines():
@@ -344,13 +368,24 @@ def typed_lines():
         yield text, problem and problem.partition(";")[0]  # what follows names flags of files
 
 
-def names_of(model):
+def task_of(model):
+    """What a classifier answers."""
+    from minbert.tasks import BY_PROBLEM
+
+    return BY_PROBLEM[model.config.problem_type]
+
+
+def labels_of(model):
     """What a classifier calls its classes."""
-    return model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
+    from minbert.files.labels import LabelSet
+
+    names = model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
+    return LabelSet(names, names)
 
 
 def label(job, model, tokenizer, file):
     """Write a line for each row that holds a text, and say on stderr what was done."""
+    import torch
     from tqdm import tqdm
 
     from minbert import training
@@ -358,10 +393,10 @@ def label(job, model, tokenizer, file):
     from minbert.files.mentions import replace_mentions
     from minbert.runs import report
 
-    names = names_of(model)
+    task, labels, segments = task_of(model), labels_of(model), model.config.type_vocab_size
     longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     write = report.csv_writer(file, job.excel_safe)
-    write(["row", "predicted", *(f"p_{name}" for name in names), *["text"] * job.with_text])
+    header = None
     bad, done, tokens, cut, begin = BadRows(job.text), 0, 0, 0, time.perf_counter()
 
     def watch(batches, total):
@@ -375,15 +410,22 @@ def label(job, model, tokenizer, file):
                 raise UserError(f"{bad}\nFix these rows, or leave bad rows out with --skip_bad_rows.")
             if not window:
                 break
-            texts = [replace_mentions(row.text) if job.tweets else row.text for row in window]
-            encoding, more = encode(texts, tokenizer, longest)
-            data = training.Data(encoding, None)
-            probabilities = training.predict(model, data, job.device, job.precision, watch).softmax(-1)
-            for row, p in zip(window, probabilities):
-                numbers = (float(f"{value:.9g}") for value in p.tolist())
-                write([row.number, names[p.argmax()], *numbers, *[row.text] * job.with_text])
+            texts = [row.text for row in window]
+            pairs = [row.beside[-1] for row in window] if window[0].beside else None
+            if job.tweets:
+                texts, pairs = (side and [replace_mentions(text) for text in side] for side in (texts, pairs))
+            encoding, more = encode(texts, tokenizer, longest, pairs, segments)
+            logits = training.predict(model, training.Data(encoding, None), job.device, job.precision, watch)
+            header, rows = task.columns(logits, labels)
+            if not done:
+                write(["row", *header, *["text", *["pair"] * bool(pairs)] * job.with_text])
+            for row, found in zip(window, rows):
+                texts = [row.text, *row.beside] if job.with_text else []
+                write([row.number, *map(report.nine_digits, found), *texts])
             done, cut, tokens = done + len(window), cut + more, tokens + sum(map(len, encoding["input_ids"]))
     seconds = time.perf_counter() - begin
+    if header is None:
+        write(["row", *task.columns(torch.empty(0, model.config.num_labels), labels)[0], *["text"] * job.with_text])
     if not done and job.shard[0] == 1:  # a later part of a short file may be empty
         raise UserError(f"{bad}\nNo row is left." if bad.count else f"{job.text}: there are no rows to label")
     if cut:

@@ -67,6 +67,13 @@ def flags(parser):
     common.add_file_flags(add)
     add("--label_column", metavar="NAME", help="as --text_column")
     add("--tweets", **common.TWEETS)
+    add("--pair_column", metavar="NAME", help="of a second text: rows are pairs; default: by known names of both")
+    add(
+        "--label_kind",
+        choices=("class", "number", "several"),
+        help="class: one class; number: a number such as a rating; several: labels joined by |; default: class, or "
+        "what --eval_only finds in the model",
+    )
     add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --train")
     add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows of each file, for a quick look")
@@ -176,6 +183,8 @@ class Job:
     format: str | None
     text_column: str | None
     label_column: str | None
+    pair_column: str | None
+    label_kind: str
     no_header: bool
     encoding: str | None
     quoting: str | None
@@ -223,6 +232,7 @@ def check(args):
         directory = hub.find(args.model)
     parallel.take_device(device)
     config = families.read_config(directory)
+    check_kind(args, config)
     check_model(args, directory, config)
     tweets, note = mentions.choose(args.model, directory, args.tweets, learns=not args.eval_only)
     if note:
@@ -245,7 +255,9 @@ def check(args):
         "device": device,
         "settings": settings,
         "tweets": tweets,
-        "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"},
+        "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"}
+        if args.label_kind == "class"
+        else {},
         "how_to_try": advice("predict", "--model", report.short(folder if settings else args.model), *TRY),
         "how_to_use": advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
         "how_to_resume": advice("train", "--resume", report.short(folder)),
@@ -352,9 +364,23 @@ def check_new(folder):
         raise UserError(f"{folder} holds a stopped run: {ways}")
 
 
+def check_kind(args, config):
+    """Fill in --label_kind, and refuse the flags that are for classes alone."""
+    stored = {"regression": "number", "multi_label_classification": "several"}.get(common.problem(config), "class")
+    args.label_kind = args.label_kind or (stored if args.eval_only else "class")
+    if args.label_kind == "class":
+        return
+    for_classes = ("class_weights", "slices", "filepath", *(("labels",) if args.label_kind == "number" else ()))
+    if given := [f"--{name}" for name in for_classes if getattr(args, name)]:
+        raise UserError(f"--label_kind {args.label_kind}: there are no classes for {', '.join(given)}: leave it out")
+
+
 def check_model(args, directory, config):
     """Raise UserError for flags that do not go with the model, before the data or its weights are read."""
-    unfit = args.eval_only and unfit_classifier(directory / "config.json", config.form)
+    from minbert.tasks import TASKS
+
+    problem = TASKS[args.label_kind].problem
+    unfit = args.eval_only and unfit_classifier(directory / "config.json", config.form, problem)
     if unfit:
         raise UserError(
             f"{args.model}: its classifier {unfit}: it cannot be scored; without --eval_only, train a new one"

@@ -20,7 +20,7 @@ COPIED = (
     *("__init__.py", "moved.py", "errors.py", "format.py", "atomic.py", "jsonfile.py", "config_json.py", "config.py"),
     *("modules_json.py", "added.py", "tokenizer_files.py", "tokenizer_json.py", "shell.py"),
     *("tokenizer.py", "encoding.py", "batch.py", "embeddings.py", "attention.py", "encoder.py", "bert.py", "heads.py"),
-    *("optimizer.py", "training.py", "metrics.py", "probing.py", "shipped/__init__.py"),
+    *("losses.py", "optimizer.py", "training.py", "metrics.py", "probing.py", "shipped/__init__.py"),
     *("weights/__init__.py", "weights/hub.py", "weights/read.py", "weights/names.py", "weights/fill.py"),
     "weights/folders.py",
     *("course/__init__.py", "course/frames.py", "course/seal.py", "course/nursery.py", "course/similarity.py"),

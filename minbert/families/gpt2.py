@@ -2,13 +2,13 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from minbert.bert import initialize
 from minbert.decoder import CausalLM, Decoder
 from minbert.families.gpt import names
 from minbert.families.gpt_config import GPT2Config
 from minbert.heads import BertSentClassifier
+from minbert.losses import loss
 from minbert.weights import Pretrained
 
 
@@ -48,7 +48,7 @@ class GPT2SentClassifier(Pretrained):
     def forward(self, input_ids: Tensor, attention_mask=None, token_type_ids=None, labels=None) -> Tensor | dict:
         """input_ids, attention_mask [B, T] -> logits [B, C], as in BertSentClassifier; token_type_ids are not used"""
         logits = self.classifier(self.features(input_ids, attention_mask))
-        return logits if labels is None else {"loss": F.cross_entropy(logits.float(), labels), "logits": logits}
+        return logits if labels is None else {"loss": loss(logits, labels, self.config.problem_type), "logits": logits}
 
     def features(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
         """The same -> the vector of each text's last token, told by the mask, not by its id: [B, D]"""

@@ -41,15 +41,29 @@ def data_warnings(files, ids, names):
             found.append(
                 f"every row of {files[part].path} is labelled {label}: placeholders? Scores on it mean nothing"
             )
-    seen = {normalise(text) for text in files["train"].texts} if "train" in files else set()
+    return found + shared_rows(files)
+
+
+def shared_rows(files):
+    """Sentences about the rows of dev and test that are in the training file, too."""
+    found = []
+    seen = set(contents(files["train"])) if "train" in files else set()
     for part in ("dev", "test"):
         if part in files:
-            shared = sum(normalise(text) in seen for text in files[part].texts)
+            shared = sum(content in seen for content in contents(files[part]))
             if shared:
+                what = "pairs" if files[part].pairs else "texts"
                 found.append(
-                    f"{shared} of {len(files[part].texts)} texts of {files[part].path} are in the training file too"
+                    f"{shared} of {len(files[part].texts)} {what} of {files[part].path} are in the training file too"
                 )
     return found
+
+
+def contents(examples):
+    """What each row is compared by: its text, or its two texts in either order."""
+    if not examples.pairs:
+        return [normalise(text) for text in examples.texts]
+    return [tuple(sorted(map(normalise, pair))) for pair in zip(examples.texts, examples.pairs)]
 
 
 def normalise(text):

@@ -17,12 +17,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert.errors import UserError
-from minbert.files.formats import FASTTEXT, How, choose_columns, first_rows, labels_path, numbered_header, recognise
+from minbert.files.formats import (
+    FASTTEXT,
+    How,
+    choose_columns,
+    choose_pair,
+    first_rows,
+    labels_path,
+    numbered_header,
+    recognise,
+)
 from minbert.files.labels import INVISIBLE, normal_label
 from minbert.files.lines import PARQUET, decode, load
 from minbert.files.objects import field_names, json_array, json_lines, label_field, parquet, text_field
 from minbert.files.table import delimiter_of, joiner, records, row_problem, sep_line
 
+ONE_SIDED = "empty second text: the row has one side of a pair alone"
 BLANK = INVISIBLE + " \t\n\r\xa0"  # a text of these alone is empty
 
 
@@ -34,6 +44,7 @@ class Examples:
     format: str
     texts: list = field(default_factory=list)
     labels: list = field(default_factory=list)  # strings; empty if the file has no label column
+    pairs: list = field(default_factory=list)  # the second text of each row; empty if there is none
     lines: list = field(default_factory=list)  # where each example begins, from 1
     problems: list = field(default_factory=list)  # (line, reason)
     mapping: dict = field(default_factory=dict)  # tweeteval: {label as written: its name}
@@ -44,12 +55,14 @@ class Examples:
     def labelled(self):
         return len(self.labels) == len(self.texts) > 0
 
-    def add(self, line, text, label=None):
-        """Take a row as an example, or report it."""
-        text = text.strip()
+    def add(self, line, text, label=None, pair=None):
+        """Take a row as an example, or report it. pair: its second text, if the file has one for each row"""
+        text, pair = text.strip(), None if pair is None else pair.strip()
         label = None if label is None else normal_label(label)
         if not text.strip(BLANK):
             self.problems.append((line, "empty text"))
+        elif pair is not None and not pair.strip(BLANK):
+            self.problems.append((line, ONE_SIDED))
         elif label == "":
             self.problems.append((line, "empty label"))
         else:
@@ -57,10 +70,12 @@ class Examples:
             self.lines.append(line)
             if label is not None:
                 self.labels.append(label)
+            if pair is not None:
+                self.pairs.append(pair)
 
     def select(self, wanted):
         """Only the examples with these indices."""
-        for name in ("texts", "labels", "lines"):
+        for name in ("texts", "pairs", "labels", "lines"):
             values = getattr(self, name)
             setattr(self, name, [values[index] for index in wanted] if values else [])
 
@@ -74,12 +89,16 @@ def read_examples(
     no_header=False,
     encoding=None,
     quoting=None,
+    pair_column=None,
+    pairs=False,
 ):
     """Read a file of examples. Bad rows are collected in .problems, nothing is dropped in silence.
 
     format       one of formats.FORMATS; None: recognised
-    text_column, label_column
-                 names of columns or fields; in a table without a header, numbers from 1
+    text_column, label_column, pair_column
+                 names of columns or fields; in a table without a header, numbers from 1. The last is that of a second
+                 text: each row is then a pair
+    pairs        columns with the names of formats.PAIR_COLUMNS are a pair, if no column is named
     no_header    the first line of a table is a row
     encoding     of the file; None: UTF-8, or UTF-16 where its first bytes show it
     quoting      "none": in a table, quotes are letters
@@ -87,7 +106,7 @@ def read_examples(
     Raises UserError if the file as a whole cannot be used: absent, empty, packed wrongly, of no known form, or without
     the columns.
     """
-    how = How(format, text_column, label_column, no_header, encoding, quoting)
+    how = How(format, text_column, label_column, no_header, encoding, quoting, pair_column, pairs)
     path = Path(path)
     data = load(path, encoding, format)
     examples = Examples(str(path), format or "", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
@@ -157,20 +176,23 @@ def read_objects(examples, names, rows, how, labels_required, classes=None):
     rows     a function: names of the wanted fields -> the rows
     classes  {field: {label as written: its name}}, of Parquet
     """
+    how = how.with_pair(names)
     text, label = choose_columns(examples.path, names, how, labels_required, form=examples.format)
-    wanted = [names[text]] + ([] if label is None else [names[label]])
-    found = list(rows(wanted))
-    if label is not None and not labels_required and not any(label_field(row or {}, wanted[1]) for _, row, _ in found):
-        wanted = wanted[:1]  # a field kept empty, to be filled with predictions
-    examples.columns = ", ".join(wanted)
+    pair = choose_pair(examples.path, names, how, text, label)
+    text, label, pair = (None if at is None else names[at] for at in (text, label, pair))
+    found = list(rows([name for name in (text, pair, label) if name is not None]))
+    if label is not None and not labels_required and not any(label_field(row or {}, label) for _, row, _ in found):
+        label = None  # a field kept empty, to be filled with predictions
+    examples.columns = ", ".join(name for name in (text, pair, label) if name is not None)
     for number, fields, reason in found:
-        value, why = ("", reason) if reason else text_field(fields, wanted[0])
-        if why:
+        value, why = ("", reason) if reason else text_field(fields, text)
+        second, why_not = (None, None) if pair is None or why else text_field(fields, pair)
+        if why := why or (why_not and why_not.replace("empty text", "empty second text")):
             examples.problems.append((number, why))
         else:
-            examples.add(number, value, label_field(fields, wanted[1]) if len(wanted) > 1 else None)
-    if len(wanted) > 1:
-        examples.mapping = (classes or {}).get(wanted[1], {})
+            examples.add(number, value, None if label is None else label_field(fields, label), second)
+    if label is not None:
+        examples.mapping = (classes or {}).get(label, {})
 
 
 def read_table(examples, lines, bad, how=None, labels_required=True):
@@ -190,7 +212,9 @@ def read_table(examples, lines, bad, how=None, labels_required=True):
         if reason:
             raise UserError(f"{examples.path}:{number}: the header cannot be read: {reason}")
         header, below = [cell.strip() for cell in header], below[1:]
+    how = how.with_pair(header)
     text, label = choose_columns(examples.path, header, how, labels_required, below=below)
+    pair = choose_pair(examples.path, header, how, text, label)
     if label is not None and any(count > 1 for _, count, _, _ in rows):
         rows = list(records(lines, bad, delimiter, joiner(lines, rows, delimiter, len(header), text, label)))
         rows = rows if how.no_header else rows[1:]
@@ -198,13 +222,14 @@ def read_table(examples, lines, bad, how=None, labels_required=True):
         good_rows = [fields for _, _, fields, reason in rows if not reason and len(fields) == len(header)]
         if not any(fields[label].strip() for fields in good_rows):
             label = None  # a column kept empty, to be filled with predictions
-    examples.columns = header[text] + ("" if label is None else f", {header[label]}")
+    examples.columns = ", ".join(header[at] for at in (text, pair, label) if at is not None)
     for number, count, fields, reason in rows:
         reason = reason or row_problem(number, count, fields, header, how.no_header)
         if reason:
             examples.problems.append((number, reason))
         else:
-            examples.add(number, fields[text], None if label is None else fields[label])
+            second = None if pair is None else fields[pair]
+            examples.add(number, fields[text], None if label is None else fields[label], second)
 
 
 def read_lines(examples, lines, bad, labels_required):

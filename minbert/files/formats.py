@@ -1,7 +1,7 @@
 """Which form a file has, and which of its columns hold the text and the label. Training and prediction share this."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minbert.errors import UserError
@@ -12,6 +12,10 @@ from minbert.files.table import cells_of, column, delimiter_of, records, sep_lin
 FORMATS = ("pipes", "table", "label-last", "lines", "fasttext", "jsonl", "json", "parquet")
 TEXT_COLUMNS = ("text", "sentence", "review", "tweet", "comment", "content", "message", "document", "headline")
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "stance", "emotion", "rating", "target")
+PAIR_COLUMNS = (  # the two texts of a row: GLUE's names, and others'
+    *(("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence")),
+    *(("text1", "text2"), ("text_a", "text_b"), ("question", "passage")),
+)
 PARTNERS = ("question", "passage", "context", "premise", "hypothesis", "text_pair", "text2", "sentence2")
 LOOK = 20  # lines by which a form is recognised
 PACKED = (".gz", ".bz2", ".xz")
@@ -29,6 +33,8 @@ class How:
     no_header: bool = False  # of a table
     encoding: str | None = None
     quoting: str | None = None  # "none": in a table, quotes are letters
+    pair_column: str | None = None  # of the second text
+    pairs: bool = False  # where the columns have names of PAIR_COLUMNS and none is named, they are a pair
 
     def __post_init__(self):
         if self.format and self.format not in FORMATS:
@@ -39,7 +45,7 @@ class How:
     def check(self, path, form):
         """Raise UserError for a flag that means nothing for a file of this form."""
         table_only = {"--no_header": self.no_header, "--quoting": self.quoting}
-        columns = {"--text_column": self.text_column, "--label_column": self.label_column}
+        columns = {name: getattr(self, name[2:]) for name in ("--text_column", "--label_column", "--pair_column")}
         for flag, value in (table_only if form != "table" else {}).items():
             if value:
                 raise UserError(f"{path}: {flag} is for a CSV or TSV, and this is {form}; --format table insists")
@@ -49,6 +55,19 @@ class How:
         if form == "parquet" and self.encoding:
             raise UserError(f"{path}: is Parquet: leave --encoding out")
         return form
+
+    def with_pair(self, header):
+        """The same, with the names of both columns where one is named, or none, and they are one of PAIR_COLUMNS."""
+        if self.text_column or not (self.pair_column or self.pairs):
+            return self
+        lower = {name.lower(): name for name in header}
+        known = [pair for pair in PAIR_COLUMNS if {*pair} <= set(lower)]
+        if self.pair_column:
+            known = [pair for pair in known if pair[1] == self.pair_column.strip().lower()]
+        if not known:
+            return self
+        first, second = known[0]
+        return replace(self, text_column=lower[first], pair_column=self.pair_column or lower[second])
 
 
 def plain_name(path):
@@ -82,7 +101,7 @@ def of_lines(path, some, how, labels_required):
     if 2 * sum(line.startswith(FASTTEXT) for line in some) > len(some):
         return "fasttext"
     cells, second = ({cell.strip(' "').lower() for cell in line.split(delimiter_of(line))} for line in (some * 2)[:2])
-    named = how.text_column or how.label_column or how.no_header or how.quoting
+    named = how.text_column or how.label_column or how.pair_column or how.no_header or how.quoting
     if "|||" not in header and (named or (cells & set(TEXT_COLUMNS) and len(cells) > 1)):
         return "table"
     above = (
@@ -260,6 +279,20 @@ def choose_columns(path, header, how, labels_required, wants_label=True, below=(
     if label == text:
         raise UserError(f"{path}: {header[text]!r} is named as the text and as the label")
     return text, label
+
+
+def choose_pair(path, header, how, text, label):
+    """The index of the second text's column, or None if how names none; text and label as `choose_columns` has them.
+
+    Raises UserError if there is no such column, or if it is the text's or the label's.
+    """
+    if not how.pair_column:
+        return None
+    pair = column(path, header, how.pair_column, (), "pair")
+    if pair in (text, label):
+        other = "text" if pair == text else "label"
+        raise UserError(f"{path}: {header[pair]!r} is named as the {other} and as its pair")
+    return pair
 
 
 def swapped(rows, text, label):

@@ -32,15 +32,27 @@ class Row(NamedTuple):
     beside: tuple[str, ...] = ()  # the cells of other columns; "" where there is none
 
 
-def read_rows(path, text_column=None, format=None, no_header=False, encoding=None, quoting=None, beside=None):
+def read_rows(
+    path,
+    text_column=None,
+    format=None,
+    no_header=False,
+    encoding=None,
+    quoting=None,
+    beside=None,
+    pair_column=None,
+    pairs=False,
+):
     """(form, rows): one of formats.FORMATS, and an iterator of the file's Rows.
 
     beside  other columns to read: {the word of its flag: its name}, {"title": "headline"} for --title_column headline
 
-    The other arguments are those of examples.read_examples. Raises UserError, now or when that place is reached, if the
-    file cannot be read; now if it is empty, of no form that is read, or lacks a column.
+    The other arguments are those of examples.read_examples; the second text of a row is the last of Row.beside.
+    Raises UserError, now or when that place is reached, if the file cannot be read; now if it is empty, of no form that
+    is read, or lacks a column.
     """
-    how, beside = formats.How(format, text_column, None, no_header, encoding, quoting), beside or {}
+    how = formats.How(format, text_column, None, no_header, encoding, quoting, pair_column, pairs)
+    beside = beside or {}
     blocks = line_reader.blocks(Path(path), encoding, BLOCK, format)
     first = next((block for block in blocks if block), b"")
     if first.startswith(line_reader.PARQUET):
@@ -68,9 +80,17 @@ def read_rows(path, text_column=None, format=None, no_header=False, encoding=Non
     if form in ("json", "jsonl"):
         rows = objects.json_lines(lines) if form == "jsonl" else json_array(path, lines)
         names, rows = objects.field_names(path, rows)
+        how, beside = with_pair(how, names, beside)
         text, _ = formats.choose_columns(path, names, how, False, wants_label=False, form=form)
-        return form, object_rows(rows, names[text], [names[at] for at in columns_beside(path, names, text, beside)])
+        others = [names[at] for at in columns_beside(path, names, text, beside)]
+        return form, object_rows(rows, names[text], others, bool(how.pair_column))
     return form, split_rows(lines, form)
+
+
+def with_pair(how, names, beside):
+    """how and beside, with the column of the second text if it is named, or known by its name."""
+    how = how.with_pair(names)
+    return how, beside | ({"pair": how.pair_column} if how.pair_column else {})
 
 
 def columns_beside(path, names, text, beside):
@@ -148,10 +168,10 @@ def split_rows(lines, form):
             yield as_row(number, number, text, reason)
 
 
-def object_rows(rows, name, beside=()):
+def object_rows(rows, name, beside=(), paired=False):
     for number, (line, fields, problem) in enumerate(rows, start=1):
         cells = ("",) * len(beside) if problem else tuple(objects.label_field(fields, other) for other in beside)
-        yield as_row(number, line, *(("", problem) if problem else objects.text_field(fields, name)), cells)
+        yield as_row(number, line, *(("", problem) if problem else objects.text_field(fields, name)), cells, paired)
 
 
 def json_array(path, lines):
@@ -170,9 +190,10 @@ def parquet_rows(path, how, beside):
     if how.check(path, how.format or "parquet") != "parquet":
         raise UserError(f"{path}: is Parquet: leave --format {how.format} out")
     names, rows, _ = objects.parquet(path)
+    how, beside = with_pair(how, names, beside)
     text, _ = formats.choose_columns(path, names, how, False, wants_label=False, form="parquet")
     others = [names[at] for at in columns_beside(path, names, text, beside)]
-    return "parquet", object_rows(rows([names[text], *others]), names[text], others)
+    return "parquet", object_rows(rows([names[text], *others]), names[text], others, bool(how.pair_column))
 
 
 def table_rows(path, begin, lines, how, beside):
@@ -190,6 +211,7 @@ def table_rows(path, begin, lines, how, beside):
         if reason:
             raise UserError(f"{path}:{number}: the header cannot be read: {reason}")
         header, below = [cell.strip() for cell in header], below[1:]
+    how, beside = with_pair(how, header, beside)
     column, _ = formats.choose_columns(path, header, how, False, wants_label=False, below=below)
     others = columns_beside(path, header, column, beside)
 
@@ -197,15 +219,18 @@ def table_rows(path, begin, lines, how, beside):
         for number, (line, count, fields, problem) in enumerate(records, start=1):
             problem = problem or table.row_problem(line, count, fields, header, how.no_header)
             cells = tuple("" if problem else fields[at] for at in others)
-            yield as_row(number, line, "" if problem else fields[column], problem, cells)
+            yield as_row(number, line, "" if problem else fields[column], problem, cells, bool(how.pair_column))
 
     return rows()
 
 
-def as_row(number, line, text, problem, beside=()):
-    text = text.strip()
-    problem_or_none = problem or (None if text.strip(examples.BLANK) else EMPTY)
-    return Row(number, line, "" if problem else text, problem_or_none, tuple(cell.strip() for cell in beside))
+def as_row(number, line, text, problem, beside=(), paired=False):
+    """A Row. paired: the last of beside is the second text, and must not be empty"""
+    text, beside = text.strip(), tuple(cell.strip() for cell in beside)
+    found = problem or (None if text.strip(examples.BLANK) else EMPTY)
+    if not found and paired and not beside[-1].strip(examples.BLANK):
+        found = examples.ONE_SIDED
+    return Row(number, line, "" if problem else text, found, beside)
 
 
 def read_records(lines, delimiter, quoting=None):

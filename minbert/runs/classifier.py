@@ -14,11 +14,13 @@ from minbert.errors import UserError
 from minbert.fast.optimizer import clip as fast_clip
 from minbert.fast.optimizer import fused_adamw
 from minbert.fast.rows import UsedRows
-from minbert.metrics import score
+from minbert.files.labels import LabelSet
+from minbert.losses import LOSSES
 from minbert.optimizer import SCHEDULES, AdamW, clip, parameter_groups
 from minbert.runs import parallel
 from minbert.runs.loop import Loop, Task
-from minbert.training import Data, Settings, autocast, batch_loss, class_weights, no_bar
+from minbert.tasks import BY_PROBLEM
+from minbert.training import Data, Settings, autocast, class_weights, no_bar
 
 
 def fit(model, train, dev, settings, device="cpu", plain=False, bar=no_bar, **callbacks) -> list:
@@ -52,6 +54,12 @@ class Classifier(Task):
         self.model, self.train, self.dev, self.settings, self.device = model, train, dev, settings, device
         self.best = {}  # the weights of the epoch best on dev
         self.epoch, self.order = 0, None  # the epoch, from 1, whose order of examples is at hand
+        self.answers = BY_PROBLEM[model.config.problem_type]
+        names = tuple(map(str, range(model.config.num_labels)))
+        self.labels_by_number = LabelSet(names, names)
+        loaded = getattr(model, "loaded", None)
+        if loaded is None or "classifier" in loaded.new:
+            self.answers.prepare(model, train.labels)
         self.class_weights = None
         if settings.balanced:
             self.class_weights = class_weights(train.labels, model.config.num_labels).to(device)
@@ -77,7 +85,10 @@ class Classifier(Task):
 
     def loss(self, progress):
         batch, factor = parallel.share(self.batch(self.rows(progress)), self.class_weights)
-        loss = batch_loss(self.wrapped, batch.to(self.device), self.class_weights, self.settings.precision)
+        *inputs, labels = batch.to(self.device)
+        with autocast(self.device, self.settings.precision):
+            logits = self.wrapped(*inputs)
+        loss = LOSSES[self.model.config.problem_type](logits, labels, self.class_weights)
         return parallel.mean(factor * loss), {}
 
     def count(self, progress, figures, rate):
@@ -105,11 +116,10 @@ class Classifier(Task):
         figures = {"epoch": len(history) + 1, "loss": progress["loss"] / len(self.train)}
         figures |= {"train_seconds": progress["seconds"], "best": True}
         if self.dev is not None:
-            predicted = self.predict(bar).argmax(-1).tolist()
-            scores = score(self.dev.labels, predicted, [str(id) for id in range(self.model.config.num_labels)])
-            figures |= {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
+            scores = self.answers.score(self.dev.labels, self.predict(bar), self.labels_by_number)
+            figures |= {name: scores[name] for name in self.answers.shown}
             figures["evaluate_seconds"] = time.perf_counter() - begin
-            figures["best"] = all(scores.accuracy > epoch["accuracy"] for epoch in history)
+            figures["best"] = all(self.answers.value(figures) > self.answers.value(epoch) for epoch in history)
             if figures["best"]:
                 self.best = copy.deepcopy(self.current())
         progress |= {"loss": 0.0, "seconds": 0.0}

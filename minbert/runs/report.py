@@ -21,6 +21,7 @@ from minbert.fast.int8 import used_precision
 from minbert.format import FORMAT, KEY
 from minbert.runs import parallel
 from minbert.runs.columns import table as table  # one of its names
+from minbert.tasks import in_words
 from minbert.wording import counted
 
 RUN_FILES = (
@@ -56,14 +57,11 @@ def short(path):
     return os.path.join(".", path) if path.startswith("-") else path  # no flag
 
 
-def describe_data(part, examples, ids, labels):
+def describe_data(part, examples, counts):
     """'train my-train.csv: 600 rows (negative 300, positive 300); table; columns text, label'"""
-    counts = "no labels"
-    if ids is not None:
-        counts = ", ".join(f"{name} {ids.count(id)}" for id, name in enumerate(labels.names))
     columns = f"; columns {examples.columns}" if examples.columns else ""
     skipped = f"; {len(examples.problems)} bad rows left out" if examples.problems else ""
-    rows = counted(len(examples.texts), "row")
+    rows = counted(len(examples.texts), "pair" if examples.pairs else "row")
     return f"{part:5} {short(examples.path)}: {rows} ({counts}); {examples.format}{columns}{skipped}"
 
 
@@ -119,9 +117,8 @@ class Progress:
 
     def line(self, figures):
         dev = ""
-        if "accuracy" in figures:
-            dev = f"  dev accuracy {figures['accuracy']:.4f}  macro F1 {figures['macro_f1']:.4f}"
-            dev += "  best so far" if figures["best"] else ""
+        if scores := in_words(figures):
+            dev = f"  dev {scores}" + ("  best so far" if figures["best"] else "")
         say(f"  epoch {figures['epoch']}  {figures['train_seconds']:.0f} s  loss {figures['loss']:.4f}{dev}")
 
 
@@ -236,14 +233,23 @@ def csv_writer(stream, excel_safe=False):
     return lambda row: writer.writerow(map(guard, row))
 
 
+def nine_digits(value):
+    """A number as files of predictions have it; words stay as they are."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
 def write_predictions(path, examples, gold, probabilities, names, excel_safe=False):
-    """CSV: text, gold label, predicted label, and each label's probability; gold is None where nobody knows it."""
+    """CSV: text, its pair if it has one, gold label, predicted label, and each label's probability.
+
+    gold  None where nobody knows it
+    """
     with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as stream:
         write = csv_writer(stream, excel_safe)
-        write(["text", "gold", "predicted", *(f"p_{name}" for name in names)])
+        write(["text", *["pair"] * bool(examples.pairs), "gold", "predicted", *(f"p_{name}" for name in names)])
         for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
+            texts = [text, *examples.pairs[index : index + 1]]
             known = "" if gold is None else names[gold[index]]
-            write([text, known, names[row.argmax()], *(float(f"{p:.9g}") for p in row.tolist())])
+            write([*texts, known, names[row.argmax()], *map(nine_digits, row.tolist())])
 
 
 def write_course_predictions(path, examples, probabilities):

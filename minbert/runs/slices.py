@@ -11,7 +11,9 @@ COLUMNS = ("table", "jsonl", "json", "parquet")  # the forms that have columns
 EMPTY = "(empty)"
 
 
-def read(examples, columns, text_column=None, no_header=False, encoding=None, quoting=None) -> dict[str, list]:
+def read(
+    examples, columns, text_column=None, no_header=False, encoding=None, quoting=None, pair_column=None
+) -> dict[str, list]:
     """{column: its value for each example}, strings; "" where the file has none.
 
     examples  of one file, as read_examples returned them
@@ -28,7 +30,7 @@ def read(examples, columns, text_column=None, no_header=False, encoding=None, qu
     found = {}
     for column in columns:
         try:
-            more = (True, no_header, encoding, quoting)
+            more = (True, no_header, encoding, quoting, pair_column, True)
             rows = read_examples(examples.path, examples.format, text_column, column, *more)
         except UserError as error:
             said = str(error).replace("--label_column", "--slices").replace("as the label", "in --slices")

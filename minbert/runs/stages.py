@@ -12,13 +12,15 @@ from minbert import families, fast, tokenizer_files, tokenizers, training
 from minbert.errors import UserError
 from minbert.fast import measure
 from minbert.files import mentions
-from minbert.files.checks import data_warnings, refuse_bad_rows
+from minbert.files.checks import refuse_bad_rows
 from minbert.files.examples import read_examples
 from minbert.files.labels import LabelSet
 from minbert.jsonfile import quoted
+from minbert.losses import ONE
 from minbert.metrics import Scores, score
-from minbert.runs import classifier, findings, parallel, plots, precision, report, slices, state
+from minbert.runs import classifier, findings, others, parallel, plots, precision, report, slices, state
 from minbert.shell import quote
+from minbert.tasks import CLASS, NOTHING, TASKS
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
 from minbert.weights.folders import weight_files
@@ -31,35 +33,43 @@ def read_data(job):
     """The job's files -> {part: Examples}, {part: the class of each row}, LabelSet. Shows a summary."""
     report.say("data")
     examples, classes, labels = {}, {}, None
+    task = TASKS[job.label_kind]
     if job.labels:
         labels = LabelSet.declare(job.labels)
     elif not job.settings:
-        labels = stored_labels(job.directory)
+        labels = stored_labels(job.directory, task)
     for part, path in job.files.items():
         needs_labels = part == "train" or (part == "dev" and job.settings is not None)
         columns = (job.text_column, job.label_column)
-        found = read_examples(path, job.format, *columns, needs_labels, job.no_header, job.encoding, job.quoting)
-        labels = labels or LabelSet.collect(found)
+        how = (job.no_header, job.encoding, job.quoting, job.pair_column, True)
+        found = read_examples(path, job.format, *columns, needs_labels, *how)
+        labels = labels or task.labels(found)
         if found.labelled:
-            classes[part] = labels.ids(found)
+            classes[part] = task.targets(found, labels)
         listing = refuse_bad_rows(found, job.skip_bad_rows)
         if listing:
             report.warn(listing)
         if job.tweets:
             found.texts = list(map(mentions.replace_mentions, found.texts))
+            found.pairs = found.pairs and list(map(mentions.replace_mentions, found.pairs))
         if job.limit:  # after the whole file was checked, so that the counts of rows are the file's
             found.select(range(min(job.limit, len(found.texts))))
             classes |= {part: classes[part][: job.limit]} if part in classes else {}
         examples[part] = found
-        report.say("  " + report.describe_data(part, found, classes.get(part), labels))
+        counts = task.describe(classes[part], labels) if part in classes else "no labels"
+        report.say("  " + report.describe_data(part, found, counts))
+    if not labels.names:
+        return examples, classes, labels
     names = (name if name == str(id) else f"{id} = {name}" for id, name in enumerate(labels.names))
     report.say("  labels: " + ", ".join(names))
     return examples, classes, labels
 
 
-def stored_labels(directory):
+def stored_labels(directory, task):
     """The classes of a trained folder: as its training files wrote them if it says so, or else their names alone."""
     config = families.read_config(directory)
+    if task.changes(NOTHING).get("num_labels") == 1:  # a number
+        return NOTHING
     written = LabelSet.load(directory / "labels.txt")
     if written and written.names == config.labels:
         return written
@@ -69,7 +79,7 @@ def stored_labels(directory):
 
 def load(job, labels):
     """The job's model as a classifier of these labels, and its tokenizer. Shows a summary."""
-    changes = {"labels": labels.names, "option": job.option, "pooling": job.pooling}
+    changes = TASKS[job.label_kind].changes(labels) | {"option": job.option, "pooling": job.pooling}
     if job.settings:
         changes["classifier_dropout"] = job.hidden_dropout_prob
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -149,7 +159,8 @@ def encode(job, tokenizer, model, examples, classes):
     for part, found in examples.items():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            encoding = tokenizer(found.texts, truncation=True, max_length=longest)
+            task, segments = TASKS[job.label_kind], model.config.type_vocab_size
+            encoding = task.encode(found, tokenizer, longest, segments).encoding
         data[part] = training.Data(encoding, classes.get(part))
         for warning in caught:
             report.warn(f"{part}: {warning.message}")
@@ -158,7 +169,7 @@ def encode(job, tokenizer, model, examples, classes):
 
 def warn_before_training(job, examples, classes, labels, model, tokenizer):
     """Warnings worth seeing before a long run."""
-    for sentence in data_warnings(examples, classes, labels.names):
+    for sentence in TASKS[job.label_kind].warnings(examples, classes, labels):
         report.warn(sentence)
     if not job.settings:
         if "classifier" in model.loaded.new:
@@ -266,8 +277,8 @@ def read_slices(job, examples, classes):
     scored = [part for part in SCORED if part in classes]
     if job.arguments["slices"] and not scored:
         raise UserError("--slices splits scores, and neither --dev nor --test has labels to score")
-    how = (job.text_column, job.no_header, job.encoding, job.quoting)
-    return {part: slices.read(examples[part], job.slices[part], *how) for part in scored if job.slices[part]}
+    how = (job.text_column, job.no_header, job.encoding, job.quoting, job.pair_column)
+    return {part: slices.read(examples[part], job.slices[part], *how) for part in scored if job.slices.get(part)}
 
 
 def evaluate(job, model, examples, data, labels, stop):
@@ -278,7 +289,12 @@ def evaluate(job, model, examples, data, labels, stop):
         if part in data:
             logits = classifier.predict(model, data[part], job.device, job.precision, stoppable_bar(stop))
             if parallel.writer():
-                probabilities, gold = logits.softmax(-1), data[part].labels
+                gold = data[part].labels
+                if model.config.problem_type != ONE:
+                    found = others.evaluate(job, model, part, examples[part], gold, logits, labels)
+                    scored |= {part: found} if found else {}
+                    continue
+                probabilities = logits.softmax(-1)
                 write_predictions(job, part, examples[part], gold, probabilities, labels)
                 if gold is not None:
                     predicted = probabilities.argmax(-1).tolist()
@@ -295,14 +311,19 @@ def write_predictions(job, part, examples, gold, probabilities, labels):
 
 def compare(job, examples, classes, labels, scored):
     """({name: Baseline}, Verdict) of simple systems that learn from the same training file; ({}, None) without one."""
-    if job.no_baseline or not scored or "train" not in examples:
+    if job.no_baseline or not scored or "train" not in examples or job.label_kind != CLASS:
         return {}, None
     from minbert.runs import baseline  # here: what it imports takes a while
 
-    texts = {part: examples[part].texts for part in ("train", *scored)}
+    texts = {part: both_texts(examples[part], " ") for part in ("train", *scored)}
     rivals = baseline.baselines(texts, {part: classes[part] for part in texts}, labels.names)
     part, last = list(scored.items())[-1]
     return rivals, baseline.judge(part, last.gold, last.predicted, rivals)
+
+
+def both_texts(examples, between):
+    """The texts of a file; of pairs, both as one."""
+    return [between.join(pair) for pair in zip(examples.texts, examples.pairs)] if examples.pairs else examples.texts
 
 
 def show(job, examples, labels, scored, rivals, verdict, values):
@@ -311,6 +332,10 @@ def show(job, examples, labels, scored, rivals, verdict, values):
     rivals, verdict  as `compare` returns them
     values           as `read_slices` returns them
     """
+    if job.label_kind != CLASS:
+        if scored:
+            others.show(scored, examples)
+        return {}
     found = {
         column: slices.by_value(
             {part: columns[column] for part, columns in values.items() if column in columns},
@@ -323,7 +348,7 @@ def show(job, examples, labels, scored, rivals, verdict, values):
         part, last = list(scored.items())[-1]
         findings.classes(part, last.scores, labels.names)
         findings.slices(found, list(values))
-        findings.mistakes(part, last, examples[part].texts, labels.names)
+        findings.mistakes(part, last, both_texts(examples[part], " / "), labels.names)
     if job.plot:
         for part, each in scored.items():
             plots.confusion_matrix(each.scores.matrix, labels.names, part, job.folder / f"{part}_confusion.svg")

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minbert.atomic import atomic_write
-from minbert.config_json import other_family, unfit_classifier, unknown_keys
+from minbert.config_json import PROBLEM_TYPES, other_family, unfit_classifier, unknown_keys
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 from minbert.modules_json import DENSE, FILE, module_files, read_modules
@@ -26,6 +26,7 @@ from minbert.weights.read import read_tensors
 
 log = logging.getLogger("minbert")
 CLASSIFIER, OF_TEXTS = "BertForSequenceClassification", "ForSequenceClassification"  # BERT's; how each family's ends
+OF_TOKENS = "ForTokenClassification"
 SENTENCE = "sentence_classifier"  # in files, the name of a classifier that reads no pooler
 
 
@@ -86,7 +87,12 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
     if elsewhere := other_family(path, form, model_class.__name__):
         raise UserError(elsewhere)
     stored = model_class.config_class.from_json(path)
-    unfit = unfit_classifier(path, form) if model_class.architecture.endswith(OF_TEXTS) else None
+    unfit = None
+    if model_class.architecture.endswith(OF_TEXTS):
+        problem = changes.setdefault("problem_type", PROBLEM_TYPES[0])
+        unfit = unfit_classifier(path, form, problem)
+    elif model_class.architecture.endswith(OF_TOKENS):
+        unfit = unfit_classifier(path, form, of=OF_TOKENS)
     if unfit:
         if not changes.keys() & {"labels", "num_labels"}:
             raise UserError(f"{name}: its classifier {unfit}; with labels=..., you get a new one to train in its place")

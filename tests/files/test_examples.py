@@ -848,3 +848,92 @@ def test_the_shipped_reviews():
         ]
         seen.update(" ".join(text.split()) for text in letters)
     assert [text for text, count in seen.items() if count > 1] == []
+
+
+# Pairs of texts
+
+PAIRED = "sentence1,sentence2,label\nA man plays.,Somebody plays.,1\nA dog.,A cat.,0\n"
+
+
+def test_a_pair_is_read_where_its_column_is_named(file):
+    for how in (
+        {"pair_column": "sentence2"},
+        {"pairs": True},
+        {"text_column": "sentence1", "pair_column": "sentence2"},
+    ):
+        examples = read_examples(file(PAIRED, "train.csv"), **how)
+        assert examples.pairs == ["Somebody plays.", "A cat."] and examples.texts == ["A man plays.", "A dog."]
+        assert examples.labels == ["1", "0"] and examples.columns == "sentence1, sentence2, label"
+    with pytest.raises(UserError, match="the text could be"):
+        read_examples(file(PAIRED.replace("sentence1", "text"), "train.csv"))
+    turned = read_examples(file(PAIRED, "train.csv"), text_column="sentence2", pair_column="sentence1")
+    assert turned.texts == ["Somebody plays.", "A cat."] and turned.pairs == ["A man plays.", "A dog."]
+
+
+def test_one_text_of_a_pair_can_be_asked_for(file):
+    examples = read_examples(file(PAIRED, "train.csv"), text_column="sentence2", pairs=True)
+    assert examples.texts == ["Somebody plays.", "A cat."] and examples.pairs == []
+
+
+@pytest.mark.parametrize(
+    "content, name",
+    [
+        ('{"premise": "A man.", "hypothesis": "Who?", "label": "no"}\n', "x.jsonl"),
+        ('[{"premise": "A man.", "hypothesis": "Who?", "label": "no"}]', "x.json"),
+    ],
+)
+def test_pairs_in_json(file, content, name):
+    examples = read_examples(file(content, name), pairs=True)
+    assert (examples.texts, examples.pairs, examples.labels) == (["A man."], ["Who?"], ["no"])
+
+
+def test_a_pair_in_a_table_without_a_header(file):
+    examples = read_examples(
+        file("a\tb\t1\nc\td\t0\n", "x.tsv"), text_column="1", pair_column="2", label_column="3", no_header=True
+    )
+    assert examples.texts == ["a", "c"] and examples.pairs == ["b", "d"]
+
+
+@pytest.mark.fault("tables: rows with one side of a pair alone")
+def test_a_pair_with_one_side_is_one_line_with_its_number(file):
+    examples = read_examples(file(PAIRED + "A fish., ,1\n,A fish.,1\nA fish.,1\n", "train.csv"), pairs=True)
+    assert [(line, reason.partition(":")[0]) for line, reason in examples.problems] == [
+        (4, "empty second text"),
+        (5, "empty text"),
+        (6, "ragged row"),
+    ]
+    rows = '{"premise": "a", "hypothesis": "b"}\n{"premise": "c", "hypothesis": null}\n{"premise": "d"}\n'
+    examples = read_examples(file(rows, "x.jsonl"), pairs=True, labels_required=False)
+    assert examples.problems == [(2, "empty second text"), (3, "no field hypothesis")]
+    assert examples.texts == ["a"] and examples.pairs == ["b"]
+
+
+@pytest.mark.parametrize(
+    "how, reason",
+    [
+        ({"text_column": "sentence1", "pair_column": "sentence3"}, "no column sentence3"),
+        ({"text_column": "sentence1", "pair_column": "sentence1"}, "is named as the text and as its pair"),
+        ({"text_column": "sentence1", "pair_column": "label"}, "is named as the label and as its pair"),
+    ],
+)
+def test_a_column_that_is_no_pair(file, how, reason):
+    with pytest.raises(UserError, match=reason):
+        read_examples(file(PAIRED, "train.csv"), **how)
+    with pytest.raises(UserError, match="--pair_column is for a table"):
+        read_examples(file("1 ||| a\n", "x.txt"), format="pipes", pair_column="sentence2")
+
+
+def test_selected_rows_keep_their_pairs(file):
+    examples = read_examples(file(PAIRED, "train.csv"), pairs=True)
+    examples.select([1])
+    assert (examples.texts, examples.pairs, examples.labels, examples.lines) == (["A dog."], ["A cat."], ["0"], [3])
+
+
+def test_pairs_that_are_in_the_training_file_too_in_either_order(file):
+    train = read_examples(file(PAIRED, "train.csv"), pairs=True)
+    test = read_examples(
+        file("sentence1,sentence2,label\nsomebody  PLAYS.,A man plays.,1\nA dog.,Somebody plays.,0\n", "test.csv"),
+        pairs=True,
+    )
+    (warning,) = data_warnings({"train": train, "test": test}, {"train": [1, 0], "test": [1, 0]}, ("0", "1"))
+    assert warning.startswith("1 of 2 pairs of")

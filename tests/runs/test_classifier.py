@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from minbert import AdamW, BertSentClassifier, UserError, fast, optimizer, training
+from minbert import AdamW, BertSentClassifier, UserError, fast, metrics, optimizer, training
 from minbert.batch import batches, epoch_order
 from minbert.fast.optimizer import fused_adamw
 from minbert.metrics import score
@@ -83,7 +83,7 @@ def test_the_best_epoch_on_dev_is_kept(tiny, lessons, monkeypatch):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return real_predict(model, *args)
 
-    monkeypatch.setattr(classifier, "score", scripted)
+    monkeypatch.setattr(metrics, "score", scripted)
     monkeypatch.setattr(classifier, "predict", watched)
     model, history = train(tiny, lessons, dev=lessons, epochs=4)
     assert [figures["best"] for figures in history] == [True, True, False, False]

@@ -208,6 +208,7 @@ def shuffled(rng):
 def ask_answer(code, table, weight, training, **given):
     """`predict_proba` of a model that is in training mode, or not."""
     model = Model(table, weight).train(training)
+    model.config = code.config.Config()
     probabilities = code.heads.BertSentClassifier.predict_proba(model, *batches(given)[0][:-1])
     yield "probabilities", probabilities
     yield "the model's mode afterwards", names(["training" if model.training else "evaluation"])
