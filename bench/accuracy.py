@@ -44,7 +44,7 @@ SYSTEMS = {  # the flags of train_classifier.py
 }
 EPOCHS = {"CFIMDB": 4, "IMDB": 4}  # else 3; three times as many if the encoder is frozen
 USUAL_LENGTH = 256  # tokens
-LENGTH = {"CFIMDB": 512, "IMDB": 512}  # of MiniLM as usual: its folder says 256
+LENGTH = {"IMDB": 512}  # of MiniLM as usual: its folder says 256
 BATCH = {"CFIMDB": 16, "IMDB": 16, "reviews": 16}  # else 32
 
 

@@ -245,7 +245,7 @@ CHECKED = [
     ),
     (
         "docs/results.md",
-        "cut at {} tokens, in CFIMDB and IMDB at {} for",
+        "cut at {} tokens, those of IMDB at {} for",
         lambda: [accuracy.USUAL_LENGTH, accuracy.LENGTH["IMDB"]],
     ),
     ("docs/results.md", "{:,} code points", lambda: sum(not 0xD800 <= code <= 0xDFFF for code in range(0x110000))),
