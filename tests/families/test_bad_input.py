@@ -124,7 +124,7 @@ FILES = [  # what is wrong, how, what is said
     ("binary merges", put("merges.txt", BINARY), "merges.txt:1: "),
     ("merges of zeros", put("merges.txt", bytes(1000)), "merges.txt:1: "),
     ("a binary vocabulary", put("vocab.json", BINARY), "vocab.json: not valid JSON"),
-    ("another model in tokenizer.json", alone(type="Unigram"), "tokenizer.json: model.type is 'Unigram', but only"),
+    ("another model in tokenizer.json", alone(type="WordLevel"), "tokenizer.json: model.type is 'WordLevel', but only"),
     ("WordPiece in tokenizer.json", alone(type="WordPiece", vocab={"a": 0}), "tokenizer.json: "),
 ]
 

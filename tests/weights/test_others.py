@@ -262,7 +262,6 @@ def test_a_score_has_one_output(tiny, tmp_path):
 @pytest.mark.parametrize(
     "case, said",
     [
-        ("multi-label-model", "gives each label a probability of its own (problem_type multi_label_classification)"),
         ("ner-model", "labels each token, not the text (BertForTokenClassification)"),
         ("tf-checkpoint-folder", "model holds Google's TensorFlow checkpoint, to be converted (bert_model.ckpt.index)"),
     ],

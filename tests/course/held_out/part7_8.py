@@ -70,8 +70,8 @@ BUGS = [
         7,
         "heads",
         "a temperature of 2",
-        ".softmax(dim=-1)\n        self.train(was",
-        ".div(2).softmax(dim=-1)\n        self.train(was",
+        "probabilities(logits, self.config.problem_type)",
+        "probabilities(logits / 2, self.config.problem_type)",
     ),
     Bug(
         7,
