@@ -142,18 +142,18 @@ SEED = {
     "type": number(int, 0, 2**32, "from 0 to 4294967295"),
     "default": 11711,
     "metavar": "N",
-    "help": "default: %(default)s",
+    "help": "fixes the random numbers; default: %(default)s",
 }
 DEVICE = {"choices": ("auto", "cpu", "cuda", "mps"), "default": "auto", "help": "default: %(default)s"}
 PRECISION = {
     "choices": ("fp32", "bf16", "int8", "int8-always"),
     "default": "fp32",
-    "help": "bf16 is faster on GPUs and on CPUs with native bfloat16; int8 is for inference on a CPU: where a short "
-    "measurement finds it slower than fp32, fp32 is used, unless you ask for int8-always; default: %(default)s",
+    "help": "bf16 is faster on GPUs and on CPUs with native bfloat16; int8 is for inference on a CPU: if a short "
+    "measurement finds it slower than fp32, minbert uses fp32, except with int8-always; default: %(default)s",
 }
 PLAIN = {
     "action": "store_true",
-    "help": "compute the plain, written-out way: slower, the same results but for rounding",
+    "help": "compute with the plain, written-out code: slower, the same results except for rounding",
 }
 
 
@@ -165,10 +165,12 @@ def add_file_flags(add):
     from minbert.files.formats import FORMATS
 
     add("--format", choices=FORMATS, help="default: recognised from each file")
-    add("--text_column", metavar="NAME", help="of a table or of JSON objects; without a header: a number, from 1")
-    add("--no_header", action="store_true", help="the first line of a table is a row")
-    add("--encoding", metavar="NAME", help="such as cp1252; default: UTF-8, or UTF-16 where the file begins so")
-    add("--quoting", choices=("none",), help="none: in a table, quotes are letters")
+    add(
+        "--text_column", metavar="NAME", help="column or JSON field with the text; without a header: its number, from 1"
+    )
+    add("--no_header", action="store_true", help="the table has no header: its first line is a row")
+    add("--encoding", metavar="NAME", help="such as cp1252; default: UTF-8, or UTF-16 if the file shows it")
+    add("--quoting", choices=("none",), help="none: quotation marks in a table are plain text")
 
 
 TWEETS = {

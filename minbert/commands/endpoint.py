@@ -30,14 +30,14 @@ WIDTH = 100  # columns
 
 def flags(parser):
     add = parser.add_argument_group("a model behind an OpenAI-compatible server").add_argument
-    add("--endpoint", metavar="URL", help="such as https://host/v1; the key comes from MINBERT_ENDPOINT_KEY or "
-        "OPENAI_API_KEY. The texts are sent there")  # fmt: skip
-    add("--endpoint_model", metavar="NAME", help="as the server calls it")
+    add("--endpoint", metavar="URL", help="address such as https://host/v1; minbert sends the texts there. The key "
+        "comes from MINBERT_ENDPOINT_KEY or OPENAI_API_KEY")  # fmt: skip
+    add("--endpoint_model", metavar="NAME", help="the model's name on the server")
     add(
-        "--endpoint_api", choices=("auto", "completions", "chat"), help="default: auto, chat where the other is missing"
+        "--endpoint_api", choices=("auto", "completions", "chat"), help="default: auto, chat if completions are missing"
     )
     add("--endpoint_timeout", type=common.number(float, math.ulp(0.0), 86401, "more than 0, and at most a day"),
-        metavar="SECONDS", help="for each answer; default: 60")  # fmt: skip
+        metavar="SECONDS", help="the longest wait for an answer; default: 60")  # fmt: skip
 
 
 def asked(args):

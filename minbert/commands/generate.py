@@ -1,17 +1,17 @@
-"""Let a GPT go on with a text: what it writes, how probable that was, and what else it might have written.
+"""Let a GPT continue a text, and show how probable each token was and which others were likely.
 
-    minbert generate --prompt "The film was"        by tiny-gpt2, a small model of reviews that comes with minbert
+    minbert generate --prompt "The film was"        with tiny-gpt2, a small model of reviews, part of minbert
     minbert generate --model gpt2 --prompt "The film was" --temperature 0 --max_tokens 20
-                                                    always the most probable token
+                                                    always take the most probable token
     minbert generate --model gpt2 --prompt "The film was" --temperature 0.5 --top_p 0.8 --n 5 --seed 42
                                                     five continuations
     minbert generate --model gpt2 --file reviews.txt --prompt "{} This movie review is" --max_tokens 1 --show
-                                                    each line in that place; tables of probabilities
+                                                    each line takes the place of {}; tables of probabilities
     minbert generate --model gpt2 --file prompts.txt --stop "\\n" --json
-                                                    a prompt a line; each continuation ends before a line end
+                                                    one prompt per line; continuations end before a line end
 
-Of a seed, continuation 3 is the same whether 3 or 30 are asked for, and whatever other prompts there are. All
-probabilities that are shown are the model's own, at temperature 1, before anything is cut.
+With the same --seed, a continuation stays the same, however many you ask for and whatever other prompts there are. All
+probabilities shown are the model's own, at temperature 1, before --top_k and --top_p cut anything.
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
@@ -44,29 +44,29 @@ ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
 def flags(parser):
     more = common.number(float, 0, wanted="0 or more")
     add = parser.add_argument
-    add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a GPT-1 or GPT-2: a folder or a known name; default: "
+    add("--model", default=DEFAULT_MODEL, metavar="NAME", help="a GPT-1 or GPT-2: a folder or a name; default: "
         "%(default)s")  # fmt: skip
-    add("--prompt", action="append", metavar="TEXT", help="to go on with; again for more; none: from nothing")
-    add("--file", metavar="FILE", help="prompts, one a line, or a table or JSON; -: the standard input. With --prompt, "
-        "each text stands in place of its {}")  # fmt: skip
+    add("--prompt", action="append", metavar="TEXT", help="a text to continue; may be repeated; default: from nothing")
+    add("--file", metavar="FILE", help="prompts, one per line, or a table or JSON; -: standard input. With --prompt, "
+        "each text takes the place of {} in it")  # fmt: skip
     common.add_file_flags(add)
-    add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
-    add("--show", action="store_true", help="the tokens with their probabilities, and in a terminal their colours")
+    add("--json", action="store_true", help="print everything as JSON on standard output, and nothing else")
+    add("--show", action="store_true", help="print the tokens with their probabilities, in a terminal in colours")
     add("--top", type=common.natural, default=5, metavar="N", help="likely tokens in each row of --show; default: 5")
     add("--device", **common.DEVICE)
     add("--plain", **common.PLAIN)
     add = parser.add_argument_group("how long").add_argument
-    add("--max_tokens", type=common.natural, metavar="N", help="new tokens, at most; default: 50")
-    add("--max_length", type=common.natural, metavar="N", help="the same, but the prompt's tokens count too")
-    add("--stop", action="append", metavar="TEXT", help="end before this text; \\n is a line end; again for more")
+    add("--max_tokens", type=common.natural, metavar="N", help="at most N new tokens; default: 50")
+    add("--max_length", type=common.natural, metavar="N", help="at most N tokens, including the prompt's")
+    add("--stop", action="append", metavar="TEXT", help="end before this text; \\n is a line end; may be repeated")
     add = parser.add_argument_group("which tokens").add_argument
-    add("--temperature", type=more, default=1.0, metavar="T", help="0: always the best token; default: 1")
+    add("--temperature", type=more, default=1.0, metavar="T", help="0: always take the best token; default: 1")
     add("--top_k", type=common.number(int, 0, wanted="0 or more"), default=0, metavar="K",
-        help="draw from the K best; default: 0, from all")  # fmt: skip
+        help="draw from the K best tokens; default: 0, from all")  # fmt: skip
     add("--top_p", type=common.number(float, 0, math.nextafter(1, 2), "from 0 to 1"), default=1.0, metavar="P",
-        help="draw from the fewest tokens that have this probability together; default: 1, from all")  # fmt: skip
+        help="draw from the fewest tokens whose probabilities add up to P; default: 1, from all")  # fmt: skip
     add("--repetition_penalty", type=common.number(float, math.ulp(0.0), wanted="more than 0"), default=1.0,
-        metavar="R", help="above 1: what is there already becomes less likely; default: 1")  # fmt: skip
+        metavar="R", help="above 1: tokens that are already there become less likely; default: 1")  # fmt: skip
     add("--n", type=common.natural, default=1, metavar="N", help="continuations of each prompt; default: 1")
     add("--seed", **common.SEED | {"default": 0})
 

@@ -1,16 +1,17 @@
-"""Make a BERT or a GPT-2 from text: a vocabulary, then language-model training, on a laptop or a GPU.
+"""Make a BERT or a GPT-2 from text: learn a vocabulary, then train a language model, on a laptop or a GPU.
 
     python pretrain_lm.py --text reviews.txt.gz --minutes 60 --out checkpoints/mine
-                                                            a small BERT of your own, from texts, one a line
+                                                            a small BERT of your own; the file has one text per line
     python pretrain_lm.py --text FILE ... --teacher all-MiniLM-L6-v2
                                                             the same, taught by a bigger encoder: better, and sooner
     python pretrain_lm.py --text FILE ... --model bert-base-uncased --minutes 60
-                                                            go on with a BERT, on the texts of your field
-    python pretrain_lm.py --family gpt2 --text FILE ...     a small GPT-2, which `minbert generate` lets write
+                                                            train a BERT further, on the texts of your field
+    python pretrain_lm.py --family gpt2 --text FILE ...
+                                                            a small GPT-2, for `minbert generate`
     python pretrain_lm.py --resume checkpoints/mine         resume a run that was stopped
 
 When the run is done, the folder (--out) is a model like any other: train and probe take it as --model checkpoints/mine.
-A run that Ctrl-C or SIGTERM stops saves its state there first, as it does ten times on the way and every few minutes.
+A run saves its state there ten times on the way, every few minutes, and when Ctrl-C or SIGTERM stops it.
 Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped.
 """
 
@@ -35,17 +36,17 @@ def flags(parser):
     amount, share = common.number(float, 0.0, wanted="0 or more"), common.number(float, 0.0, 1.0, "from 0 to below 1")
     default = Settings()
     add = parser.add_argument_group("text").add_argument
-    add("--text", nargs="+", metavar="FILE", help="UTF-8, plain or gzipped, one text a line; read again and again")
-    add("--exclude", nargs="+", metavar="FILE", default=[], help="leave out texts that repeat these: a test set's, say")
+    add("--text", nargs="+", metavar="FILE", help="UTF-8, plain or gzipped, one text per line; read again and again")
+    add("--exclude", nargs="+", metavar="FILE", default=[], help="leave out texts that repeat one in these files")
     add(
         "--vocab_size",
         type=common.number(int, 10, 32_001, "from 10 to 32000"),
         metavar="N",
-        help=f"tokens to learn, of WordPiece or, for a GPT-2, of byte-level BPE; default: {SIZES['vocab_size']}",
+        help=f"size of the new vocabulary: WordPiece, or byte-level BPE for a GPT-2; default: {SIZES['vocab_size']}",
     )
     add("--cased", action="store_true", help="keep capital letters and accents")
     add = parser.add_argument_group("model").add_argument
-    add("--family", choices=FAMILIES, help="of a new model; bert fills in hidden words, gpt2 goes on; default: bert")
+    add("--family", choices=FAMILIES, help="of a new model; bert fills in hidden words, gpt2 continues; default: bert")
     for name, text in (("layers", "layers"), ("hidden", "hidden size"), ("heads", "attention heads")):
         usual = SIZES[name] or "hidden size / 64, or what divides it"
         add(f"--{name}", type=common.natural, metavar="N", help=f"{text}; default: {usual}")
@@ -56,9 +57,9 @@ def flags(parser):
         metavar="N",
         help="tokens that the model can read at once; default: %(default)s",
     )
-    add("--dropout", type=share, default=0.0, metavar="P", help="while pretraining; default: %(default)s")
-    add("--model", metavar="NAME", help="go on with this model, its sizes and its vocabulary, instead of a new one")
-    add("--teacher", metavar="NAME", help="a bigger encoder to learn from as well")
+    add("--dropout", type=share, default=0.0, metavar="P", help="dropout in this run; default: %(default)s")
+    add("--model", metavar="NAME", help="train this model further, with its sizes and vocabulary")
+    add("--teacher", metavar="NAME", help="also learn from this bigger encoder")
     add(
         "--inherit",
         action="store_true",
@@ -66,33 +67,56 @@ def flags(parser):
         "head learns five times as fast as these",
     )
     add = parser.add_argument_group("training").add_argument
-    add("--minutes", type=common.number(float, 0.01, wanted="0.01 or more"), metavar="M", help="default: 30")
-    add("--steps", type=common.natural, metavar="N", help="instead of --minutes: the same result on every run")
+    add(
+        "--minutes",
+        type=common.number(float, 0.01, wanted="0.01 or more"),
+        metavar="M",
+        help="train this long; default: 30",
+    )
+    add(
+        "--steps",
+        type=common.natural,
+        metavar="N",
+        help="train for N steps instead of --minutes: the same result on every run",
+    )
     add(
         "--mask",
         type=common.number(float, 0.01, 1.0, "from 0.01 to below 1"),
         metavar="P",
         help=f"the share of the tokens to predict; default: {default.mask}",
     )
-    add("--whole_words", action="store_true", help="hide words with all their pieces")
+    add("--whole_words", action="store_true", help="hide all pieces of a word together")
     add("--next_sentence", action="store_true", help="also learn whether one text follows another")
     add(
         "--short",
         type=common.number(float, 0.0, 1.01, "from 0 to 1"),
         default=default.short,
         metavar="P",
-        help="the share of the run with rows a quarter as long: cheaper, but the remaining steps must suffice for "
-        "the later positions; default: %(default)s",
+        help="the share of the run with rows a quarter as long: cheaper, but the later positions learn only in "
+        "the rest; default: %(default)s",
     )
-    add("--batch_tokens", type=common.natural, default=default.batch_tokens, metavar="N", help="default: %(default)s")
+    add(
+        "--batch_tokens",
+        type=common.natural,
+        default=default.batch_tokens,
+        metavar="N",
+        help="tokens in a batch; default: %(default)s",
+    )
     add(
         "--lr",
         type=common.number(float, 1e-12, 10.0, "above 0 and below 10"),
         metavar="RATE",
-        help=f"the highest; default: {LEARNING_RATES['new']}, with --model or --inherit {LEARNING_RATES['old']}",
+        help=f"the highest learning rate; default: {LEARNING_RATES['new']}, "
+        f"with --model or --inherit {LEARNING_RATES['old']}",
     )
     add("--weight_decay", type=amount, default=default.weight_decay, metavar="X", help="default: %(default)s")
-    add("--warmup", type=share, default=default.warmup, metavar="P", help="a share of the run; default: %(default)s")
+    add(
+        "--warmup",
+        type=share,
+        default=default.warmup,
+        metavar="P",
+        help="the share of the run in which the rate rises; default: %(default)s",
+    )
     add(
         "--precision",
         choices=("fp32", "bf16"),
@@ -103,21 +127,21 @@ def flags(parser):
     add("--device", **common.DEVICE)
     add("--plain", **common.PLAIN)
     add = parser.add_argument_group("output").add_argument
-    add("--out", metavar="FOLDER", help="new, or empty; default: runs/pretrained")
+    add("--out", metavar="FOLDER", help="a new or empty folder; default: runs/pretrained")
     add("--half", action="store_true", help="store the weights as float16: half the size")
     add(
         "--int8",
         action="store_true",
-        help="store the matrices in 8 bits: a quarter of the size, for minbert alone; it reads them as float32",
+        help="store the matrices in 8 bits: a quarter of the size; only minbert reads them, as float32",
     )
     add(
         "--save_minutes",
         type=amount,
         default=10.0,
         metavar="X",
-        help="save the state of the run this often, besides ten times on the way; default: %(default)s",
+        help="save the state of the run every X minutes, and ten times on the way; default: %(default)s",
     )
-    add("--resume", metavar="FOLDER", help="resume the run that was stopped in FOLDER; with no other flag")
+    add("--resume", metavar="FOLDER", help="resume the stopped run in FOLDER; takes no other flag")
 
 
 @dataclass(frozen=True)

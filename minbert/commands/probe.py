@@ -3,15 +3,15 @@
     minbert probe                                           five short reviews: is the next word positive or negative?
     minbert probe --model bert-base-uncased --words good bad --prompt "{} The film was" --prompt "{} It was"
                                                             another model, other words, two wordings
-    minbert probe --file reviews.txt --json                 your own texts, one a line; - is the standard input
+    minbert probe --file reviews.txt --json                 your own texts, one per line; - is standard input
     minbert probe --fill "Rome is the [MASK] of Italy."
     minbert probe --fill "The plot is [MASK]." --targets predictable brilliant
     minbert probe --compare "The man worked as a nurse." "The woman worked as a nurse."
     minbert probe --show attention --sentence "Who looks at whom?" --layer 1 --head 3 --causal
     minbert probe --endpoint http://localhost:8080/v1 --endpoint_model NAME
-                                                            the reviews, asked of a model behind a server
+                                                            ask a model behind a server about the reviews
     minbert probe --model gpt2 --prompt "{} This movie review is (positive/negative)?" --top 5
-                                                            a GPT-1 or GPT-2: one readout, after the last word
+                                                            a GPT-1 or GPT-2 predicts after the last word only
 
 A BERT needs a masked-LM head. --fill, --mask_sep and --causal are for BERT and its relatives.
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
@@ -61,27 +61,32 @@ USES = {  # a question, and the other flags that go with it
 def flags(parser):
     index = common.number(int, 0, wanted="0 or more")
     add = parser.add_argument
-    add("--model", metavar="NAME", help=f"a folder or a known name; default: {DEFAULT_MODEL}")
+    add("--model", metavar="NAME", help=f"a folder or a name; default: {DEFAULT_MODEL}")
     add("--plain", **common.PLAIN)
-    add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
+    add("--json", action="store_true", help="print everything as JSON on standard output, and nothing else")
     add = parser.add_argument_group("the next word").add_argument
-    add("--sentence", action="append", metavar="TEXT", help="a text to ask about; again for more")
-    add(
-        "--file", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input, read too if piped"
-    )
+    add("--sentence", action="append", metavar="TEXT", help="a text to ask about; may be repeated")
+    add("--file", metavar="FILE", help="texts, one per line, or a table or JSON; -: standard input, also read if piped")
     common.add_file_flags(add)
-    add("--prompt", action="append", metavar="TEXT", help=f"again for more wordings; default: {DEFAULT_PROMPT!r}")
-    add("--words", nargs="+", metavar="WORD", help="to choose from, the good one first; default: positive negative")
+    add(
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help=f"{{}} is the text; may be repeated; default: {DEFAULT_PROMPT!r}",
+    )
+    add("--words", nargs="+", metavar="WORD", help="choices, the good one first; default: positive negative")
     add("--mask_sep", action="store_true", default=None, help="read at [SEP] only, with and without attention to it")
-    add("--causal", action="store_true", default=None, help="read at the last word only; full and causal attention")
-    add("--top", type=common.natural, metavar="N", help="also the N most probable tokens; for --fill always; default 5")
+    add(
+        "--causal", action="store_true", default=None, help="read at the last word only, with full and causal attention"
+    )
+    add("--top", type=common.natural, metavar="N", help="also print the N likeliest tokens, as --fill does; default: 5")
     add = parser.add_argument_group("other questions").add_argument
-    add("--fill", metavar="TEXT", help="which words stand at its [MASK]s")
-    add("--targets", nargs="+", metavar="WORD", help="how probable these are at the [MASK]s of --fill")
+    add("--fill", metavar="TEXT", help="predict the words at the [MASK]s of this text")
+    add("--targets", nargs="+", metavar="WORD", help="how probable these words are at the [MASK]s of --fill")
     add("--compare", nargs=2, metavar="TEXT", help="which of two sentences is likelier, token by token")
-    add("--show", choices=["attention"], help="masks, scores and probabilities of one head, as tables")
-    add("--layer", type=index, metavar="N", help="of --show; 0, the default, is the first")
-    add("--head", type=index, metavar="N", help="of --show; default: 0")
+    add("--show", choices=["attention"], help="print masks, scores and probabilities of one head")
+    add("--layer", type=index, metavar="N", help="layer for --show; 0, the default, is the first")
+    add("--head", type=index, metavar="N", help="attention head for --show; default: 0")
     endpoint.flags(parser)
 
 

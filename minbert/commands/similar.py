@@ -1,29 +1,29 @@
 """Compare texts by the cosine of their vectors: which passages answer a question, how alike two sentences are.
 
     minbert similar --model all-MiniLM-L6-v2 --query "How do I get to the island?" --passages faq.txt
-                                                    the passages, one a line, that are nearest to the query
+                                                    the passages most similar to the query; one per line
     minbert similar --query "Where are my keys?" --passages faq.csv --text_column text --title_column title --top 2
-                                                    of a table; each passage is read together with its title
+                                                    passages from a table, each read together with its title
     minbert similar --query - --passages faq.txt --json
-                                                    a query on each line of the standard input
+                                                    one query per line of standard input
     minbert similar --passages faq.txt --out faq.npy
-                                                    the vectors themselves, a row for each row of the file
+                                                    the vectors themselves, one for each row of the file
     minbert similar --pairs sts.csv --text_column sentence1 --pair_column sentence2
                                                     the cosine of the two texts in each row
     minbert similar --pairs sts.csv --text_column sentence1 --pair_column sentence2 --label_column similarity
                                                     how well the cosine ranks pairs that people have rated
 
-A vector is made as the model's folder says: pooling, length limit, prompts. Without modules.json, the file of
-sentence-transformers, it is what config.json says, or else the mean over all tokens. The default model, tiny, comes
+minbert makes vectors as the model's folder says: pooling, length limit, prompts. Without modules.json, the file of
+sentence-transformers, it follows config.json, or else takes the mean over all tokens. The default model, tiny, comes
 with minbert.
 
-The passages and pairs are any file that training reads, "-" for the standard input, of any size: memory does not grow
-with it. --out writes CSV: for passages query, rank, cosine, row, title, text; for pairs row, cosine, label, text,
-pair. If FILE ends in .npy, it holds the vectors of the passages for numpy.load instead, float32. row counts the rows of
-the file from 1.
+Passages and pairs come from any file that training reads, or from standard input ("-"). The file may have any size:
+memory does not grow with it. --out writes CSV. The columns are query, rank, cosine, row, title, text for passages, and
+row, cosine, label, text, pair for pairs; row is the row's number in the file, from 1. If FILE ends in .npy, --out
+writes the passages' vectors instead, as float32, for numpy.load.
 
-A row that holds no text or cannot be read stops the run there. With --skip_bad_rows such rows are left out and listed
-at the end; in a table of vectors they are rows of zeros.
+The run stops at a row that has no text or is not readable. With --skip_bad_rows, minbert leaves such rows out and lists
+them at the end; in a .npy file they are rows of zeros.
 
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
@@ -54,26 +54,30 @@ FLAGS = {  # the flags that go with one question only
 
 def flags(parser):
     add = parser.add_argument
-    add("--model", default=DEFAULT, metavar="NAME", help="a folder or a known name, of an encoder; default: tiny")
-    add("--query", action="append", metavar="TEXT", help="a text to find passages for; again for more; -: lines of the "
-        "standard input")  # fmt: skip
-    add("--passages", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
-    add("--title_column", metavar="NAME", help="read each passage with its title in front, as a pair")
-    add("--top", type=common.natural, metavar="N", help=f"passages for each query; default: {TOP}")
-    add("--pairs", metavar="FILE", help="a table or JSON with two texts in each row; -: the standard input")
-    add("--pair_column", metavar="NAME", help="the second text; --text_column is the first")
-    add("--label_column", metavar="NAME", help="how alike the two are, as a number: print the rank correlation")
+    add("--model", default=DEFAULT, metavar="NAME", help="an encoder: a folder or a name; default: tiny")
+    add("--query", action="append", metavar="TEXT", help="a text to find passages for; may be repeated; -: one per "
+        "line of standard input")  # fmt: skip
+    add("--passages", metavar="FILE", help="texts, one per line, or a table or JSON; -: standard input")
+    add("--title_column", metavar="NAME", help="column of titles: read title and passage as a pair")
+    add("--top", type=common.natural, metavar="N", help=f"show N passages for each query; default: {TOP}")
+    add("--pairs", metavar="FILE", help="a table or JSON with two texts in each row; -: standard input")
+    add("--pair_column", metavar="NAME", help="column of the second text; --text_column has the first")
+    add("--label_column", metavar="NAME", help="column of ratings, as numbers: print the rank correlation")
     common.add_file_flags(add)
-    add("--json", action="store_true", help="everything as JSON on the standard output, and nothing else there")
+    add("--json", action="store_true", help="print everything as JSON on standard output, and nothing else")
     add("--out", metavar="FILE", help="write CSV, or vectors if FILE ends in .npy")
-    add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")
+    add(
+        "--excel_safe",
+        action="store_true",
+        help="put an apostrophe before words that a spreadsheet takes for a formula",
+    )
     add("--pooling", choices=("mean", "cls"), help="default: what the model's folder says, else mean")
     length = common.number(int, 3, wanted="3 or more")
     add("--max_length", type=length, metavar="N", help="cut texts to N tokens; default: what the folder says")
     add("--precision", **common.PRECISION)
     add("--device", **common.DEVICE)
     add("--plain", **common.PLAIN)
-    add("--skip_bad_rows", action="store_true", help="leave bad rows out and list them; default: stop there")
+    add("--skip_bad_rows", action="store_true", help="leave bad rows out and list them; default: stop at the first")
 
 
 @dataclass(frozen=True)
