@@ -97,6 +97,9 @@ def prepared(place):
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     (place / "my-faq.csv").write_text(FAQ)
     (place / "my-pairs.csv").write_text(RATED)
+    (place / "my-topics.csv").write_text(
+        "text,topics\n" + "good food and staff,food|staff\ncold soup,food\nhm,none\n" * 4
+    )
     feelings = spanish_classifier(place / "daveni" / "twitter-xlm-roberta-emotion-es")
     for name, labels in (("tuits", feelings), ("tass", ("N", "P"))):
         rows = [f"{label}\t@ana la peli {number} {label}" for number, label in enumerate(labels * 6)]
