@@ -493,6 +493,7 @@ def test_a_second_ctrl_c_ends_at_once(place):
     """In a process of its own, whose first step never ends."""
     program = (
         "import os, signal, sys, time; from minbert import __main__; from minbert.runs import loop\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "def step(*given):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('first', flush=True)\n"
