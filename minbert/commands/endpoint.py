@@ -203,17 +203,13 @@ def conclude(rows):
 
 def show(found):
     """The rows as tables, as those of a model that is here."""
+    from minbert.commands.probe_tables import list_questions
     from minbert.completions import ROUTES
     from minbert.runs.columns import table
 
     rows, words = found["rows"], found["words"]
     print(f"{found['model']} at {found['endpoint']}, asked by {ROUTES[found['api']]}")
-    for row in {row["number"]: row for row in rows}.values():
-        print(f"{row['number']:4}  {row['kind'] + ': ' if 'kind' in row else ''}{row['text']}")
-    prompts = list(dict.fromkeys(row["prompt"] for row in rows))
-    letters = {prompt: chr(97 + at) * (len(prompts) > 1) for at, prompt in enumerate(prompts)}
-    for prompt, letter in letters.items():
-        print(f"{letter:>4}  {prompt}")
+    letters = list_questions(rows)
     names = [f"{row['number']}{letters[row['prompt']]}" for row in rows]
     told = [(name, row) for name, row in zip(names, rows) if row["below"] is not None]
     silent = [(name, row) for name, row in zip(names, rows) if row["below"] is None]

@@ -29,14 +29,20 @@ def printable(tokens):
     return tokens if plain else [token and written(token) for token in tokens]
 
 
-def show_next_word(found):
-    rows, words = found["rows"], found["words"]
+def list_questions(rows):
+    """Print the texts with their numbers, then the prompts. Returns the letter of each prompt, "" if there is one."""
     for row in {row["number"]: row for row in rows}.values():
         print(f"{row['number']:4}  {row['kind'] + ': ' if 'kind' in row else ''}{row['text']}")
     prompts = list(dict.fromkeys(row["prompt"] for row in rows))
     letters = {prompt: chr(97 + at) * (len(prompts) > 1) for at, prompt in enumerate(prompts)}
     for prompt, letter in letters.items():
         print(f"{letter:>4}  {prompt}")
+    return letters
+
+
+def show_next_word(found):
+    rows, words = found["rows"], found["words"]
+    letters = list_questions(rows)
     print(f"ratio: P({words[0]}) to the best other; none: P without a text; corrected: P / none, as shares")
     for conclusion in found["conclusions"]:
         mine = [row for row in rows if row["readout"] == conclusion["readout"]]
