@@ -344,7 +344,7 @@ def test_a_float64_too_large_for_float32_is_infinite(tiny_folder):
     tensors = stored(tiny_folder)
     tensors["classifier.bias"] = torch.tensor([1e300, 0.0], dtype=torch.float64)
     store(tiny_folder, tensors)
-    with pytest.raises(UserError, match=r"1 tensors\n  NaN or Inf  classifier\.bias$"):
+    with pytest.raises(UserError, match=r"1 tensor\n  NaN or Inf  classifier\.bias$"):
         BertSentClassifier.from_pretrained(tiny_folder)
 
 
