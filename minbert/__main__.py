@@ -19,6 +19,7 @@ COMMANDS = {  # name: its module, and one line of help
     "export": ("minbert.commands.export", "write a model as ONNX, for programs without Python or torch"),
     "handout": ("minbert.commands.handout", "make a folder for students, who write the parts of a BERT"),
     "grade": ("minbert.commands.grade", "grade what students handed in, out of reach of their code"),
+    "size": ("minbert.commands.size", "count parameters, memory, FLOPs and hours, from BERT to MT-NLG 530B"),
     "doctor": ("minbert.commands.doctor", "show what this machine has and which way of computing is chosen"),
 }
 IN_SEVERAL_PROCESSES = ("train",)  # those that torchrun may start more than once for one job
