@@ -105,6 +105,7 @@ def test_names_are_found_in_any_case_and_with_an_owner():
 
 def test_formulas_use_the_letters_that_are_explained():
     rows = [row for model in PUBLISHED.values() for row in size.parameters(model.sizes, head_of(model.sizes))]
+    rows += size.parameters(PUBLISHED["gpt2"].sizes, "classifier")
     for name in ("opus-mt-en-de", "gpt2", "electra-small-discriminator"):
         sizes = PUBLISHED[name].sizes
         for recompute in (False, True):

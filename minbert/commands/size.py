@@ -51,7 +51,7 @@ def hardware(text):
         return text.lower()
     try:
         return positive(text)
-    except ValueError:
+    except (ValueError, argparse.ArgumentTypeError):
         known = ", ".join(cost.HARDWARE)
         raise argparse.ArgumentTypeError(f"{text} is neither one of {known} nor a number of TFLOPs a second") from None
 
@@ -290,12 +290,12 @@ def run(job):
     elif job.sizes:
         show(job)
     else:
-        print(f"{'name':<35} {'layers':>6} {'width':>6} {'parameters':>15} {'published':>14}")
+        print("Parameters as they are counted here, and in millions as published\n")
+        print(f"{'name':<34} {'L':>4} {'D':>6} {'parameters':>17} {'published':>14}")
         for row in overview():
-            said = f"{row['published'] / 1e6:,.1f} million" if row["published"] else ""
-            print(
-                f"{row['name']:<35} {row['layers']:>6} {row['width']:>6} {row['parameters']:>15,} {said:>16}".rstrip()
-            )
+            said = f"{row['published'] / 1e6:,.1f}" if row["published"] else ""
+            sizes = f"{row['layers']:>4} {row['width']:>6} {row['parameters']:>17,}"
+            print(f"{row['name']:<34} {sizes} {said:>14}".rstrip())
 
 
 def main(arguments):
