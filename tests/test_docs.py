@@ -448,7 +448,7 @@ MEASURED = {
         "batch of 4 texts of 128 tokens, took 1,841 MB at its peak, and the formulas say 1,713": (
             "python -m tests.peak 12 768 4 128"
         ),
-        "layers of width 256 and 32 such texts it took 1,392 MB instead of 995": "python -m tests.peak 12 256 32 128",
+        "layers of width 256 and 32 such texts it took 1,328 MB instead of 995": "python -m tests.peak 12 256 32 128",
         "costs 4 T D more": "minbert size gpt2 --formulas",
         "reached on 2,240 A100": "python -m pytest tests/test_size.py",
         "Brown et al. 2020, table D.1), within 2 %": "python -m pytest tests/test_size.py",
