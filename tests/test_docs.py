@@ -445,7 +445,7 @@ MEASURED = {
         "within 4 % of theirs": "python -m pytest tests/test_size.py",
         "within 0.4 %": "python -m pytest tests/test_size.py",
         "autograd kept within 5 %": "python -m pytest tests/test_size.py",
-        "batch of 4 texts of 128 tokens, took 1,841 MB at its peak, and the formulas say 1,713": (
+        "batch of 4 texts of 128 tokens, took 1,807 MB at its peak, and the formulas say 1,713": (
             "python -m tests.peak 12 768 4 128"
         ),
         "layers of width 256 and 32 such texts it took 1,328 MB instead of 995": "python -m tests.peak 12 256 32 128",
