@@ -29,6 +29,8 @@ MODULES = (
     "forms",
     "text",
     "readers",
+    "conll",
+    "squad",
 )  # each has FUZZERS = {name: function(count, rng, folder) -> Counter}
 ROOM = 2**30  # bytes
 

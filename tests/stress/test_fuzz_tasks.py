@@ -1,0 +1,64 @@
+"""fuzz: a share of the fuzzers of tagged words, questions, pairs and unigram models; and what they see."""
+
+import random
+
+import pytest
+
+from minbert.files import conll
+from minbert.files import squad as squad_files
+from tests.stress.fuzz import checkpoints, squad
+from tests.stress.fuzz import conll as tags
+
+SHARE = 300  # files
+
+
+@pytest.fixture(autouse=True)
+def no_watch():
+    """A test takes its time; the watch is for `make fuzz`."""
+    yield
+    checkpoints.faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.mark.fault("tables: a well-formed file that means something else")
+@pytest.mark.fault("tables: a row that is lost without a word")
+@pytest.mark.parametrize("fuzzer", [tags, squad], ids=["conll", "squad"])
+def test_a_share_of_the_files(fuzzer, tmp_path):
+    """Not everything is refused, nor read; what is read is compared with a plain reading of the same bytes."""
+    outcomes = fuzzer.fuzz(SHARE, random.Random("share"), tmp_path)
+    assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
+    assert sum(outcomes.values()) == SHARE
+    assert len(outcomes) == 3 and min(outcomes.values()) > SHARE / 20, outcomes
+
+
+def faults(fuzzer, folder, count=SHARE):
+    return [outcome for outcome in fuzzer.fuzz(count, random.Random(0), folder) if outcome.startswith("fault")]
+
+
+def test_a_bad_row_in_a_good_sentence_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(conll, "row_problem", lambda line, cells, width: None)
+    assert any("reported {}, not" in fault or "read [" in fault for fault in faults(tags, tmp_path))
+
+
+def test_a_word_that_is_cut_elsewhere_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(conll, "cells_of", lambda line: line.split() or [""])
+    assert any("read [" in fault for fault in faults(tags, tmp_path))
+
+
+def test_a_tag_that_is_taken_for_a_comment_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(conll, "is_tag", lambda text: text == "O")
+    assert faults(tags, tmp_path)
+
+
+def test_an_answer_that_is_moved_is_a_fault(tmp_path, monkeypatch):
+    def moved(passage, answer):
+        at = passage.find(str(answer.get("text")))
+        return (None, (at, at + len(str(answer["text"])))) if at >= 0 else ("nowhere", None)
+
+    monkeypatch.setattr(squad_files, "place_of", moved)
+    assert any("is used" in fault for fault in faults(squad, tmp_path))
+
+
+def test_a_question_that_is_lost_is_a_fault(tmp_path, monkeypatch):
+    every = squad_files.questions_of
+    monkeypatch.setattr(squad_files, "questions_of", lambda *given: list(every(*given))[:-1])
+    assert any("a question is lost" in fault for fault in faults(squad, tmp_path))
