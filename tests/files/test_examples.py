@@ -951,3 +951,10 @@ def test_half_a_character_is_reported(file):
             (1, r"holds half a character ('\ud800'), which no file can hold"),
             (2, r"holds half a character ('\udfff'), which no file can hold"),
         ]
+
+
+def test_a_header_of_a_pair_makes_a_table_whatever_the_texts_hold(file):
+    """One text with ||| does not make label ||| text of it."""
+    examples = read_examples(file("premise,hypothesis,label\na ||| b,c,no\nd,e,yes\n", "train.csv"), pairs=True)
+    assert examples.format == "table" and examples.pairs == ["c", "e"] and examples.problems == []
+    assert examples.texts == ["a ||| b", "d"]

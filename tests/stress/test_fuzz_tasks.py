@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from minbert.files import conll
+from minbert.files import conll, examples, stream
 from minbert.files import squad as squad_files
-from tests.stress.fuzz import checkpoints, squad
+from tests.stress.fuzz import checkpoints, pairs, squad
 from tests.stress.fuzz import conll as tags
 
 SHARE = 300  # files
@@ -30,8 +30,19 @@ def test_a_share_of_the_files(fuzzer, tmp_path):
     assert len(outcomes) == 3 and min(outcomes.values()) > SHARE / 20, outcomes
 
 
+@pytest.mark.fault("tables: a well-formed file that means something else")
+@pytest.mark.fault("tables: a row that is lost without a word")
+@pytest.mark.fault("tables: texts of two rows as a pair")
+@pytest.mark.parametrize("name", pairs.FUZZERS)
+def test_a_share_of_the_pairs(name, tmp_path):
+    outcomes = pairs.FUZZERS[name](SHARE // 3, random.Random("share"), tmp_path)
+    assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
+    assert min(outcomes[name] for name in ("read", "read, a row reported", "refused")) > SHARE / 60, outcomes
+
+
 def faults(fuzzer, folder, count=SHARE):
-    return [outcome for outcome in fuzzer.fuzz(count, random.Random(0), folder) if outcome.startswith("fault")]
+    fuzz = getattr(fuzzer, "fuzz", None) or pairs.fuzz_sheets
+    return [outcome for outcome in fuzz(count, random.Random(0), folder) if outcome.startswith("fault")]
 
 
 def test_a_bad_row_in_a_good_sentence_is_a_fault(tmp_path, monkeypatch):
@@ -62,3 +73,21 @@ def test_a_question_that_is_lost_is_a_fault(tmp_path, monkeypatch):
     every = squad_files.questions_of
     monkeypatch.setattr(squad_files, "questions_of", lambda *given: list(every(*given))[:-1])
     assert any("a question is lost" in fault for fault in faults(squad, tmp_path))
+
+
+def test_a_pair_of_another_row_is_a_fault(tmp_path, monkeypatch):
+    add, before = examples.Examples.add, []
+
+    def of_the_row_before(self, line, text, label=None, pair=None):
+        before.append(pair)
+        add(self, line, text, label, before[-2] if before[1:] else pair)
+
+    monkeypatch.setattr(examples.Examples, "add", of_the_row_before)
+    assert any("a row that is none" in fault for fault in faults(pairs, tmp_path, 20))
+    assert [fault for fault in pairs.fuzz_bytes(20, random.Random(0), tmp_path) if fault.startswith("fault")]
+
+
+def test_a_text_without_its_pair_is_a_fault(tmp_path, monkeypatch):
+    row = stream.as_row
+    monkeypatch.setattr(stream, "as_row", lambda *given: row(*given)._replace(beside=()))
+    assert any("texts without their pairs" in fault for fault in faults(pairs, tmp_path, 20))

@@ -31,6 +31,7 @@ MODULES = (
     "readers",
     "conll",
     "squad",
+    "pairs",
 )  # each has FUZZERS = {name: function(count, rng, folder) -> Counter}
 ROOM = 2**30  # bytes
 
