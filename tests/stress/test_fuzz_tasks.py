@@ -6,7 +6,9 @@ import pytest
 
 from minbert.files import conll, examples, stream
 from minbert.files import squad as squad_files
-from tests.stress.fuzz import checkpoints, pairs, squad
+from minbert.tokenizers import charsmap
+from minbert.tokenizers.unigram import Unigram
+from tests.stress.fuzz import checkpoints, pairs, squad, unigram
 from tests.stress.fuzz import conll as tags
 
 SHARE = 300  # files
@@ -40,8 +42,17 @@ def test_a_share_of_the_pairs(name, tmp_path):
     assert min(outcomes[name] for name in ("read", "read, a row reported", "refused")) > SHARE / 60, outcomes
 
 
+@pytest.mark.fault("weights: a SentencePiece model that is cut, grown or of another kind")
+@pytest.mark.fault("texts: the files of a tokenizer cut off or damaged")
+@pytest.mark.parametrize("name", unigram.FUZZERS)
+def test_a_share_of_the_unigram_models(name, tmp_path):
+    outcomes = unigram.FUZZERS[name](SHARE // 3, random.Random("share"), tmp_path)
+    assert not [outcome for outcome in outcomes if outcome.startswith("fault")], outcomes
+    assert min(outcomes[name] for name in ("read", "refused")) > SHARE / 30, outcomes
+
+
 def faults(fuzzer, folder, count=SHARE):
-    fuzz = getattr(fuzzer, "fuzz", None) or pairs.fuzz_sheets
+    fuzz = getattr(fuzzer, "fuzz", None) or next(iter(fuzzer.FUZZERS.values()))
     return [outcome for outcome in fuzz(count, random.Random(0), folder) if outcome.startswith("fault")]
 
 
@@ -91,3 +102,20 @@ def test_a_text_without_its_pair_is_a_fault(tmp_path, monkeypatch):
     row = stream.as_row
     monkeypatch.setattr(stream, "as_row", lambda *given: row(*given)._replace(beside=()))
     assert any("texts without their pairs" in fault for fault in faults(pairs, tmp_path, 20))
+
+
+def test_a_shorter_rule_is_a_fault(tmp_path, monkeypatch):
+    rule = charsmap.Charsmap.rule
+
+    def shortest(self, data, at):
+        found = (rule(self, data[:end], at) for end in range(at + 1, len(data) + 1))
+        return next((one for one in found if one[0]), (0, None))
+
+    monkeypatch.setattr(charsmap.Charsmap, "rule", shortest)
+    assert any("spoilt: nothing" in fault for fault in faults(unigram, tmp_path, 40))
+
+
+def test_a_text_that_is_cut_another_way_is_a_fault(tmp_path, monkeypatch):
+    """In chunks, the second time: the way that a cache could spoil."""
+    monkeypatch.setattr(Unigram, "settled_ids", lambda self, words: [self.in_text.get(word, 0) for word in words])
+    assert any("is cut in two ways" in fault for fault in faults(unigram, tmp_path, 40))

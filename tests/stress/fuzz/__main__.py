@@ -32,6 +32,7 @@ MODULES = (
     "conll",
     "squad",
     "pairs",
+    "unigram",
 )  # each has FUZZERS = {name: function(count, rng, folder) -> Counter}
 ROOM = 2**30  # bytes
 
