@@ -100,6 +100,26 @@ def test_the_peers_of_byte_level_bpe_give_our_ids(tmp_path):
     assert (wrong["equal"], wrong["rows"]) == (0, 12)
 
 
+def test_the_peers_of_unigram_give_our_ids(tmp_path):
+    """Of texts as they are, and joined to long ones; of a peer that cuts differently, none are equal."""
+    pytest.importorskip("sentencepiece", reason="needs the extra reference")
+    pytest.importorskip("tokenizers", reason="needs the extra reference")
+    path, rows = tmp_path / "texts.txt", ["a film's end", "the films, the film", "don't  film 1999!", "Größe of films"]
+    path.write_text("".join(f"0 ||| {row}\n" for row in rows * 3))
+    systems.learn_unigram(str(tmp_path), rows * 3, 40)
+    options = {"folder": str(tmp_path), "paths": [str(path)]}
+    size = sum(len(row.encode()) for row in rows * 3)
+    for warm in (True, False):
+        assert systems.unigram(rows="reviews", warm=warm, **options)()["bytes"] == size
+    for peer in (systems.sentencepiece_unigram, systems.hf_unigram):
+        run = peer(rows="reviews", threads=1, **options)()
+        assert (run["equal"], run["rows"], run["bytes"]) == (12, 12, size)
+        run = peer(rows="long texts", threads=1, **options)()
+        assert (run["equal"], run["rows"], run["bytes"]) == (1, 1, size + 11)
+    wrong = systems.peer_unigram(str(tmp_path), "tweets", lambda rows: [[0] for _ in rows], options)()
+    assert (wrong["equal"], wrong["rows"]) == (0, 12)
+
+
 def test_a_gpt2_and_its_peer_write_the_same(tmp_path, monkeypatch):
     pytest.importorskip("transformers", reason="needs the extra reference")
     monkeypatch.setattr(systems, "WRITTEN", 5)

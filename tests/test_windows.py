@@ -167,3 +167,9 @@ def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):
     assert [window.words for window in windows] == [[None, 0, None, None], [None, 1, None]]
     with pytest.raises(UserError, match="special tokens alone are 2"):
         cut_words(tokenizer, ["a"], 2)
+
+
+def test_an_answer_that_reaches_one_character_out_of_a_window_is_not_in_it():
+    window = Window([2, 9, 3, 7, 8, 3], [0, 0, 0, 1, 1, 1], [None, None, None, (4, 7), (7, 12), None])
+    assert window.places((4, 12)) == (3, 4) and window.places((5, 6)) == (3, 3)
+    assert window.places((3, 12)) == window.places((4, 13)) == window.places(None) == (0, 0)

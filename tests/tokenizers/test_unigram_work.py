@@ -1,4 +1,4 @@
-"""unigram: twice the text, twice the work, counted in looked-up pieces and rules; with spaces, without, and cut again."""
+"""unigram: twice the text, twice the work, counted in pieces and rules that are looked up."""
 
 import random
 
