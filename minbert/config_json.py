@@ -85,6 +85,7 @@ HOMES = {
     "electra": ("minbert.families.electra", "Electra", (*ENCODER, "ForPreTraining")),
     "openai-gpt": ("minbert.families.gpt", "OpenAIGPT", DECODER[:2]),
     "gpt2": ("minbert.families.gpt2", "GPT2", DECODER),
+    "marian": ("minbert.families.marian", "Marian", ("ForTranslation", "Model")),
 }
 
 
