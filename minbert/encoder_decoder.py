@@ -42,7 +42,7 @@ class DecoderLayer(PostNormLayer):
         self.cross_attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, back: tuple, view: tuple) -> tuple[Tensor, Tensor]:
-        """x [R, T, D], views as in CachedAttention and CrossAttention -> [R, T, D], who looked at the text [R, H, T, S]"""
+        """x [R, T, D], views as in CachedAttention and CrossAttention -> [R, T, D], looks at the text [R, H, T, S]"""
         x = self.attention_norm(x + self.dropout(self.attention(x, back)[0]))
         looked, probabilities = self.cross_attention(x, view)
         x = self.cross_attention_norm(x + self.dropout(looked))

@@ -1,12 +1,12 @@
 """Beam search: of all that may be written next, the likeliest few go on (Graves 2012; the rules are transformers').
 
 A step, for each text: every row that goes on may go on with every token, and is as likely as its tokens are together.
-Of these, 2 * beams are looked at, the likeliest first. Those that end are finished, if they are among the first `beams`;
-the first `beams` that do not end go on. There are always enough of these, since a row has one end only.
+Of these, 2 * beams are looked at, the likeliest first. Those that end are finished, if they are among the first
+`beams`; the first `beams` that do not end go on. There are always enough of these, since a row has one end only.
 
-A finished row competes with later ones by its score, the sum of log-probabilities by length ** length_penalty. Its length
-counts its end, but not its start. A text is done when `beams` rows are finished, and the likeliest that goes on would
-score no more than the worst of them if it ended here; with early_stopping, as soon as `beams` are finished.
+A finished row competes with later ones by its score, the sum of log-probabilities by length ** length_penalty. The
+length counts the end, but not the start. A text is done when `beams` rows are finished, and the likeliest that goes on
+would score no more than the worst of them if it ended here; with early_stopping, as soon as `beams` are finished.
 """
 
 import math
@@ -70,8 +70,8 @@ def beam_search(
     returns         ids without the start, with the end
 
     None stands for what model.search says: what is in the model's folder, or else 4, 512, 1.0 and False.
-    The model has `encode`, `new_cache`, `next_scores` and `search`, as MarianForTranslation. A text has the same results
-    alone and beside others. Raises UserError for a setting out of its bounds, and for a text that is too long.
+    The model has `encode`, `new_cache`, `next_scores` and `search`, as MarianForTranslation. A text has the same
+    results alone and beside others. Raises UserError for a setting out of its bounds, and for a text that is too long.
     """
     settings = model.search.change(
         beams=beams, max_length=max_length, length_penalty=length_penalty, early_stopping=early_stopping

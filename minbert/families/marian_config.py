@@ -33,7 +33,7 @@ HARMLESS = ("add_bias_logits", "classif_dropout", "classifier_dropout", "num_hid
 @may_set("use_cache")
 @dataclass(frozen=True)
 class MarianConfig(Config):
-    """The sizes of a Marian; the defaults are opus-mt-en-es's. Those without "decoder" are of both, or the encoder's."""
+    """The sizes of a Marian; the defaults are opus-mt-en-es's. Without "decoder" they are of both, or the encoder's."""
 
     vocab_size: int = 65001
     hidden_size: int = 512
