@@ -150,6 +150,11 @@ class Described:
         return 0
 
     @property
+    def others_size(self) -> int:
+        """The number of parameters in layers that BERT does not have."""
+        return 0
+
+    @property
     def embedding_size(self) -> int:
         """The width of the embeddings."""
         return self.hidden_size

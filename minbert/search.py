@@ -118,8 +118,9 @@ def log_probabilities(scores: Tensor, settings, last: bool) -> Tensor:
         return log_p
     if settings.renormalise:
         scores[:, forbidden] = -math.inf
-        return scores.log_softmax(dim=1)
     log_p = scores.log_softmax(dim=1)
+    if log_p[:, 0].isnan().any():  # then all of its row
+        raise UserError("the model computes NaN or infinity in place of logits: its weights are damaged or too large")
     log_p[:, forbidden] = -math.inf
     return log_p
 
@@ -128,9 +129,7 @@ def likeliest(totals: Tensor, count: int) -> list[tuple[float, int, int]]:
     """The best of the sums [rows, V] as (sum, row, id), the best first, of equals the first; without what cannot be."""
     places = best(totals.flatten(), count)
     values = totals.flatten()[places].tolist()
-    if any(map(math.isnan, values)):
-        raise UserError("the model computes NaN or infinity in place of logits: its weights are damaged or too large")
-    return [(v, *divmod(place, totals.size(1))) for v, place in zip(values, places) if v > -math.inf]
+    return [(value, *divmod(place, totals.size(1))) for value, place in zip(values, places) if value > -math.inf]
 
 
 def pad(beams: Beams, width: int) -> None:

@@ -76,8 +76,10 @@ class SearchSettings:
         """Of an encoder-decoder with this config: it forces an end and never writes padding. values: fields"""
         end, most = config.eos_token_id, config.max_position_embeddings + 1  # the last token is not read
         own = {"start": (config.decoder_start_token_id,), "end": end, "forced_end": end}
-        own |= {"forbidden": (config.pad_token_id,), "max_length": cls.max_length} | values
-        return cls(**own | {"max_length": min(own["max_length"], most)}).check(config.vocab_size, most)
+        found = cls(**own | {"forbidden": (config.pad_token_id,)} | values)
+        if isinstance(found.max_length, int):
+            found = replace(found, max_length=min(found.max_length, most))
+        return found.check(config.vocab_size, most)
 
     @classmethod
     def read(cls, directory: str | Path, config) -> "SearchSettings":

@@ -47,6 +47,7 @@ MODEL = {
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
     *("losses", "optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
     *("token_heads", "windows", "entities", "answers", "tasks"),
+    *("encoder_decoder", "search", "search_settings"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -94,6 +94,12 @@ class MarianConfig(Config):
         return ours | ({"hidden_act": "swish"} if ours["hidden_act"] == "silu" else {})
 
     @property
+    def others_size(self) -> int:
+        """The number of parameters in the decoder's layers."""
+        wide, inner = self.hidden_size, self.decoder_ffn_dim
+        return self.decoder_layers * (8 * wide * wide + 2 * wide * inner + 15 * wide + inner)
+
+    @property
     def decoder(self) -> "MarianConfig":
         """The sizes of the decoder, under the names that a layer reads."""
         return self.change(
