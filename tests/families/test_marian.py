@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from minbert import BertModel, UserError, fast, families
+from minbert import BertModel, UserError, families, fast
 from minbert.embeddings import sinusoids as interleaved
 from minbert.encoder_decoder import CrossAttention
 from minbert.families.marian import MarianConfig, MarianForTranslation, MarianModel
@@ -382,7 +382,7 @@ def test_the_files_of_an_opus_model(folder):
 
 
 def test_other_classes_send_one_here(folder, tiny_folder):
-    with pytest.raises(UserError, match="BertModel is for BERT; use MarianModel of minbert.families.marian"):
+    with pytest.raises(UserError, match=r"BertModel is for BERT; use MarianModel of minbert\.families\.marian"):
         BertModel.from_pretrained(folder)
     with pytest.raises(UserError, match="model_type is 'bert': MarianForTranslation is for Marian; use Bert"):
         MarianForTranslation.from_pretrained(tiny_folder)
