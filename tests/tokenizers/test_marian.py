@@ -68,6 +68,7 @@ def test_the_source_encodes_and_the_target_decodes():
     tokenizer = made()
     assert tokenizer.tokenize("el mel") == ["▁el", "▁", "m", "e", "l"]
     assert tokenizer.of_target.tokenize("el lmz") == ["▁el", "▁", "<unk>", "z"]  # "lm" is a piece of both models
+    assert tokenizer.of_target.tokenize("la") == ["<unk>"] and tokenizer.tokenize("la") == ["▁", "l", "<unk>"]
     assert tokenizer.decode([8, 5, 10, 11, 0], skip_special_tokens=True) == "el lm"
     assert tokenizer.decode([8, 0]) == "el</s>"
     assert tokenizer.of_target.of_target.encode("the film") == tokenizer.encode("the film")
