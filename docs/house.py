@@ -63,6 +63,11 @@ ROWS = (
         "similarity": ("texts → vectors", "[N, D], cosines"),
     },
     {
+        "encoder_decoder": ("one stack reads,", "another writes"),
+        "search_settings": ("how a model is", "searched"),
+        "search": ("which rows go on,", "which are finished"),
+    },
+    {
         "token_heads": ("tags [B, T, C],", "answers [B, 2, T]"),
         "windows": ("long texts,", "part by part"),
         "entities": ("tags → names,", "places and others"),

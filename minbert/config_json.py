@@ -85,6 +85,7 @@ HOMES = {
     "electra": ("minbert.families.electra", "Electra", (*ENCODER, "ForPreTraining")),
     "openai-gpt": ("minbert.families.gpt", "OpenAIGPT", DECODER[:2]),
     "gpt2": ("minbert.families.gpt2", "GPT2", DECODER),
+    "marian": ("minbert.families.marian", "Marian", ("ForTranslation", "Model")),
 }
 
 
@@ -146,6 +147,11 @@ class Described:
     @property
     def first_position(self) -> int:
         """The row of the first token's position in the table of positions."""
+        return 0
+
+    @property
+    def others_size(self) -> int:
+        """The number of parameters in layers that BERT does not have."""
         return 0
 
     @property

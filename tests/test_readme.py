@@ -16,11 +16,13 @@ import torch
 from minbert import BertSentClassifier
 from minbert.families import roberta
 from minbert.files.examples import read_examples
+from minbert.tokenizers import MarianTokenizer, Unigram, unigram_files
 from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
-from tests.families import tiny_gpt
+from tests.families import tiny_gpt, tiny_marian
 from tests.families.test_commands import SIZES, unigram
 from tests.servers import completion, fleet
+from tests.tokenizers import tiny_unigram
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "CONTRIBUTING.md"]
 # Commands that set up an environment: tests/test_install.py does that. The others are run, make in part.
@@ -95,6 +97,7 @@ def prepared(place):
     texts = read_examples(ROOT / "data" / "reviews" / "dev.csv").texts
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
+    translator(place / "opus-mt-en-es")
     (place / "my-faq.csv").write_text(FAQ)
     (place / "my-pairs.csv").write_text(RATED)
     (place / "my-topics.csv").write_text(
@@ -114,6 +117,15 @@ def prepared(place):
     kit = BertSentClassifier.from_pretrained("tiny", num_labels=2, pooling="pooler")
     save_course_checkpoint(kit, place / "flexible-10-1e-05.pt")
     return place
+
+
+def translator(folder):
+    """A folder as of an opus-mt model, with random weights."""
+    source = Unigram(unigram_files.parse(tiny_unigram.model()))
+    tokens = ["</s>", "<unk>", *source.model.pieces[3:], "<pad>"]
+    tokenizer = MarianTokenizer(source, source, {token: id for id, token in enumerate(tokens)})
+    tiny_marian.new(vocab_size=len(tokens)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def spanish_classifier(folder):

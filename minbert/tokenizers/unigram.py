@@ -315,6 +315,18 @@ class Unigram:
                 span = origins[at + begin], origins[at + end]
                 yield id, piece, span, (origins[at + bare], ends[at + end - 1] if bare < end else origins[at + bare])
 
+    def by_word(self, text: str) -> Iterator[tuple[str, list[tuple[int, str, tuple[int, int]]]]]:
+        """Yields (word, its [(id, piece, place), ...]) from `found`; a piece with "▁" in front begins a word."""
+        word, pieces = "", []
+        for id, piece, _, place in self.found(text):
+            if piece.startswith(self.space) and pieces:
+                yield word, pieces
+                word, pieces = "", []
+            word += piece.lstrip(self.space)
+            pieces.append((id, piece, place))
+        if pieces:
+            yield word, pieces
+
     def ids(self, text: str) -> list[int]:
         """The ids of `pieces`, found chunk by chunk: most chunks occur again."""
         if not self.in_chunks:
