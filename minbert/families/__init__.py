@@ -5,7 +5,8 @@
 The file of a family offers two things:
 
     CONFIG  the class of its sizes: a Config with the Form of the family's config.json
-    MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), "discriminator"
+    MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), "discriminator",
+            "tagger" (of words), "answers" (in a passage)
 
 Its classes declare what BertModel's do: `architecture`, `names`, `prefix`, `config_class` (weights.Pretrained).
 `config_json.HOMES` has a row for it, from which a class of another family knows where to send its user.
@@ -36,6 +37,8 @@ TITLES = {
     "causal": "causal language model",
     "discriminator": "discriminator of replaced tokens",
     "classifier": "classifier of texts",
+    "tagger": "tagger of words",
+    "answers": "model that finds answers in a passage",
 }
 
 

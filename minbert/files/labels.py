@@ -132,7 +132,7 @@ def ask_about(path, values, rows):
             "is this the label column? Name it with --label_column"
         )
     if any(re.fullmatch(TAG, value) for value in values) and "O" in values:
-        raise UserError(f"{path}: the labels look like tags of words, such as 'O'; minbert labels whole texts")
+        raise UserError(f"{path}: the labels look like tags of words, such as 'O': --label_kind tags learns these")
     for kind, form in LOOKS:
         found = [value for value in values if re.fullmatch(form, value, re.DOTALL)]
         if found:

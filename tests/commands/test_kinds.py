@@ -123,8 +123,8 @@ def test_a_stopped_run_of_numbers_ends_with_the_same_bits(here, option, monkeypa
 @pytest.mark.parametrize(
     "words, reason",
     [
-        ([*NUMBER, "--class_weights", "balanced"], "there are no classes for --class_weights"),
-        ([*NUMBER, "--labels", "1", "2"], "there are no classes for --labels"),
+        ([*NUMBER, "--class_weights", "balanced"], "number has no use for --class_weights"),
+        ([*NUMBER, "--labels", "1", "2"], "number has no use for --labels"),
         (["--label_kind", "number", "--label_column", "moods"], r"train.csv:2: 'joy' is no number such as 3.5"),
         ([*NUMBER, "--pair_column", "nothing"], "no column"),
     ],
