@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
+from minbert import BertTokenizer, families
 from minbert.commands import predict, train
 
 NAMES = [("good", "B-X"), ("bad", "B-Y"), ("wonderful", "B-X"), ("unaffable", "B-Y")]
@@ -31,7 +34,7 @@ def squad(*questions, passage=PASSAGE):
     return json.dumps({"version": "v2.0", "data": [{"paragraphs": [{"context": passage, "qas": qas}]}]})
 
 
-ANSWERED = [("one", "was the plot bad", ["bad"]), ("two", "film was", ["good"]), ("three", "not", ["wonderful"])]
+ANSWERED = [
     ("one", "was the plot bad", ["bad"]),
     ("two", "the film was", ["good"]),
     ("three", "not what", ["wonderful"]),
@@ -64,7 +67,7 @@ def test_tags(here, capsys):
     words = ("--train", "train.conll", "--dev", "dev.conll", *FAST, "--max_length", "16")
     out = said(capsys, *words, "--out", "out")
     assert "13 sentences (96 words, X 12, Y 12); CoNLL" in out and "labels: 0 = O, 1 = B-X, 2 = I-X" in out
-    assert "train: 13 sentences in 18 windows" in out and len(re.findall(r"epoch \d+ .* dev micro F1 \d", out)) == 12
+    assert "train: 13 sentences in 20 windows" in out and len(re.findall(r"epoch \d+ .* dev micro F1 \d", out)) == 12
     config = json.loads(Path("out/config.json").read_text())
     assert config["architectures"] == ["BertForTokenClassification"]
     assert [config["id2label"][str(at)] for at in range(5)] == ["O", "B-X", "I-X", "B-Y", "I-Y"]
@@ -105,7 +108,7 @@ def test_tags_of_plain_texts(here, capsys):
 
 @pytest.mark.parametrize("file", ["train.json", "none.json"])
 def test_answers(here, capsys, file):
-    words = ("--train", file, "--dev", file, *FAST, "--epochs", "60", "--max_length", "16", "--overlap", "3")
+    words = ("--train", file, "--dev", file, *FAST, "--epochs", "100", "--max_length", "16", "--overlap", "3")
     out = said(capsys, *words, "--out", "out")
     none = file == "none.json"
     assert f"{3 + none} questions ({int(none)} without an answer); SQuAD" in out and "windows" in out
@@ -134,3 +137,122 @@ def test_answers(here, capsys, file):
     assert capsys.readouterr().out == f"good\tfrom character {PASSAGE.index('good')}\n"
     predict.main(["--model", "out", "--text", file, "--out", "p.csv", *more, "--null_threshold=-1000"])
     assert {row["predicted"] for row in table("p.csv")} == {""}
+
+
+TAGS = ("--train", "train.conll", "--dev", "dev.conll", *FAST, "--epochs", "3", "--max_length", "16")
+SPANS = ("--train", "none.json", "--dev", "none.json", *FAST, "--epochs", "3", "--max_length", "16", "--overlap", "3")
+
+
+@pytest.mark.parametrize("words", [TAGS, SPANS], ids=["tags", "spans"])
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+def test_a_stopped_run_ends_with_the_same_bits(here, option, words, monkeypatch):
+    words = [*words, "--option", option]
+    train.main([*words, "--out", "whole"])
+    step, steps = state.Autosave.step, []
+
+    def stop(self, due=False):
+        steps.append(due)
+        step(self, due=due)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(state.Autosave, "step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.main([*words, "--out", "cut"])
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    train.main(["--resume", "cut"])
+    for name in ("model.safetensors", "dev_predictions.csv"):
+        assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes()
+    encoders = [safetensors.torch.load_file(f"{name}/model.safetensors") for name in ("tiny", "whole")]
+    before, after = (each["bert.encoder.layer.0.attention.self.query.weight"] for each in encoders)
+    assert torch.equal(before, after) == (option == "pretrain")
+
+
+def ids_of(folder, *texts):
+    """Two texts as a batch, padded."""
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    encoding = tokenizer(*texts, padding=True)
+    return {name: torch.tensor(rows) for name, rows in encoding.items()}
+
+
+@pytest.mark.parametrize("words, name", [(TAGS, "Token"), (SPANS, "Question")], ids=["tags", "spans"])
+def test_transformers_computes_the_same_from_the_folder(here, words, name):
+    transformers = pytest.importorskip("transformers")
+    train.main([*words, "--out", "out"])
+    texts = ["the good film", "a wonderful plot was bad"], ["not good", "the film"]
+    batch = ids_of("out", *(texts[:1] if name == "Token" else texts))
+    kind = {"Token": "BertForTokenClassification", "Question": "BertForQuestionAnswering"}[name]
+    theirs = getattr(transformers, kind).from_pretrained("out").eval()
+    ours = families.load("out", {"Token": "tagger", "Question": "answers"}[name]).eval()
+    with torch.no_grad():
+        wanted, found = theirs(**batch), ours(**batch)
+    wanted = wanted.logits if name == "Token" else torch.stack([wanted.start_logits, wanted.end_logits], dim=1)
+    assert torch.allclose(found, wanted, atol=1e-5) and wanted.std() > 0.01
+    if name == "Token":
+        assert theirs.config.id2label[1] == "B-X"
+
+
+def test_conlleval_reads_the_tags_and_squad_the_answers(here):
+    """The last two columns are the tag and the predicted one, as the script wants it; a word may hold a blank."""
+    Path("blank.conll").write_text("new york\tB-X\nis\tO\n\nbad\tB-Y\n")
+    train.main(["--train", "train.conll", "--test", "blank.conll", *FAST, "--epochs", "1", "--out", "out"])
+    lines = Path("out/test_out.conll").read_text().splitlines()
+    assert [line.split("\t")[:2] for line in lines if line] == [["new york", "B-X"], ["is", "O"], ["bad", "B-Y"]]
+    assert lines[2] == "" and all(len(line.split("\t")) == 3 for line in lines if line)
+
+
+@pytest.mark.parametrize("name, content, words, reason", [
+    ("t.conll", "a b O\nc O\n\nd e O\n", (), r"t.conll:2: ragged row: 2 columns, but the first row has 3"),
+    ("t.conll", "a O\nb X-Y\n\nc O\n\nd B-X\n", (), r"t.conll:2: 'X-Y' is no tag"),
+    ("t.conll", "a O\n\nb B-X\n", ("--label_kind", "class"), "is CoNLL.*--label_kind class does not go with it; tags"),
+    ("t.conll", "a O\n\nb B-X\n", ("--label_kind", "spans"), "is CoNLL.*tags does"),
+    ("t.csv", "text,label\na,b\nc,d\n", ("--label_kind", "spans"), "is not SQuAD's JSON"),
+    ("t.csv", "text,label\na,b\nc,d\n", ("--label_kind", "tags"), "word, and its tag in the last column|is no tag"),
+    ("t.csv", "text,label\na,b\nc,d\n", ("--overlap", "3"), "class has no use for --overlap"),
+    ("t.csv", "text,label\na,b\nc,d\n", ("--null_threshold", "3"), "class has no use for --null_threshold"),
+    ("t.csv", "text,label\na,b\nc,d\n", ("--null_label", "e"), "--null_label e: the labels are b, d"),
+    ("t.conll", "a O\n\nb B-X\n", ("--labels", "O"), "tags has no use for --labels"),
+    ("t.conll", "a O\n\nb B-X\n", ("--text_column", "O"), "tags has no use for --text_column"),
+    ("t.conll", "a O\n\nb B-X\n", ("--pooling", "mean"), "tags has no use for --pooling"),
+    ("t.json", squad(*ANSWERED), ("--tweets",), "spans has no use for --tweets"),
+    ("t.json", squad(*ANSWERED), ("--label_kind", "tags"), "is SQuAD's JSON.*spans does"),
+    ("t.json", squad(*ANSWERED).replace("33", "34"), (), r"t.json:1: question 'one': the answer 'bad' should stand"),
+    ("t.json", squad(("one", "q", ["bad"])).replace('"bad"', '"worse"'), (), "it is nowhere in the passage"),
+    ("t.json", squad(*ANSWERED), ("--max_length", "4"), r"t.json:1: the question .* no room is left for the passage"),
+    ("t.json", squad(*ANSWERED), ("--max_length", "16", "--overlap", "15"), "overlap is 15, but must be less"),
+])  # fmt: skip
+def test_what_cannot_be_learnt(here, name, content, words, reason):
+    Path(name).write_text(content)
+    with pytest.raises(UserError, match=f"(?s){reason}"):
+        train.main(["--train", name, *words, *FAST, "--out", "out"])
+    assert not Path("out/config.json").exists()
+
+
+def test_a_tag_that_training_never_saw(here):
+    Path("other.conll").write_text("a O\n\nb B-Z\n")
+    with pytest.raises(UserError, match="other.conll:3: tag 'B-Z' is not one of: O, B-X"):
+        train.main(["--train", "train.conll", "--test", "other.conll", *FAST, "--out", "out"])
+
+
+def test_what_cannot_be_predicted(here):
+    train.main([*TAGS, "--epochs", "1", "--out", "tags"])
+    train.main([*SPANS, "--epochs", "1", "--out", "spans"])
+    Path("texts").write_text("good film\n")
+    for words, reason in [
+        (
+            ["--model", "tags", "--question", "who", "--passage", "he"],
+            "gives a tag for each word.*--question, --passage",
+        ),
+        (["--model", "spans", "--sentence", "who"], "gives answers in passages.*--sentence"),
+        (["--model", "spans", "--question", "who"], "give both --question and --passage"),
+        (["--model", "tiny", "--question", "who", "--passage", "he"], "gives a class of each text"),
+        (["--model", "tags", "--sentence", "who", "--overlap", "3"], "has no use for --overlap"),
+        (["--model", "spans", "--text", "texts"], "texts: cannot be read as JSON"),
+        (["--model", "spans", "--question", "who", "--passage", " "], "--passage ' ' holds no text"),
+    ]:
+        with pytest.raises(UserError, match=reason):
+            predict.main(words)
+    for model, file in (("tags", "none.json"), ("spans", "dev.conll")):
+        with pytest.raises(UserError, match="does not go with|is not SQuAD|labels each token|finds answers"):
+            train.main(["--eval_only", "--model", model, "--test", file, "--out", "x"])
