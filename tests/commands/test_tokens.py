@@ -11,6 +11,8 @@ import torch
 
 from minbert import BertTokenizer, families
 from minbert.commands import predict, train
+from minbert.errors import UserError
+from minbert.runs import state
 
 NAMES = [("good", "B-X"), ("bad", "B-Y"), ("wonderful", "B-X"), ("unaffable", "B-Y")]
 SENTENCES = [[("the", "O"), (word, tag), ("film", tag.replace("B", "I")), ("was", "O")] for word, tag in NAMES] * 3
