@@ -380,8 +380,8 @@ def choose_task(args, directory, config, files):
 
     stored = tasks.of_model(directory, common.problem(config))
     if not args.label_kind:
-        first = None if args.format else kinds.kind_of(next(iter(files.values())), args.encoding)
-        args.label_kind = first or (stored.kind if args.eval_only else "class")
+        first = args.train and not args.format and kinds.kind_of(args.train, args.encoding)
+        args.label_kind = stored.kind if args.eval_only else first or "class"
     task = tasks.TASKS[args.label_kind]
     for path in () if args.format else files.values():
         kinds.check_kind(path, task.kind, args.encoding)

@@ -29,6 +29,6 @@ def check_kind(path, kind, encoding=None):
     """Raise UserError if the form of a file contradicts the kind of its answers."""
     found = kind_of(path, encoding)
     if found and found != kind:
-        raise UserError(f"{path}: is {TITLES[found]}: --label_kind {kind} does not go with it; {found} does")
+        raise UserError(f"{path}: is {TITLES[found]}: it needs --label_kind {found}, not {kind}")
     if kind == "spans" and not found and Path(path).is_file():
         raise UserError(f"{path}: is not {TITLES['spans']}, as --label_kind spans needs it")
