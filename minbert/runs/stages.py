@@ -54,6 +54,8 @@ def read_data(job):
         examples[part] = found
         counts = task.describe(gold[part], labels) if part in gold else "no labels"
         report.say("  " + report.describe_data(part, found, counts))
+        if found.columns and found.pairs and not job.how.pair_column:
+            report.say(f"  note: each row of {part} is read as a pair; --text_column NAME reads one text alone")
     if labels.names:
         names = (name if name == str(id) else f"{id} = {name}" for id, name in enumerate(labels.names))
         report.say("  labels: " + ", ".join(names))

@@ -66,10 +66,10 @@ def said(capsys, *words):
 
 
 def test_tags(here, capsys):
-    words = ("--train", "train.conll", "--dev", "dev.conll", *FAST, "--max_length", "16")
+    words = ("--train", "train.conll", "--dev", "dev.conll", *FAST, "--epochs", "30", "--max_length", "16")
     out = said(capsys, *words, "--out", "out")
     assert "13 sentences (96 words, X 12, Y 12); CoNLL" in out and "labels: 0 = O, 1 = B-X, 2 = I-X" in out
-    assert "train: 13 sentences in 17 windows" in out and len(re.findall(r"epoch \d+ .* dev micro F1 \d", out)) == 12
+    assert "train: 13 sentences in 17 windows" in out and len(re.findall(r"epoch \d+ .* dev micro F1 \d", out)) == 30
     config = json.loads(Path("out/config.json").read_text())
     assert config["architectures"] == ["BertForTokenClassification"]
     assert [config["id2label"][str(at)] for at in range(5)] == ["O", "B-X", "I-X", "B-Y", "I-Y"]
