@@ -3,7 +3,7 @@
 View serves every kind of answer; ClassView shows more of classes. `view` is the one lookup.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -70,7 +70,7 @@ class Scored:
     predicted: list  # class ids
     probabilities: torch.Tensor  # [N, C]
     scores: Scores
-    more: dict  # further figures
+    more: dict = field(default_factory=dict)  # further figures
 
     @property
     def right(self):
