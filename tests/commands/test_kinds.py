@@ -172,12 +172,11 @@ def test_one_class_is_left_out_of_the_micro_f1(here, capsys):
     scores = table("out/dev_predictions.csv")
     right = sum(row["gold"] == row["predicted"] != "none at all" for row in scores)
     named = sum(row[side] != "none at all" for row in scores for side in ("gold", "predicted"))
-    assert (
-        f"micro F1 without --null_label {2 * right / named:.4f}" in out and len(re.findall("dev .*micro F1", out)) > 2
-    )
+    assert f"micro F1 without --null_label {2 * right / named:.4f}" in out
+    assert len(re.findall(r"epoch \d .*micro F1", out)) == 3
 
 
 def test_many_numbers_are_no_classes(here):
     write("scores.csv", ("text", "label"), [(f"text {at}", str(at)) for at in range(300)])
-    with pytest.raises(UserError, match="300 different numbers, such as '0', .*: --label_kind number learns numbers"):
+    with pytest.raises(UserError, match=r"300 different numbers, such as '0', .*: --label_kind number learns numbers"):
         train.main(["--train", "scores.csv", *FAST, "--out", "out"])
