@@ -180,7 +180,7 @@ def add_span_flags(add):
         type=number(int, 0, wanted="0 or more"),
         metavar="N",
         help="how many tokens neighbouring windows of a passage share (the doc_stride of BERT's own code is the step "
-        "from one window to the next); default: 128",
+        "from one window to the next); default: a third of the window, at most 128",
     )
     add(
         "--null_threshold",

@@ -151,6 +151,8 @@ def check(args):
     learnt, task = tasks.learnt(directory), tasks.of_model(directory, common.problem(config))
     check_task(args, directory, config, task)
     task = task.with_flags(args).trained(learnt)
+    if not args.text:
+        check_pairs(args, learnt, bool(args.question), "--sentence")
     rows = read_rows(args, task, learnt) if args.text else None
     selftest.self_test(device, args.precision, learns=False)
     tweets, note = mentions.choose(args.model, directory, args.tweets)

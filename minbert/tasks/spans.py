@@ -32,12 +32,12 @@ class SpanTarget(NamedTuple):
 class Spans(Task):
     """Examples: files.squad.Questions; no labels; gold: the texts of each question's answers; targets: windows.
 
-    overlap    how many tokens of the passage neighbouring windows share
+    overlap    how many tokens of the passage neighbouring windows share; None: a third of a window, at most OVERLAP
     none       whether a question may have no answer, as in version 2 of SQuAD; None: the training file shows it
     threshold  as in windows.choose
     """
 
-    overlap: int = OVERLAP
+    overlap: int | None = None
     none: bool | None = None
     threshold: float = 0.0
     kind, head, of, best = "spans", "answers", "ForQuestionAnswering", "f1"
@@ -67,8 +67,7 @@ class Spans(Task):
     def with_flags(self, args):
         """A threshold is only of use where there may be no answer."""
         none = self.none if args.null_threshold is None else True
-        overlap = self.overlap if args.overlap is None else args.overlap
-        return replace(self, overlap=overlap, none=none, threshold=args.null_threshold or 0.0)
+        return replace(self, overlap=args.overlap, none=none, threshold=args.null_threshold or 0.0)
 
     def trained(self, learnt):
         return replace(self, none=self.none or learnt.get("no_answer"))
@@ -94,10 +93,11 @@ class Spans(Task):
 
     def encode(self, examples, tokenizer, longest, segments=2):
         """Raises UserError, with the question's number, if a question leaves no room for its passage."""
+        overlap = min(OVERLAP, longest // 3) if self.overlap is None else self.overlap
         found = []
         for number, question, passage in zip(examples.numbers, examples.texts, examples.pairs):
             try:
-                found.append(windows.cut(tokenizer, question, passage, longest, self.overlap))
+                found.append(windows.cut(tokenizer, question, passage, longest, overlap))
             except UserError as error:
                 raise UserError(f"{examples.path}:{number}: {error}") from None
         return as_encoding(found, segments)
