@@ -150,7 +150,7 @@ def check(args):
     common.fits(args.max_length, args.model, config)
     learnt, task = tasks.learnt(directory), tasks.of_model(directory, common.problem(config))
     check_task(args, directory, config, task)
-    task = task.with_flags(args).trained(learnt)
+    task = task.with_flags(vars(args)).trained(learnt)
     if not args.text:
         check_pairs(args, learnt, bool(args.question), "--sentence")
     rows = read_rows(args, task, learnt) if args.text else None

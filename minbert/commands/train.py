@@ -389,7 +389,7 @@ def choose_task(args, directory, config, files):
     if given := [f"--{name}" for name in task.refused if getattr(args, name) != getattr(defaults, name)]:
         raise UserError(f"--label_kind {task.kind} has no use for {', '.join(given)}: leave it out")
     families.class_of(directory, task.head, args.model)
-    return task.with_flags(args).trained(tasks.learnt(directory) if args.eval_only else {})
+    return task.with_flags(vars(args)).trained(tasks.learnt(directory) if args.eval_only else {})
 
 
 def check_model(args, directory, config, task):

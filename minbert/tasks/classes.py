@@ -32,8 +32,8 @@ class Classes(Task):
     def shown(self):
         return ("accuracy", "macro_f1", *(["micro_f1"] if self.null_label else []))
 
-    def with_flags(self, args):
-        return replace(self, null_label=args.null_label)
+    def with_flags(self, flags):
+        return replace(self, null_label=flags.get("null_label"))
 
     def labels(self, examples):
         return LabelSet.collect(examples)

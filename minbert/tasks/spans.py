@@ -64,10 +64,11 @@ class Spans(Task):
             found.add(row.number, id, row.text, passage, [])
         return found
 
-    def with_flags(self, args):
+    def with_flags(self, flags):
         """A threshold is only of use where there may be no answer."""
-        none = self.none if args.null_threshold is None else True
-        return replace(self, overlap=args.overlap, none=none, threshold=args.null_threshold or 0.0)
+        threshold = flags["null_threshold"]
+        none = self.none if threshold is None else True
+        return replace(self, overlap=flags["overlap"], none=none, threshold=threshold or 0.0)
 
     def trained(self, learnt):
         return replace(self, none=self.none or learnt.get("no_answer"))

@@ -67,8 +67,8 @@ class Task:
         lines, texts = [row.line for row in rows], [row.text for row in rows]
         return Examples("", "", texts, pairs=[row.beside[-1] for row in rows if row.beside], lines=lines)
 
-    def with_flags(self, args) -> "Task":
-        """The task, as the flags of a command ask for it."""
+    def with_flags(self, flags: dict) -> "Task":
+        """The task, as the flags of a command ask for it, {name: value}."""
         return self
 
     def trained(self, learnt: dict) -> "Task":
