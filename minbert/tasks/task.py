@@ -110,13 +110,17 @@ class Task:
 
     def encode(self, examples, tokenizer, longest: int, segments: int = 2) -> Encoded:
         """Examples -> ids. longest: in tokens; segments: how many the model has, its type_vocab_size"""
-        sides = [
-            [beginning(text, tokenizer, longest) for text in side] for side in (examples.texts, examples.pairs) if side
-        ]
-        cut = sum(len(ids) > longest for ids in tokenizer(*sides)["input_ids"])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is counted here
-            encoding = tokenizer(*sides, truncation=True, max_length=longest)
+        texts = [beginning(text, tokenizer, longest) for text in examples.texts]
+        pairs = [beginning(text, tokenizer, longest) for text in examples.pairs]
+        encoding = tokenizer(texts, pairs or None)
+        cut, end = sum(len(ids) > longest for ids in encoding["input_ids"]), len(tokenizer.template.end)
+        if pairs and cut:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is counted here
+                encoding = tokenizer(texts, pairs, truncation=True, max_length=longest)
+        for rows in encoding.values():
+            for row in rows:
+                del row[longest - end : len(row) - end]  # the last is [SEP], or another model's end
         if segments < 2:
             encoding["token_type_ids"] = [[0] * len(row) for row in encoding["token_type_ids"]]
         return Encoded(encoding, cut=cut)
