@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from minbert import BertTokenizer, families
 from minbert.commands import predict, train
 from minbert.errors import UserError
 from minbert.runs import state
+from tests.conftest import VOCAB
 
 NAMES = [("good", "B-X"), ("bad", "B-Y"), ("wonderful", "B-X"), ("unaffable", "B-Y")]
 SENTENCES = [[("the", "O"), (word, tag), ("film", tag.replace("B", "I")), ("was", "O")] for word, tag in NAMES] * 3
@@ -258,3 +260,28 @@ def test_what_cannot_be_predicted(here):
     for model, file in (("tags", "none.json"), ("spans", "dev.conll")):
         with pytest.raises(UserError, match="needs --label_kind"):
             train.main(["--eval_only", "--model", model, "--test", file, "--out", "x"])
+
+
+@pytest.mark.parametrize("name", ["bert-tokens", "bert-qa"])
+def test_a_published_model_is_scored_as_it_is(here, shared, name):
+    """Nothing records how it was trained: labels come from its config, and the file shows that all have an answer."""
+    shutil.copytree(shared(f"reference/families2/{name}"), "published")
+    vocabulary = [*VOCAB, *(f"[unused{number}]" for number in range(99))][:37]
+    Path("published/vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    words = ["the", "good", "film"]
+    Path("test.conll").write_text(conll([(word, "O") for word in words], [("bad", "B-PER")]))
+    Path("test.json").write_text(squad(("one", "was it", ["film was"]), passage="the film was good"))
+    file, kind = {"bert-tokens": ("test.conll", "tagger"), "bert-qa": ("test.json", "answers")}[name]
+    train.main(["--eval_only", "--model", "published", "--test", file, "--device", "cpu", "--out", "out"])
+    rows, model = table("out/test_predictions.csv"), families.load("published", kind)
+    predict.main(["--model", "published", "--text", file, "--out", "p.csv"])
+    assert [row["predicted"] for row in table("p.csv")] == [row["predicted"] for row in rows]
+    with torch.no_grad():
+        if kind == "tagger":
+            best = model(**ids_of("published", [" ".join(words)]))[0].argmax(-1)
+            assert [row["predicted"] for row in rows[:3]] == [model.config.labels[at] for at in best[1:4].tolist()]
+        else:
+            starts, ends = model(**ids_of("published", ["was it"], ["the film was good"]))[0, :, 4:8]
+            sums = (starts[:, None] + ends[None]).triu()
+            at, to = divmod(sums.masked_fill(torch.ones(4, 4).tril(-1).bool(), -99).argmax().item(), 4)
+            assert rows[0]["predicted"] == " ".join(["the", "film", "was", "good"][at : to + 1])
