@@ -64,7 +64,6 @@ UNFIT = {  # classes whose classifier does something else
     "ForTokenClassification": "labels each token, not the text",
     "ForSequenceClassification": "labels the text, not each token",
     "ForMultipleChoice": "chooses between several texts",
-    "ForQuestionAnswering": "finds answers in a passage",
 }
 NO_HEAD = tuple(end for end in FIT if end != "ForSequenceClassification")  # classes without such a head at all
 PROBLEMS = {  # the values of problem_type: what a classifier of texts does. The first: where a file says nothing

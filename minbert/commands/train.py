@@ -342,7 +342,7 @@ def resume(args):
                 raise KeyError(name)
             if isinstance(value, list):
                 words += [f"--{name}", *value]
-            elif value not in (None, False):
+            elif value is not None and value is not False:  # 0 is a value
                 words.append(f"--{name}" if value is True else f"--{name}={value}")
         began = common.parse("train", __doc__, flags, words)
     for name in given:

@@ -150,7 +150,7 @@ SPANS = ("--train", "none.json", "--dev", "none.json", *FAST, "--epochs", "3", "
 @pytest.mark.parametrize("words", [TAGS, SPANS], ids=["tags", "spans"])
 @pytest.mark.parametrize("option", ["flexible", "pretrain"])
 def test_a_stopped_run_ends_with_the_same_bits(here, option, words, monkeypatch):
-    words = [*words, "--option", option]
+    words = [*words, "--option", option, "--warmup", "0"]
     train.main([*words, "--out", "whole"])
     step, steps = state.Autosave.step, []
 
@@ -200,7 +200,8 @@ def test_transformers_computes_the_same_from_the_folder(here, words, name):
 def test_conlleval_reads_the_tags_and_squad_the_answers(here):
     """The last two columns are the tag and the predicted one, as the script wants it; a word may hold a blank."""
     Path("blank.conll").write_text("new york\tB-X\nis\tO\n\nbad\tB-Y\n")
-    train.main(["--train", "train.conll", "--test", "blank.conll", *FAST, "--epochs", "1", "--out", "out"])
+    words = ("--test", "blank.conll", *FAST, "--epochs", "1", "--precision", "bf16")
+    train.main(["--train", "train.conll", *words, "--out", "out"])
     lines = Path("out/test_out.conll").read_text().splitlines()
     assert [line.split("\t")[:2] for line in lines if line] == [["new york", "B-X"], ["is", "O"], ["bad", "B-Y"]]
     assert lines[2] == "" and all(len(line.split("\t")) == 3 for line in lines if line)
