@@ -184,7 +184,6 @@ class Job:
     settings: object  # training.Settings; None: evaluate only
     how_to_resume: str  # command lines
     how_to_use: str
-    how_to_try: str  # "": the classifier is random
     task: object  # tasks.Task
     view: object  # runs.scored.View
     how: object  # formats.How, to read files by
@@ -267,7 +266,6 @@ def check(args):
         "how": How(**{name: getattr(args, name) for name in READ}, pairs=True),
         "tweets": tweets,
         "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"},
-        "how_to_try": advice("predict", "--model", report.short(folder if settings else args.model), *task.trial),
         "how_to_use": advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
         "how_to_resume": advice("train", "--resume", report.short(folder)),
     }
@@ -478,7 +476,7 @@ def run(job):
         if job.settings:  # the run is done
             state.forget(job.folder)
     report.say("time: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
-    stages.next_steps(job, model, scored)
+    stages.next_steps(job, model, examples, scored)
 
 
 def main(arguments):

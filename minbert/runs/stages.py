@@ -16,7 +16,7 @@ from minbert.files.checks import refuse_bad_rows
 from minbert.files.labels import LabelSet
 from minbert.jsonfile import quoted
 from minbert.runs import classifier, findings, parallel, plots, precision, report, state
-from minbert.shell import quote
+from minbert.shell import advice, quote
 from minbert.training import NotFinite
 from minbert.weights import hub, not_for_transformers, save_course_checkpoint
 from minbert.weights.folders import weight_files
@@ -272,7 +272,7 @@ def evaluate(job, model, examples, gold, data, labels, stop):
     return found
 
 
-def next_steps(job, model, scored):
+def next_steps(job, model, examples, scored):
     """Say what was written, what to look at, and what to type next."""
     files = [file for file in job.folder.rglob("[!.]*") if file.is_file()]
     report.say(f"written to {report.short(job.folder)}: {counted(len(files), 'file')}")
@@ -280,7 +280,11 @@ def next_steps(job, model, scored):
     pictures = (f"{last}_confusion.svg", "learning_curve.svg") if job.plot else ()
     commands = {"use it": job.how_to_use} if job.settings else {}
     if job.settings or not model.new_output:
-        commands["try a sentence"] = job.how_to_try
+        pairs = any(found.pairs for found in examples.values())
+        words = job.task.trial_of_pairs if pairs else job.task.trial
+        commands["try it" if pairs else "try a sentence"] = advice(
+            "predict", "--model", report.short(job.folder if job.settings else job.model), *words
+        )
     findings.next_steps([job.folder / name for name in (f"{last}_predictions.csv", *pictures)], commands)
 
 

@@ -49,7 +49,7 @@ class Spans(Task):
         *("hidden_dropout_prob", "class_weights", "slices", "filepath", "null_label", "tweets"),
     )
     form = "out.json"
-    trial = ("--question", "Where was Ada born?", "--passage", "Ada Lovelace was born in London.")
+    trial = trial_of_pairs = ("--question", "Where was Ada born?", "--passage", "Ada Lovelace was born in London.")
 
     def read(self, path, how, required=True):
         return squad.read_squad(path, required, how.encoding)

@@ -42,7 +42,7 @@ class Task:
     unasked  the flags of prediction that ask for another kind
     title    what a model gives that learnt it
     form     how its second file of predictions is called, after dev_ or test_
-    trial    the words of a command that tries a trained model
+    trial    the words of a command that tries a trained model; trial_of_pairs: one that learnt from pairs
     """
 
     kind = problem = best = None
@@ -51,6 +51,7 @@ class Task:
     unasked = ("question", "passage")
     form = "out.txt"
     trial = ("--sentence", "Not what I had hoped for.")
+    trial_of_pairs = ("--text", "FILE", "--pair_column", "NAME")
 
     def read(self, path, how: How, required: bool = True):
         """A file of examples for training. required: its answers. Raises UserError as the reader does."""
