@@ -74,6 +74,12 @@ def is_conll(lines):
     return parted and 5 * len(tags) >= 4 * len(rows) > 0 and any(tag == "O" or len(tag) > 2 for tag in tags)
 
 
+def may_be_words(lines):
+    """Whether these lines may be of CoNLL with mistakes, or without tags: one word each, or a tag in most of them."""
+    rows = [cells_of(line) for line in lines if line.strip()]
+    return all(len(row) == 1 for row in rows) or 2 * sum(is_tag(row[-1]) for row in rows) > len(rows)
+
+
 def sentences(lines):
     """The good rows of each sentence, (word, tag or None, line), and its bad ones, (line, reason).
 

@@ -14,15 +14,19 @@ def kind_of(path, encoding=None):
 
     Raises UserError if the file cannot be read.
     """
-    if not Path(path).is_file():
-        return None
-    begin = next(blocks(Path(path), encoding, stream.BLOCK, format="lines"), b"")
+    begin, lines = beginning(path, encoding)
+    return "spans" if squad.is_squad(begin) else "tags" if conll.is_conll(lines) else None
+
+
+def beginning(path, encoding):
+    """The first bytes of a file, and its first lines; nothing of Parquet and of pipes, which are read once."""
+    begin = b""
+    if Path(path).is_file():
+        begin = next(blocks(Path(path), encoding, stream.BLOCK, format="lines"), b"")
     if begin.startswith(PARQUET):
-        return None
-    if squad.is_squad(begin):
-        return "spans"
+        begin = b""
     lines = begin.decode(errors="replace").replace("\r\n", "\n").split("\n")[: stream.LOOK]
-    return "tags" if conll.is_conll(lines[:-1] if len(begin) == stream.BLOCK else lines) else None
+    return begin, lines
 
 
 def check_kind(path, kind, encoding=None):
@@ -30,5 +34,6 @@ def check_kind(path, kind, encoding=None):
     found = kind_of(path, encoding)
     if found and found != kind:
         raise UserError(f"{path}: is {TITLES[found]}: it needs --label_kind {found}, not {kind}")
-    if kind == "spans" and not found and Path(path).is_file():
-        raise UserError(f"{path}: is not {TITLES['spans']}, as --label_kind spans needs it")
+    begin, lines = beginning(path, encoding)
+    if kind in TITLES and begin and not found and not (kind == "tags" and conll.may_be_words(lines)):
+        raise UserError(f"{path}: is not {TITLES[kind]}: --label_kind {kind} needs that form")
