@@ -74,17 +74,6 @@ def f1(gold: Sequence[int], predicted: Sequence[int], positive: int = 1) -> floa
     return 2 * both / either if either else 0.0
 
 
-def micro_f1(gold: Sequence[int], predicted: Sequence[int], without: int) -> float:
-    """The F1 over all classes but one, the class that says that there is nothing. ChemProt's and DDI's score.
-
-    0 where no other class is on either side. Raises ValueError if the lengths differ or are 0.
-    """
-    paired(gold, predicted)
-    both = sum(one == two != without for one, two in zip(gold, predicted))
-    either = sum(label != without for side in (gold, predicted) for label in side)
-    return 2 * both / either if either else 0.0
-
-
 def pearson(gold: Sequence[float], predicted: Sequence[float]) -> float | None:
     """The linear correlation of two lists of numbers, from -1 to 1; None if all numbers of one side are the same.
 
