@@ -65,6 +65,7 @@ def learnt(directory) -> dict:
 
 
 def in_words(figures: dict) -> str:
-    """'Pearson 0.8123  Spearman none': the scores among these figures that have a title"""
-    shown = {TITLES[name]: value for name, value in figures.items() if name in TITLES}
+    """'Pearson 0.8123  Spearman none': the scores among these figures that have a title; f1_PER is that of PER"""
+    titles = {name: f"F1 of {name.removeprefix('f1_')}" for name in figures if name.startswith("f1_")} | TITLES
+    shown = {titles[name]: value for name, value in figures.items() if name in titles}
     return "  ".join(f"{title} {'none' if value is None else f'{value:.4f}'}" for title, value in shown.items())

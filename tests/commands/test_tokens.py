@@ -79,6 +79,7 @@ def test_tags(here, capsys):
     figures = record["scores"]["dev"]
     assert figures["micro_f1"] > 0.9 and figures["right_words_of_o"] == 0.5 and "f1_X" in figures
     assert f"micro F1 read strictly {figures['strict_micro_f1']:.4f}" in out and "of always saying O 0.5000" in out
+    assert f"F1 of X {figures['f1_X']:.4f}  F1 of Y {figures['f1_Y']:.4f}" in out
     rows = table("out/dev_predictions.csv")
     assert list(rows[0]) == ["sentence", "gold", "word", "predicted"]
     gold = [(str(at), tag, word) for at, each in enumerate([*SENTENCES[:3], LONG], 1) for word, tag in each]
