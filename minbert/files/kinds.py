@@ -15,7 +15,9 @@ def kind_of(path, encoding=None):
     Raises UserError if the file cannot be read.
     """
     begin, lines = beginning(path, encoding)
-    return "spans" if squad.is_squad(begin) else "tags" if conll.is_conll(lines) else None
+    if squad.is_squad(begin) and b'"paragraphs"' in begin:  # lines of JSON may begin with a version, too
+        return "spans"
+    return "tags" if conll.is_conll(lines) else None
 
 
 def beginning(path, encoding):
