@@ -27,6 +27,7 @@ def examples(*rows, pairs=()):
 
 def quotient(task, logits, labels, weight=None):
     total, count = task.loss(logits, labels, weight)
+    assert torch.allclose(total / count, task.mean(logits, labels, weight))
     return total / count
 
 

@@ -89,8 +89,8 @@ class Classifier(Task):
         *inputs, labels = batch.to(self.device)
         with autocast(self.device, self.settings.precision):
             logits = self.wrapped(*inputs)
-        total, count = self.answers.loss(logits, labels, self.class_weights)
-        return parallel.mean(factor * (total / count.clamp(min=1e-9))), {}
+        loss = self.answers.mean(logits, labels, self.class_weights)
+        return parallel.mean(factor * loss), {}
 
     def counted(self, labels):
         """How much labels of a batch count in the loss, which is a mean."""

@@ -121,6 +121,11 @@ class Spans(Task):
         """logits [B, 2, T], labels [B, 3]: the mean of the cross-entropies of begin and end, padding left out"""
         return span_loss(logits, labels[:, :2], labels[:, 2])[0], self.count(labels)
 
+    def mean(self, logits, labels, weight=None):
+        """0 where no window is in the batch"""
+        total, count = self.loss(logits, labels)
+        return total / count.clamp(min=1)
+
     def score(self, targets, logits, labels=NOTHING):
         """exact match and F1; where there may be no answer, also the F1 of questions that have one, the share of those
         without that are seen as such, and the exact match of always saying none"""

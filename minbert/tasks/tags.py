@@ -102,6 +102,11 @@ class Tags(Task):
         """logits [B, T, C], labels [B, T]: the cross-entropy of the first pieces of words"""
         return tag_loss(logits, labels)[0], self.count(labels)
 
+    def mean(self, logits, labels, weight=None):
+        """0 where no word is in the batch"""
+        total, count = self.loss(logits, labels)
+        return total / count.clamp(min=1)
+
     def score(self, targets, logits, labels):
         """Entities: micro F1, precision and recall as conlleval counts, micro F1 by the strict reading; the F1 of each
         kind as "f1_KIND". Words: the macro F1 of the kinds; how many tags are right, and how many if all were O."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minbert import losses
 from minbert.files import stream
 from minbert.files.checks import shared_rows
 from minbert.files.examples import Examples, read_examples
@@ -151,6 +152,10 @@ class Task:
         weight  of each class, [C], or None
         """
         raise NotImplementedError
+
+    def mean(self, logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The quotient of `loss`, as torch computes it at once."""
+        return losses.LOSSES[self.problem](logits, labels, weight)
 
     def score(self, targets: Sequence, logits, labels) -> dict:
         """{name: figure}, in the order in which they are shown; a figure that does not exist is None.
