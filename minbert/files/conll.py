@@ -69,7 +69,7 @@ def is_conll(lines):
     """Whether a file that begins with these lines is one of tagged words: most rows end in a tag, and one names a kind
     or is O, and an empty line or DOCUMENT stands between two of them."""
     rows = [cells_of(line) for line in lines if line.strip() and not line.startswith("# ")]
-    parted = any(not line.strip() for line in lines) or any(row[0] == DOCUMENT for row in rows)
+    parted = "\n\n" in "\n".join(map(str.strip, lines)).strip() or any(row[0] == DOCUMENT for row in rows)
     tags = [row[-1] for row in rows if len(row) > 1 and is_tag(row[-1])]
     return parted and 5 * len(tags) >= 4 * len(rows) > 0 and any(tag == "O" or len(tag) > 2 for tag in tags)
 

@@ -81,9 +81,8 @@ class Classes(Task):
         rows = [[[labels.names[max(range(len(p)), key=p.__getitem__)], *p]] for p in logits.softmax(-1).tolist()]
         return self.header(labels), rows
 
-    def leading(self, examples, gold, labels):
-        header, rows = super().leading(examples, gold, labels)
-        return header, [[[*row[:-1], labels.names[id]]] for (row,), id in zip(rows, gold)] if gold else rows
+    def written(self, examples, gold, labels):
+        return [labels.names[id] for id in gold]
 
     def plain(self, examples, rows, labels):
         """The course kits' form: 'pred ||| text', pred being the number of the class"""

@@ -182,9 +182,13 @@ class Task:
 
     def leading(self, examples, gold: list | None, labels) -> tuple[list, list]:
         """The same for what stands before them in the files of a run: what was asked, and the right answer."""
-        known = examples.labels if gold else [""] * len(examples.texts)
+        known = self.written(examples, gold, labels) if gold else [""] * len(examples.texts)
         sides = [examples.texts, *([examples.pairs] if examples.pairs else []), known]
         return ["text", *["pair"] * bool(examples.pairs), "gold"], [[list(row)] for row in zip(*sides)]
+
+    def written(self, examples, gold: list, labels) -> list[str]:
+        """The right answers, as the files of a run have them."""
+        return examples.labels
 
     def plain(self, examples, rows: list, labels) -> str:
         """The second file of predictions, in the form of the field. rows: as `columns` gives them"""
