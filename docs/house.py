@@ -28,6 +28,7 @@ FLOORS = (
     },
     {"runs": "around the training step: resume, several processes, reports"},
     {"fast": "the same results, faster: a twin for each plain class"},
+    {"tasks": "one class for each kind of answer: classes, numbers, labels, tags, spans"},
     {"families": "BERT's relatives", "tokenizers": "other ways to cut text"},
     {"model": "the plain model: read these files in the order of their numbers"},
     {"files": "tables and texts → examples", "weights": "a name → a filled model"},
@@ -72,7 +73,6 @@ ROWS = (
         "windows": ("long texts,", "part by part"),
         "entities": ("tags → names,", "places and others"),
         "answers": ("how much of an", "answer is right"),
-        "tasks": ("what is asked", "of a text"),
     },
 )
 COLUMNS = 5

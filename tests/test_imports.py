@@ -19,6 +19,7 @@ FLOORS = (
     ("files", "weights"),
     ("the model",),
     ("fast", "families", "tokenizers"),
+    ("tasks",),
     ("runs",),
     ("pretraining", "course", "study", "pages"),
     ("commands",),
@@ -46,7 +47,7 @@ MODEL = {
     "similarity",
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
     *("losses", "optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
-    *("token_heads", "windows", "entities", "answers", "tasks"),
+    *("token_heads", "windows", "entities", "answers"),
     *("encoder_decoder", "search", "search_settings"),
 }
 DOORS = {"__main__", "legacy"}

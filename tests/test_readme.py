@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import re
 import runpy
 import shlex
@@ -103,6 +104,13 @@ def prepared(place):
     (place / "my-topics.csv").write_text(
         "text,topics\n" + "good food and staff,food|staff\ncold soup,food\nhm,none\n" * 4
     )
+    (place / "my-train.conll").write_text("Ada B-PER\nLovelace I-PER\nsaw O\nRome B-LOC\n\nHe O\nsat O\n\n" * 4)
+    (place / "my-dev.conll").write_text("In O\nParis B-LOC\n\nAda B-PER\nsat O\n")
+    for name, impossible in (("my-train", False), ("my-dev", True)):
+        answer = [] if impossible else [{"text": "Rome", "answer_start": 8}]
+        question = {"id": "1", "question": "Where?", "answers": answer, "is_impossible": impossible}
+        passages = {"context": "Ada saw Rome.", "qas": [question, question | {"id": "2"}]}
+        (place / f"{name}.json").write_text(json.dumps({"data": [{"paragraphs": [passages]}]}))
     feelings = spanish_classifier(place / "daveni" / "twitter-xlm-roberta-emotion-es")
     for name, labels in (("tuits", feelings), ("tass", ("N", "P"))):
         rows = [f"{label}\t@ana la peli {number} {label}" for number, label in enumerate(labels * 6)]

@@ -6,7 +6,7 @@ The file of a family offers two things:
 
     CONFIG  the class of its sizes: a Config with the Form of the family's config.json
     MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), "discriminator",
-            "translation"
+            "tagger" (of words), "answers" (in a passage), "translation"
 
 Its classes declare what BertModel's do: `architecture`, `names`, `prefix`, `config_class` (weights.Pretrained).
 `config_json.HOMES` has a row for it, from which a class of another family knows where to send its user.
@@ -39,6 +39,8 @@ TITLES = {
     "discriminator": "discriminator of replaced tokens",
     "classifier": "classifier of texts",
     "translation": "translation model",
+    "tagger": "tagger of words",
+    "answers": "model that finds answers in a passage",
 }
 
 
