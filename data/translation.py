@@ -55,9 +55,13 @@ MINUTES = {  # English; German; what is added to the hour in each
     55: ("five to {}", "fünf vor {}", 1, 1),
 }
 # English; German; the forms of haben, sein, werden (also for the passive in the past)
-I, ONE, MANY = ("habe", "bin", "werde", "wurde"), ("hat", "ist", "wird", "wurde"), ("haben", "sind", "werden", "wurden")
+FIRST, ONE, MANY = (
+    ("habe", "bin", "werde", "wurde"),
+    ("hat", "ist", "wird", "wurde"),
+    ("haben", "sind", "werden", "wurden"),
+)
 PEOPLE = [
-    *(("I", "ich", I), ("he", "er", ONE), ("she", "sie", ONE), ("we", "wir", MANY), ("they", "sie", MANY)),
+    *(("I", "ich", FIRST), ("he", "er", ONE), ("she", "sie", ONE), ("we", "wir", MANY), ("they", "sie", MANY)),
     *(("the teacher", "der Lehrer", ONE), ("my sister", "meine Schwester", ONE), ("her brother", "ihr Bruder", ONE)),
     *(("the children", "die Kinder", MANY), ("our neighbours", "unsere Nachbarn", MANY)),
 ]

@@ -1,4 +1,4 @@
-"""A unigram model -> SentencePiece's .model, which its library opens. unigram_files.py reads it, and tells the format."""
+"""A unigram model -> the bytes of a .model, which SentencePiece opens too. unigram_files.py reads them."""
 
 import struct
 from dataclasses import replace

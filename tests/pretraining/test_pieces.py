@@ -89,7 +89,7 @@ def test_what_is_written_is_read_again_and_sentencepiece_opens_it(tmp_path):
     model = learn_pieces(WORDS, 25)
     (tmp_path / "x.model").write_bytes(model.data)
     again = read_model(tmp_path / "x.model")
-    assert (again.pieces, again.scores, again.types, again.rules()) == (*vars(model).values(),)[:3] + (model.rules(),)
+    assert (again.pieces, again.scores, again.types, again.rules()) == (*list(vars(model).values())[:3], model.rules())
     assert parse(model.data) == model
     library = pytest.importorskip("sentencepiece", reason="needs sentencepiece, to open the file with it")
     theirs = library.SentencePieceProcessor(model_proto=model.data)
