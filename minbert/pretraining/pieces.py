@@ -42,7 +42,8 @@ def learn_pieces(counts: Mapping[str, int], size: int, watch: Callable[[int], ob
     joined = ("".join(pair) for pair in merged_pairs([(list(run), count) for run, count in runs.items()], str.__add__))
     joined = (piece for piece in joined if len(piece) <= LONGEST)
     pieces = letters.union(islice(joined, CANDIDATES * room))
-    scores = log_probabilities(occurrences(runs, pieces), pieces)
+    found = occurrences(runs, pieces)
+    scores = log_probabilities(found, [piece for piece in pieces if found[piece] > 1 or piece in letters])
     while len(scores) > room:
         used = uses(runs, scores)
         scores = log_probabilities(used, scores)
