@@ -10,14 +10,15 @@ BETA = 2  # recall counts so many times as much as precision
 def chrf(found: Iterable[str], gold: Iterable[str]) -> float:
     """chrF2 of all translations together, from 0 to 100, as sacrebleu computes it: spaces do not count.
 
-    Precision and recall are those of all runs of a length, and then the mean over the lengths that occur.
+    Precision and recall are those of all runs of a length, and then the mean over the lengths that occur. Runs that
+    are longer than the right translation do not count.
     """
     totals = [[0, 0, 0] for _ in range(LONGEST)]  # for each length: runs found, right ones, both
     for pair in zip(found, gold, strict=True):
         ours, right = ("".join(text.split()) for text in pair)
         for size, total in enumerate(totals, start=1):
             a, b = runs(ours, size), runs(right, size)
-            for place, count in enumerate((a.total(), b.total(), (a & b).total())):
+            for place, count in enumerate((a.total() if b else 0, b.total(), (a & b).total())):
                 total[place] += count
     shares = [(both / ours, both / right) for ours, right, both in totals if ours and right]
     if not shares:
