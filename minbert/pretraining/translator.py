@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from minbert.batch import epoch_order, pad
+from minbert.batch import by_length, epoch_order, pad
 from minbert.errors import UserError
 from minbert.families.marian import MarianForTranslation
 from minbert.fast.optimizer import clip as fast_clip
@@ -19,7 +20,7 @@ from minbert.runs.epochs import Epochs
 from minbert.runs.loop import Loop
 from minbert.tokenizers.marian import MarianTokenizer
 from minbert.tokenizers.unigram import Unigram
-from minbert.training import Settings, autocast
+from minbert.training import TOKENS, Settings, autocast
 
 SMOOTHING = 0.1  # section 5.4
 NEAR = 50  # batches whose pairs are sorted by length together
@@ -82,38 +83,43 @@ class Translation(Epochs):
         batches = ordered[: whole * size].reshape(whole, size)[epoch_order(whole, self.settings.seed, epoch)]
         return np.concatenate([batches.flatten(), ordered[whole * size :]])
 
-    def logits(self, pairs, rows):
-        """The logits [B, T, V] of what comes next in the translations, and what does come next [B, T]."""
-        sources = pad([pairs.sources[row] for row in rows], self.module.config.pad_token_id).to(self.device)
-        mask = pad([[1] * len(pairs.sources[row]) for row in rows], 0).to(self.device)
-        labels = pad([pairs.targets[row] for row in rows], IGNORED).to(self.device)
-        with autocast(self.device, self.settings.precision):
-            return self.module(sources, mask, self.module.decoder_inputs(labels))["logits"], labels
-
     def loss(self, progress):
-        return translation_loss(*self.logits(self.train, self.rows(progress)), SMOOTHING), {}
+        with autocast(self.device, self.settings.precision):
+            found = logits(self.module, self.train, self.rows(progress))
+        return translation_loss(*found, SMOOTHING), {}
 
     def measure(self, progress, bar):
-        """The figures of an epoch: loss, seconds; on dev the loss, and the share of translations without an error.
-
-        Greedy search writes a translation exactly if each of its tokens is the likeliest after those before it.
-        """
+        """The figures of an epoch: loss, seconds, and those of `evaluate` on dev."""
         begin, history = time.perf_counter(), progress["history"]
         figures = {"epoch": len(history) + 1, "loss": progress["loss"] / len(self.train)}
         figures["train_seconds"] = progress["seconds"]
         if self.dev is not None:
-            figures |= self.evaluate()
-            figures["evaluate_seconds"] = time.perf_counter() - begin
+            loss, exact = evaluate(self.module, self.dev)
+            figures |= {"dev_loss": loss, "dev_exact": exact, "evaluate_seconds": time.perf_counter() - begin}
         progress |= {"loss": 0.0, "seconds": 0.0}
         return figures
 
-    @torch.no_grad()
-    def evaluate(self):
-        self.module.eval()
-        total, right, size = 0.0, 0, self.settings.batch_size
-        order = sorted(range(len(self.dev)), key=lambda row: len(self.dev.targets[row]))
-        for at in range(0, len(order), size):
-            logits, labels = self.logits(self.dev, order[at : at + size])
-            total += translation_loss(logits, labels, 0.0).item() * len(labels)
-            right += ((logits.argmax(dim=2) == labels) | (labels == IGNORED)).all(dim=1).sum().item()
-        return {"dev_loss": total / len(order), "dev_exact": right / len(order)}
+
+def logits(model: MarianForTranslation, pairs: Pairs, rows: list[int]) -> tuple[Tensor, Tensor]:
+    """The logits [B, T, V] of what comes next in the translations, and what does come next [B, T], -100 for padding."""
+    device = next(model.parameters()).device
+    sources = pad([pairs.sources[row] for row in rows], model.config.pad_token_id).to(device)
+    mask = pad([[1] * len(pairs.sources[row]) for row in rows], 0).to(device)
+    labels = pad([pairs.targets[row] for row in rows], IGNORED).to(device)
+    return model(sources, mask, model.decoder_inputs(labels))["logits"], labels
+
+
+@torch.no_grad()
+def evaluate(model: MarianForTranslation, pairs: Pairs) -> tuple[float, float]:
+    """The loss of the right translations in nats a token, and the share of them that greedy search would write.
+
+    It writes one exactly if each of its tokens is the likeliest after those before it, so nothing need be searched.
+    """
+    model.eval()
+    total, tokens, right = 0.0, 0, 0
+    for rows in by_length([len(target) for target in pairs.targets], TOKENS[next(model.parameters()).device.type]):
+        found, labels = logits(model, pairs, rows)
+        real = (labels != IGNORED).sum().item()
+        total, tokens = total + translation_loss(found, labels, 0.0).item() * real, tokens + real
+        right += ((found.argmax(dim=2) == labels) | (labels == IGNORED)).all(dim=1).sum().item()
+    return total / tokens, right / len(pairs)

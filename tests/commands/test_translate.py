@@ -87,7 +87,7 @@ def test_more_lines_than_are_held_at_once(run, tmp_path, monkeypatch):
 
 def test_the_standard_input(run, monkeypatch):
     for flags in (("--sentence", "-"), ("--text", "-")):
-        stdin(monkeypatch, "fifty-six\n\nsixty-one\n".encode())
+        stdin(monkeypatch, b"fifty-six\n\nsixty-one\n")
         status, out, _ = run(*flags)
         assert (status, out.splitlines()) == (0, library("fifty-six", "", "sixty-one"))
 
@@ -146,7 +146,7 @@ def test_a_line_that_is_cut_is_said(run):
 
 
 def test_hostile_lines_each_have_an_answer(run, tmp_path):
-    lines = ["e" * 10_000_000, "שלום", "a\0\x1b[31mb\u202e", "fifty-six", "😀" * 99, "=1+1", "-"]
+    lines = ["e" * 10_000_000, "שלום", "a\x01\x1b[31mb\u202e", "fifty-six", "😀" * 99, "=1+1", "-"]
     (tmp_path / "in.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     status, out, err = run("--text", tmp_path / "in.txt", "--beams", "1", "--max_length", "6")
     assert status == 0 and err.splitlines()[-1].startswith("7 lines, 1 beam,")
@@ -154,10 +154,11 @@ def test_hostile_lines_each_have_an_answer(run, tmp_path):
     assert out.split("\n")[3] == library("fifty-six", beams=1, max_length=6)[0]
 
 
-@pytest.mark.fault("translation: a line that is not UTF-8")
-def test_bytes_that_are_no_text_are_named_by_line(run, tmp_path):
-    (tmp_path / "in.txt").write_bytes(b"fifty-six\n\xff\xfe\xfa\n")
-    status, out, err = run("--text", tmp_path / "in.txt", "--out", tmp_path / "out.txt")
+@pytest.mark.fault("texts: a line to translate that is not UTF-8")
+@pytest.mark.parametrize("line", [b"\xff\xfe\xfa", b"a\0b"])
+def test_bytes_that_are_no_text_are_named_by_line(run, tmp_path, line):
+    (tmp_path / "in.txt").write_bytes(b"fifty-six\n" + line + b"\n")
+    status, _, err = run("--text", tmp_path / "in.txt", "--out", tmp_path / "out.txt")
     assert status == 2 and f"{tmp_path / 'in.txt'}:2: " in err and not (tmp_path / "out.txt").exists()
 
 
@@ -195,7 +196,7 @@ def test_gold_of_another_length_is_refused(run, tmp_path):
     assert status == 2 and "in.txt has 2 texts, but " in err and "gold.txt 1 line" in err
 
 
-@pytest.mark.fault("translation: a model that does not translate")
+@pytest.mark.fault("weights: a model that does not translate is given to translate")
 def test_models_that_do_not_translate_are_refused(capsys, tmp_path):
     tiny_gpt.write(tmp_path / "gpt2")
     for name, title in (("tiny", "BERT"), (str(tmp_path / "gpt2"), "GPT-2")):
@@ -242,7 +243,7 @@ def test_stored_in_eight_bits_it_takes_a_quarter(pairs):
     assert sizes[1] < 0.5 * sizes[0]
 
 
-@pytest.mark.fault("translation: training killed by SIGKILL")
+@pytest.mark.fault("saving: a translator's training is killed")
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(pairs):
     assert train(pairs) == 0
     words = [sys.executable, "-m", "minbert", "translate", "--train", "pairs.tsv", "--dev", "dev.tsv"]
@@ -261,7 +262,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(pairs):
     assert not (pairs / "killed" / STATE).exists()
 
 
-@pytest.mark.fault("translation: Ctrl-C in training")
+@pytest.mark.fault("saving: Ctrl-C in a translator's training")
 def test_ctrl_c_saves_and_says_how_to_go_on(pairs, capsys, monkeypatch):
     from minbert.pretraining.translator import Translation
 

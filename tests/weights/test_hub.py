@@ -711,7 +711,11 @@ def test_a_misspelt_name_gets_a_suggestion_without_asking_the_hub(ask, server):
     for (found, message), meant in zip(answers, ("bert-base-uncased", "bert-base-cased", "all-MiniLM-L6-v2", None)):
         assert found == "error" and message.startswith("there is no model ")
         assert "OWNER/NAME" in message
-        hint = f"did you mean {meant}?" if meant else "; known names are tiny, tiny-gpt2, tiny-translate, bert-base-uncased, "
+        hint = (
+            f"did you mean {meant}?"
+            if meant
+            else "; known names are tiny, tiny-gpt2, tiny-translate, bert-base-uncased, "
+        )
         assert hint in message
     assert server.requests == []
 
