@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 
 ROWS = {"train": 40_000, "dev": 1000, "test": 1000, "long": 500}
+SMALL = 20  # the last number that no file holds out
 LONGEST = 18  # English words of a sentence, but in long.tsv
 SEED = 20
 
@@ -133,7 +134,7 @@ def german_year(n):
 
 def part_of(kind, value):
     """The part whose rows may hold a number, which may be a year, a day or a time."""
-    if kind == "number" and value <= 20:
+    if kind == "number" and value <= SMALL:
         return "train"
     return {0: "test", 1: "dev"}.get(zlib.crc32(f"{kind} {value}".encode()) % 10, "train")
 
