@@ -95,3 +95,9 @@ def test_what_is_written_is_read_again_and_sentencepiece_opens_it(tmp_path):
     theirs = library.SentencePieceProcessor(model_proto=model.data)
     for text in ("twenty-one", " thirty  one. ", "21 twenty?", ""):
         assert theirs.encode(text, out_type=str) == Unigram(model).pieces(text)
+
+
+def test_a_piece_is_worth_what_its_words_would_lose_without_it():
+    """Of two, the one that stands for nine characters in four words stays, not the one for three in five."""
+    model = learn_pieces(Counter({"xy": 5, "abcdefgh": 4}), 3 + 11 + 1)
+    assert [piece for piece in model.pieces[3:] if len(piece) > 1] == ["▁abcdefgh"]
