@@ -19,7 +19,7 @@ FOLDER = ROOT / "checkpoints" / "tiny-translate"
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "translation.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^\| (.+?\.) \| (.+?) \| (.+?) \|$", CARD, flags=re.MULTILINE)
-SCORES = re.findall(r"^\| (dev|test|long) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", CARD, re.MULTILINE)
+SCORES = re.findall(r"^\| (dev|test|long) \| ([\d,]+) \| ([\d.]+) \|$", CARD, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_there_are_three_scores_and_ten_examples():
     assert [part for part, *_ in SCORES] == ["dev", "test", "long"] and len(EXAMPLES) == 10
 
 
-@pytest.mark.parametrize("part, rows, exact", [row[:3] for row in SCORES])
+@pytest.mark.parametrize("part, rows, exact", SCORES)
 def test_it_is_as_good_as_the_card_says(made, part, rows, exact):
     """The share of translations that are exactly right with one beam. Elsewhere, near ties may fall otherwise."""
     pairs = data.pairs(part)
