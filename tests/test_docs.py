@@ -391,7 +391,7 @@ CHECKED = [
         translate_sizes,
     ),
     (TRANSLATE_CARD, "{} epochs, {:,} steps of {} pairs, in {:.0f} minutes", translate_training),
-    (TRANSLATE_CARD, "(torch {})", lambda: translate_run()["versions"]["torch"]),
+    (TRANSLATE_CARD, "torch {}", lambda: translate_run()["versions"]["torch"]),
     (
         TRANSLATE_CARD,
         "{:,} pairs to learn from, with up to {} English words",
