@@ -90,7 +90,10 @@ def estimate(x, y, f, weights, family="lm", lam=None, groups=None) -> Fit:
     df = np.minimum(clusters - lost, 2 * clusters / np.maximum(kurtosis - 1, TINY))
     return Fit(b, covariance, se, df, float(lam), clusters)
 
-HC=0.5
+
+HC = 0.5
+
+
 def tune(x, y, f, weights, family, labels, groups):
     """The lambda in [0, 1] with the smallest trace of the covariance, for columns of unit spread."""
     mu, slope = means(x, labels, family)
