@@ -89,6 +89,13 @@ def column(examples: Examples, name: str, flag: str, text_column=None, pair_colu
         raise UserError(str(error).replace("--slices", flag)) from None
 
 
+def further_column(path, name, label_column, labels, limit, **how) -> list[str]:
+    """A column's value for each row that `read_dataset` takes. Raises UserError if there is no such column."""
+    examples = read_examples(path, label_column=label_column, labels_required=True, pairs=True, **how)
+    (LabelSet.declare(labels) if labels else LabelSet.collect(examples)).ids(examples)
+    return column(examples, name, "--group_column", **how)[:limit]
+
+
 def first_text(text: str | tuple[str, str]) -> str:
     """A text, or the first one of a pair."""
     return text if isinstance(text, str) else text[0]

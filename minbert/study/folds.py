@@ -90,6 +90,11 @@ def check_classes(folds: Folds, labels) -> None:
             )
 
 
+def divided(folds: Folds, groups) -> int:
+    """How many of these groups have texts in two folds of one repeat."""
+    return max(len({*zip(groups, part)}) - len({*groups}) for part in folds.parts.tolist())
+
+
 def inner_part(labels, groups, share: int, seed: int) -> np.ndarray:
     """Which of the texts of a training part are held out to choose by: bool [N], one of `share`, groups whole.
 
@@ -150,7 +155,7 @@ def read_folds(path: str | Path, ids: list[str], labels) -> Folds:
     for repeat, part in enumerate(parts, start=1):
         if len(np.unique(part)) != found.count or found.count < 2:
             raise UserError(f"{path}: repeat {repeat} does not have the folds 1 to {max(2, found.count)}")
-        if len(np.unique(np.stack([groups[0], part]), axis=1).T) > len(names):
+        if divided(Folds(groups[0], parts[repeat - 1 : repeat]), groups[0].tolist()):
             raise UserError(f"{path}: repeat {repeat} divides a group between two folds")
     check_classes(found, labels)
     return found

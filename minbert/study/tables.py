@@ -121,9 +121,14 @@ def header(table: Table) -> list[str]:
 
 def cells(line: Line) -> list[str]:
     """The cells of a line as people read them."""
-    low, high = line.interval
+    low, high = np.clip(line.interval, 0, 1)  # no F1 is outside
     figures = [f"{line.mean(name):.4f} ({line.sd(name):.4f})" for name in SHOWN]
-    return [line.system, *figures, f"{low:.3f} to {high:.3f}", "best" if line.p is None else p_value(line.p)]
+    return [
+        line.system,
+        *figures,
+        f"{low:.3f} to {high:.3f}" if low < high else "-",
+        "best" if line.p is None else p_value(line.p),
+    ]
 
 
 def p_value(p: float) -> str:
@@ -145,18 +150,25 @@ def as_csv(table: Table) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    lines = [header(table), ["---", *["---:"] * 5], *map(cells, table.lines)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + " ".join(table.note) + "\n"
+    return markdown(header(table), list(map(cells, table.lines)), table.note)
 
 
-def as_latex(table: Table, label: str = "tab:systems") -> str:
+def as_latex(table: Table) -> str:
+    return latex(header(table), list(map(cells, table.lines)), table.note, "Performance of classifiers", "tab:systems")
+
+
+def markdown(header: list, rows: list, note: list) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + " ".join(note) + "\n"
+
+
+def latex(header: list, rows: list, note: list, caption: str, label: str) -> str:
     """A table for the package booktabs, its note under it."""
-    rows = [[escape(cell) for cell in line] for line in (header(table), *map(cells, table.lines))]
-    head, *body = (" & ".join(row) + r" \\" for row in rows)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{Performance of classifiers}}\label{{{label}}}"]
-    lines += [r"\begin{tabular}{lccccc}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    lines += ["", r"\smallskip\raggedright\footnotesize", escape(" ".join(table.note)), r"\end{table}"]
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(lines) + "\n"
+    head, *body = (" & ".join(map(escape, row)) + r" \\" for row in (header, *rows))
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}\label{{{label}}}"]
+    lines += [rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}", r"\toprule", head, r"\midrule", *body]
+    lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip\raggedright\footnotesize", escape(" ".join(note))]
+    return "\n".join(["% needs \\usepackage{booktabs}", *lines, r"\end{table}", ""])
 
 
 def escape(text: str) -> str:
