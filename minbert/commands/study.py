@@ -10,6 +10,8 @@ WORDS = {  # word: the module of its command, and one line of help
     "folds": ("minbert.commands.study_folds", "divide the texts into folds, once, for every program that needs them"),
     "compare": ("minbert.commands.study_compare", "word lists, classic systems and BERTs on the same folds: a table"),
     "transfer": ("minbert.commands.study_transfer", "train on one label, test on another: is sentiment stance?"),
+    "search": ("minbert.commands.study_search", "which settings suit these texts: Optuna proposes, inner folds judge"),
+    "errors": ("minbert.commands.study_errors", "what is wrong, what a second run fixed, and which words misled it"),
 }
 
 
