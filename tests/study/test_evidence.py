@@ -1,6 +1,7 @@
 """The weights of words: by hand on a small model, planted words are found, the deletion curve, and what is refused."""
 
 import math
+import random
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def test_words_are_cut_at_spaces_and_keep_their_pieces(tokenizer):
     assert groups == [[1], [2, 3, 4], [5], [6, 7]]  # 0 is [CLS], 8 is [SEP]
     spans, groups = evidence.words_of("a \u200d b", [(0, 0), (0, 1), (4, 5), (0, 0)])
     assert (spans, groups) == ([(0, 1), (4, 5)], [[1], [2]])
+    assert evidence.words_of("a  b", [(0, 1), (1, 2), (3, 4)])[1] == [[0], [2]]  # the token of a space is in no word
 
 
 def test_occlusion_is_what_hiding_a_word_changes(tokenizer):
@@ -110,6 +112,23 @@ def test_the_deletion_curve_tells_good_weights_from_chance(planted, tokenizer, m
     evidence_of = evidence.METHODS[method]
     monkeypatch.setattr(evidence, "METHODS", turned)
     assert evidence.explain(planted, tokenizer, text, method, number=1).area < -0.05
+
+
+def test_chance_is_the_mean_of_random_orders_alone(tokenizer):
+    model = classifier(2)
+    found = evidence.explain(model, tokenizer, "bad film", number=1)
+
+    def p(*tokens):
+        ids = torch.tensor([[VOCAB.index(token) for token in ("[CLS]", *tokens, "[SEP]")]])
+        return model(ids).softmax(-1)[0, 1].item()
+
+    without = {0: p("[MASK]", "film"), 1: p("bad", "[MASK]")}  # the word that an order hides first
+    order = sorted(without, key=lambda word: -found.words[word].weight)
+    draw = random.Random(0)
+    firsts = [draw.sample(order, 2)[0] for _ in range(evidence.ORDERS)]
+    assert 0 < sum(firsts) < len(firsts)
+    assert found.own == pytest.approx([p("bad", "film"), without[order[0]], p("[MASK]", "[MASK]")], abs=1e-6)
+    assert found.chance[1] == pytest.approx(sum(without[first] for first in firsts) / len(firsts), abs=1e-6)
 
 
 def test_long_texts_have_a_curve_of_few_points_and_are_cut(tokenizer):
