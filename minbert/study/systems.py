@@ -11,7 +11,7 @@ and, for a table: `space`, {setting: the values to try, the default first}; `ran
 import itertools
 import random
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -131,7 +131,7 @@ class Classic:
         self.settings = defaults(self) | self.settings
 
     def with_settings(self, settings):
-        return Classic(self.learner, self.features, self.kit, settings)
+        return replace(self, settings=settings)
 
     def fit(self, texts, labels, groups, seed):
         own = dict(self.settings)

@@ -30,7 +30,9 @@ def test_the_same_seed_gives_the_same_folds_and_another_one_others():
 
 
 def test_a_class_with_too_few_groups_is_refused():
-    with pytest.raises(UserError, match=r"3 folds need as many groups of each class; one class has 4 texts in 2 groups"):
+    with pytest.raises(
+        UserError, match=r"3 folds need as many groups of each class; one class has 4 texts in 2 groups"
+    ):
         folds.divide([0] * 8 + [1] * 4, [*range(8), 8, 8, 9, 9], 3, 0)
 
 

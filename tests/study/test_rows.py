@@ -24,7 +24,12 @@ def test_rows_are_read_as_they_were_written(tmp_path):
     write_rows(tmp_path / "rows.csv.gz", rows())
     found = read_rows(tmp_path / "rows.csv.gz")
     assert found.names == ("against", "for it")
-    assert (found.system, found.text, found.fold, found.gold) == (["svm", "vader"], ["17", "x,1"], [2, 1], ["against", ""])
+    assert (found.system, found.text, found.fold, found.gold) == (
+        ["svm", "vader"],
+        ["17", "x,1"],
+        [2, 1],
+        ["against", ""],
+    )
     assert np.allclose(found.probabilities, rows().probabilities, rtol=1e-8, atol=0)
     write_rows(tmp_path / "again.csv.gz", found)
     assert (tmp_path / "again.csv.gz").read_bytes() == (tmp_path / "rows.csv.gz").read_bytes()
