@@ -40,7 +40,7 @@ GROUND = {
         "moved",
         "shell",
     ),
-    *("shipped", "tokenizer_files", "tokenizer_json", "wording"),
+    *("shipped", "tokenizer_files", "tokenizer_json", "wording", "size", "cost", "published"),
 }
 MODEL = {
     "similarity",

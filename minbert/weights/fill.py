@@ -9,6 +9,7 @@ from torch import Tensor
 
 from minbert.errors import UserError
 from minbert.weights.names import Names
+from minbert.wording import counted
 
 LISTED = 50  # a message lists at most this many tensors
 SPARE = 2**24  # parameters that config.json may describe beyond those stored
@@ -29,7 +30,7 @@ class Report:
         new = f"; new, with random weights: {', '.join(self.new)}" if self.new else ""
         dropped = f"; left out: {', '.join(self.dropped)}" if self.dropped else ""
         unknown = f"; in config.json, unknown and not used: {', '.join(self.unknown)}" if self.unknown else ""
-        return f"{self.source}: {self.loaded} tensors loaded{new}{dropped}{unknown}"
+        return f"{self.source}: {counted(self.loaded, 'tensor')} loaded{new}{dropped}{unknown}"
 
 
 def check_size(path: Path, config, tensors: dict[str, Tensor]) -> None:
@@ -94,7 +95,8 @@ def fill(
     problems = mismatches(found, unexpected, target, may_be_missing, names)
     if problems:
         more = [f"  and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
-        raise UserError("\n".join([f"{source} does not fit: {len(problems)} tensors", *problems[:LISTED], *more]))
+        title = f"{source} does not fit: {counted(len(problems), 'tensor')}"
+        raise UserError("\n".join([title, *problems[:LISTED], *more]))
     if missing_head == "error" and new - {"pooler"}:
         raise UserError(no_head(source, new - {"pooler"}, names))
     model.load_state_dict(target | found)

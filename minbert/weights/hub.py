@@ -246,7 +246,7 @@ def unknown(name):
     hint = f"did you mean {close[0]}? Known names are" if close else "known names are"
     return (
         f"there is no model {name}: no such folder, nothing in checkpoints/{name}; {hint} {', '.join(names())}. "
-        "Any other BERT on the Hugging Face hub goes by OWNER/NAME"
+        "Any other model of these families on the Hugging Face hub goes by OWNER/NAME"
     )
 
 

@@ -276,7 +276,7 @@ def test_another_file_of_the_same_run(source, capsys, monkeypatch, saved, messag
 @pytest.mark.parametrize("how", ["half an encoder", "NaN"])
 def test_tensors_that_do_not_fit_are_listed(source, tmp_path, how):
     torch.save(spoil(content(source), how), "kit.pt")
-    with pytest.raises(UserError, match=r"^kit\.pt does not fit: 1 tensors\n  (missing|NaN or Inf)  "):
+    with pytest.raises(UserError, match=r"^kit\.pt does not fit: 1 tensor\n  (missing|NaN or Inf)  "):
         make_folder()
     assert not (tmp_path / "out").exists()
 

@@ -163,7 +163,7 @@ def test_a_tensor_too_many_and_one_too_few_are_errors(stored, name):
     def add(tensors):
         tensors["encoder.layer.0.attention.self.gate.weight" if body else "transformer.gate.weight"] = torch.ones(2)
 
-    with pytest.raises(UserError, match=r"does not fit: 1 tensors\n  unexpected  (encoder|transformer)\.") as error:
+    with pytest.raises(UserError, match=r"does not fit: 1 tensor\n  unexpected  (encoder|transformer)\.") as error:
         families.load(*stored(name, add))
     assert "gate.weight" in str(error.value)
 

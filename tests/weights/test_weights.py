@@ -344,7 +344,7 @@ def test_a_float64_too_large_for_float32_is_infinite(tiny_folder):
     tensors = stored(tiny_folder)
     tensors["classifier.bias"] = torch.tensor([1e300, 0.0], dtype=torch.float64)
     store(tiny_folder, tensors)
-    with pytest.raises(UserError, match=r"1 tensors\n  NaN or Inf  classifier\.bias$"):
+    with pytest.raises(UserError, match=r"1 tensor\n  NaN or Inf  classifier\.bias$"):
         BertSentClassifier.from_pretrained(tiny_folder)
 
 
@@ -620,7 +620,7 @@ def test_half_a_head_is_an_error_that_names_the_tensor(pretrained, name, new_hea
     store(folder, {other: tensor for other, tensor in stored(folder).items() if other != name})
     with pytest.raises(UserError) as error:
         BertForPreTraining.from_pretrained(folder, new_head)
-    assert str(error.value) == f"{folder} does not fit: 1 tensors\n  missing     {name}"
+    assert str(error.value) == f"{folder} does not fit: 1 tensor\n  missing     {name}"
 
 
 def test_a_head_of_another_size_is_an_error(pretrained):
@@ -671,7 +671,7 @@ def test_an_untied_decoder_must_be_there(pretrained):
     _, folder = pretrained
     with pytest.raises(UserError) as error:
         BertForMaskedLM.from_pretrained(folder, tie_word_embeddings=False)
-    assert str(error.value) == f"{folder} does not fit: 1 tensors\n  missing     {DECODER}"
+    assert str(error.value) == f"{folder} does not fit: 1 tensor\n  missing     {DECODER}"
 
 
 @pytest.mark.parametrize("tied", [True, False])
