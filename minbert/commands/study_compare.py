@@ -90,7 +90,7 @@ def finish(job, study, found):
     """Write rows and tables, and show the table."""
     from minbert.atomic import atomic_write
     from minbert.runs.columns import table as show
-    from minbert.study import crossval, rows, tables
+    from minbert.study import rows, tables, toolbox
     from minbert.study.note import note
 
     predictions = study.collect(found)
@@ -102,7 +102,7 @@ def finish(job, study, found):
         with atomic_write(job.folder / f"table.{kind}") as new:
             new.write_text(text, encoding="utf-8")
     opened = {unit.name: {"seconds": made["seconds"], "settings": made["settings"]} for unit, made in found}
-    crossval.record(job.folder / "study.json", study.facts, {"systems": study.own_facts, "test_parts_opened": opened})
+    toolbox.record(job.folder / "study.json", study.facts, {"systems": study.own_facts, "test_parts_opened": opened})
     header, *lines = tables.header(table), *map(tables.cells, table.lines)
     show(header, lines, width=120)
     print(*table.note, sep="\n")
