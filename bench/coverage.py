@@ -60,7 +60,7 @@ DESIGNS = {  # name: how predictions are made, start, slope
 
 
 def infer(seed, repetitions):
-    """Prevalence, a linear and a logistic slope: from the labels alone, corrected with lambda 1, corrected and tuned."""
+    """Prevalence, linear and logistic slope: from the labels alone, corrected with lambda 1, corrected and tuned."""
     for name, (predict, start, slope) in DESIGNS.items():
         many = np.random.default_rng(0).normal(size=2_000_000)
         chance = logistic(start + slope * many)
@@ -150,11 +150,8 @@ def bootstrap(seed, repetitions):
         rng = np.random.default_rng((seed, n, 2))
         for at in range(repetitions):
             cells = np.eye(9)[rng.choice(9, n, p=odds.ravel())]
-            for what, statistic, truth in (
-                ("macro F1", macro, macro(odds.ravel())),
-                ("F1", third, third(odds.ravel())),
-            ):
-                found = statistics.bca(cells, statistic, seed=at)
+            for what, statistic in (("macro F1", macro), ("F1", third)):
+                truth, found = statistic(odds.ravel()), statistics.bca(cells, statistic, seed=at)
                 yield ("bca", what, "", n), found.low <= truth <= found.high, found.estimate - truth
             found = statistics.bca(kinds[rng.choice(8, n, p=chances)], difference, seed=at)
             truth = difference(chances @ kinds)
@@ -169,7 +166,7 @@ def bootstrap(seed, repetitions):
 
 
 def curves(seed, repetitions):
-    """The learning curve .1 + 1.2 n^-.5 in 10 folds of 6 sizes: its interval at the largest size and at four times it."""
+    """The learning curve .1 + 1.2 n^-.5 in 10 folds of 6 sizes: its interval at the largest size and at four times."""
     sizes = np.array([100, 200, 400, 800, 1200, 1600])
     rng = np.random.default_rng((seed, 3))
     for at in range(repetitions // 5):
@@ -242,14 +239,15 @@ def collect(part, seeds, repetitions):
     rows = []
     for key, samples in found.items():
         hits = [[hit for hit, _ in of_seed if hit is not None] for of_seed in samples]
+        every = [hit for of_seed in hits for hit in of_seed]
         errors = [error for of_seed in samples for _, error in of_seed if error is not None]
         rows.append(
             {
                 "case": list(key),
                 "seeds": [round(float(np.mean(of_seed)), 4) for of_seed in hits],
-                "share": round(float(np.mean(sum(hits, []))), 4),
-                "samples": len(sum(hits, [])),
-                "failed": sum(map(len, samples)) - len(sum(hits, [])),
+                "share": round(float(np.mean(every)), 4),
+                "samples": len(every),
+                "failed": sum(map(len, samples)) - len(every),
                 "bias": round(float(np.mean(errors)), 5) if errors else None,
                 "sd": round(float(np.std(errors)), 5) if errors else None,
             }

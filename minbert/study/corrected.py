@@ -4,14 +4,14 @@ N rows, of which n are labelled; p columns of the model. Row i was drawn for lab
 R_i says whether it was, and W_i = R_i / pi_i. The outcome y is known where R_i = 1, the prediction f everywhere.
 The coefficients b solve
 
-    sum_i x_i [ W_i (y_i - mu(x_i b)) + lambda (1 - W_i) (f_i - mu(x_i b)) ] = 0,    mu identity (lm) or logistic (logit)
+    sum_i x_i [ W_i (y_i - mu(x_i b)) + lambda (1 - W_i) (f_i - mu(x_i b)) ] = 0,    mu: identity (lm), logistic (logit)
 
 The second term has the mean 0 whatever f is, so every lambda gives a right answer; lambda decides how wide it is.
-lambda = 1: design-based supervised learning. N. Egami, M. Hinck, B. Stewart and H. Wei (2023), Using imperfect surrogates
-    for downstream inference, NeurIPS 36.
+lambda = 1: design-based supervised learning. N. Egami, M. Hinck, B. Stewart and H. Wei (2023), Using imperfect
+    surrogates for downstream inference, NeurIPS 36.
 lambda = 0: the labels alone.
-tuned: the lambda of the smallest variance, as in PPI++. A. Angelopoulos, J. Duchi and T. Zrnic (2023), arXiv 2311.01453.
-    With equal pi, this is their estimator with their lambda times (1 + n / (N - n)).
+tuned: the lambda of the smallest variance, as in PPI++. A. Angelopoulos, J. Duchi and T. Zrnic (2023), arXiv
+    2311.01453. With equal pi, this is their estimator with their lambda times (1 + n / (N - n)).
 """
 
 from dataclasses import dataclass

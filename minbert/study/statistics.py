@@ -101,7 +101,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool], folds: int = 1) -> di
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for their number, in their own order: S. Holm (1979), Scandinavian J. of Statistics 6, 65-70."""
+    """p values adjusted for their number, in their own order. S. Holm (1979), Scandinavian J. of Statistics 6, 65."""
     p = numbers(p_values, 1)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
@@ -169,7 +169,7 @@ def hierarchical(folds: Sequence[Sequence], statistic: Callable, draws: int = 20
 
 
 def confusion_counts(gold: Sequence[int], predicted: Sequence[int], classes: int, groups: Sequence | None = None):
-    """What `bca` draws from: each group's confusion matrix as a row, [G, C * C]. groups: of each text; None: the texts"""
+    """What `bca` draws from: each group's confusion matrix as a row, [G, C * C]. groups: None: the texts"""
     cells = np.asarray(gold) * classes + np.asarray(predicted)
     of = np.arange(len(cells)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     counts = np.zeros((of.max() + 1, classes * classes))

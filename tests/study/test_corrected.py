@@ -69,14 +69,15 @@ def test_a_prediction_powered_logit(study_golden):
 
 
 def test_the_tuned_lambda_is_that_of_the_smallest_variance(sample):
-    """No lambda of a grid does better by more than 5 %; of PPI++ it differs by the variance of f that is taken."""
+    """No lambda of a grid does better by more than 2 % (5 % of a logit); of PPI++ it differs by the variance of f that is taken."""
     x, y, f, weights = sample
     for columns, family in ((x[:, :1], "lm"), (x, "lm"), (x, "logit")):
         tuned = estimate(columns, y, f, weights, family)
-        assert 0.1 < tuned.lam < 1.1
+        assert 0.1 < tuned.lam <= 1.2
         fits = [estimate(columns, y, f, weights, family, lam) for lam in (*np.linspace(0, 1.2, 13), tuned.lam)]
         *others, mine = [(np.diag(fit.covariance) * (columns**2).mean(axis=0)).sum() for fit in fits]
-        assert mine < 1.05 * min(others) and mine < 0.99 * others[0]
+        assert mine < (1.02 if family == "lm" else 1.05) * min(others)
+        assert mine < 0.995 * others[0]
     labelled = weights > 0
     ppi = np.cov(y[labelled], f[labelled])[0, 1] / f.var(ddof=1)
     assert estimate(x[:, :1], y, f, weights).lam == pytest.approx(ppi, rel=0.1)
@@ -161,7 +162,7 @@ def test_a_few_rows_that_make_up_the_variance_cost_degrees_of_freedom(sample):
     [
         ("separated", "no coefficients fit"),
         ("copied", "follows from the others"),
-        ("few", "too few for 2 coefficients"),
+        ("few", "too few for 2"),
     ],
 )
 def test_what_has_no_answer(sample, case, said):
