@@ -69,7 +69,7 @@ def test_a_prediction_powered_logit(study_golden):
 
 
 def test_the_tuned_lambda_is_that_of_the_smallest_variance(sample):
-    """No lambda of a grid does better by more than 2 % (5 % of a logit); of PPI++ it differs by the variance of f that is taken."""
+    """No lambda of a grid does better by more than 2 %, 5 % of a logit; PPI++ takes another variance of f."""
     x, y, f, weights = sample
     for columns, family in ((x[:, :1], "lm"), (x, "lm"), (x, "logit")):
         tuned = estimate(columns, y, f, weights, family)
