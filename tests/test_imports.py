@@ -182,7 +182,7 @@ def test_only_one_file_knows_of_several_processes():
 
 def test_only_programs_choose_the_fast_way():
     callers = files(lambda name, tree: "swap_in" in calls(tree))
-    stages = {"pretraining.stages"}  # those of the command pretrain
+    stages = {"pretraining.stages", "study.frozen"}  # those of the commands pretrain and study
     assert {room(name) for name in callers - stages} <= {"runs", "commands"}
 
 

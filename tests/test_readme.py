@@ -95,9 +95,10 @@ def prepared(place):
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
     examples = read_examples(ROOT / "data" / "reviews" / "dev.csv")
     texts = examples.texts
-    rows = [(text, ("against", "support")[label == "positive"]) for text, label in zip(texts[:40], examples.labels)]
+    stances = {"negative": "against", "positive": "support"}
+    rows = [(text, stances[label], label) for text, label in zip(texts[:40], examples.labels)]
     with open(place / "my-tweets.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("tweet", "stance"), *rows])
+        csv.writer(file).writerows([("tweet", "stance", "sentiment"), *rows])
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     (place / "my-faq.csv").write_text(FAQ)

@@ -17,7 +17,7 @@ from minbert.errors import UserError
 from minbert.metrics import wilson
 
 __all__ = ["Interval", "Test", "bca", "corrected_t", "five_by_two", "hierarchical", "holm", "mcnemar", "wilson"]
-FEW = 30  # groups; with fewer, an interval over groups is shaky
+FEW = 30  # groups: with fewer, say that an interval over groups is shaky
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool], folds: int = 1) -> di
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for their number, in their own order: S. Holm (1979), Scandinavian J. of Statistics 6, 65-70."""
+    """p values adjusted for their number, in their own order. S. Holm (1979), Scandinavian J. of Statistics 6, 65."""
     p = numbers(p_values, 1)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
@@ -119,29 +119,25 @@ def bca(counts, statistic: Callable, draws: int = 2000, seed: int = 0) -> Interv
     groups: T. Hesterberg (2015), The American Statistician 69, 371-386. BCa: B. Efron (1987), JASA 82, 171-185.
     Raises UserError for fewer than 2 groups, and for a statistic that is not defined.
     """
-    counts = numbers(counts, 2)
-    groups = len(counts)
+    kinds, often = np.unique(numbers(counts, 2), axis=0, return_counts=True)  # groups of equal counts, and how many
+    groups, total = int(often.sum()), often @ kinds
     if groups < 2:
         raise UserError("a bootstrap needs 2 or more groups of texts")
-    total = counts.sum(axis=0)
-    estimate = float(statistic(total))
-    times = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=draws)  # [draws, G]
-    drawn = statistic(times @ counts)
-    without = statistic(total - counts)  # the jackknife's [G]
+    estimate, without = float(statistic(total)), statistic(total - kinds)  # without: the jackknife, of each kind
     if not (np.isfinite(estimate) and np.isfinite(without).all()):
         raise UserError("too few texts: without one of the groups the score is not defined")
+    drawn = statistic(np.random.default_rng(seed).multinomial(groups, often / groups, size=draws) @ kinds)
     drawn = np.sort(drawn[np.isfinite(drawn)])
-    pull = without.mean() - without
-    spread = (pull**2).sum()
+    pull = often @ without / groups - without
+    spread = often @ pull**2
     if spread <= 1e-24 or drawn[0] == drawn[-1]:
         return Interval(estimate, estimate, estimate)
-    acceleration = (pull**3).sum() / (6 * spread**1.5)
+    acceleration = often @ pull**3 / (6 * spread**1.5)
     below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2  # ties count half
     bias = stats.norm.ppf(np.clip(below, 1 / draws, 1 - 1 / draws))
     reach = math.sqrt(groups / (groups - 1)) * stats.t.ppf(0.975, groups - 1)
     tails = [bias + side * reach for side in (-1, 1)]
-    shares = stats.norm.cdf([bias + tail / (1 - acceleration * tail) for tail in tails])
-    low, high = np.quantile(drawn, np.clip(shares, 0, 1)).tolist()
+    low, high = np.quantile(drawn, stats.norm.cdf([bias + tail / (1 - acceleration * tail) for tail in tails])).tolist()
     return Interval(estimate, low, high)
 
 
@@ -173,7 +169,7 @@ def hierarchical(folds: Sequence[Sequence], statistic: Callable, draws: int = 20
 
 
 def confusion_counts(gold: Sequence[int], predicted: Sequence[int], classes: int, groups: Sequence | None = None):
-    """What `bca` draws from: each group's confusion matrix as a row, [G, C * C]. groups: of each text; None: the texts"""
+    """What `bca` draws from: each group's confusion matrix as a row, [G, C * C]. groups: None: the texts"""
     cells = np.asarray(gold) * classes + np.asarray(predicted)
     of = np.arange(len(cells)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     counts = np.zeros((of.max() + 1, classes * classes))
