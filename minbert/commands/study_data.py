@@ -192,4 +192,6 @@ def study(job, data, folder, divided, score, stop, more):
     }
     toolbox.begin(home_folder / "study.json", facts)
     own = {name: tools.own_facts(name) for name in job.names}
+    if tools.reader and tools.reader.cut:
+        print(f"warning: {tools.reader.cut}", file=sys.stderr)
     return crossval.Study(folder, data, divided, systems, score, args.seeds, args.tune, args.seed, facts, own, stop)

@@ -140,6 +140,15 @@ def read_lines(folder):
     return (folder / "test_predictions.csv").read_text().splitlines()[1:]
 
 
+def test_pairs_go_to_a_bert_as_pairs_and_texts_that_are_cut_are_told(study, write, encoder, tmp_path):
+    rows = [(*row, ("senate", "union")[number % 2]) for number, row in enumerate(tweets(60))]
+    path = write(rows, header=("tweet", "stance", "author", "target"))
+    words = ("--data", path, *SMALL, "--target_column", "target", "--systems", "bert:frozen", "nb+count")
+    status, out, err = study("compare", *words, "--model", encoder, "--out", tmp_path / "out", "--max_length", 8)
+    assert status == 0 and "60 texts in 60 groups" in out
+    assert err == "warning: 60 of 60 texts were longer than 8 tokens and were cut\n"
+
+
 def test_random_labels_are_at_chance(study, write, tmp_path):
     words = ("--data", write(tweets(90)), *COLUMNS, "--folds", 5, "--repeats", 1, "--permute")
     _, out, _ = study("compare", *words, "--systems", "nb+count", "--out", tmp_path / "out")
