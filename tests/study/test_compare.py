@@ -65,6 +65,7 @@ def test_shares_joined_are_the_whole(study, words, tmp_path):
     assert contents(tmp_path / "shared") == contents(tmp_path / "whole")
 
 
+@pytest.mark.fault("studies: a run that is killed, or goes on with other data")
 def test_another_study_in_the_folder_is_refused_by_what_differs(study, words, write, tmp_path):
     study("compare", *words, "--out", tmp_path / "out")
     status, _, err = study("compare", *words[:-1], 2, "--out", tmp_path / "out")
@@ -104,6 +105,7 @@ def test_a_mistake_is_one_line(study, words, tmp_path, more, reason):
     assert status == 2 and err.startswith("error: ") and err.count("\n") == 1 and reason in err
 
 
+@pytest.mark.fault("studies: a run that is killed, or goes on with other data")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_a_run_that_is_killed_goes_on_to_the_same_bytes(write, encoder, tmp_path):
     """kill -9 at random moments, a flexible BERT's training among them. tests/study/killing.py kills more of them."""

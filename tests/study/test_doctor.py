@@ -73,6 +73,7 @@ def stranger(rows):
     return [*rows, rows[50]]
 
 
+@pytest.mark.fault("studies: a stranger's file: semicolons, Latin-1, labels missing, prolific authors")
 def test_a_strangers_file_is_refused_in_one_line_each_until_it_ends_in_a_table(study, write, tmp_path):
     path = write(stranger(tweets(90)), delimiter=";", encoding="latin-1")
     words = ["compare", "--data", path, *COLUMNS, "--systems", "nb+count", "--folds", 3, "--repeats", 1]

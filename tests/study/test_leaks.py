@@ -55,6 +55,7 @@ def probabilities(study):
     return dict(study.run(study.units()[:1])).popitem()[1]["probabilities"]
 
 
+@pytest.mark.fault("studies: a word, a setting or an epoch that a test part has decided")
 @pytest.mark.parametrize("name", [*WORDS, "transductive"])
 def test_a_word_that_only_test_texts_have_gains_nothing(tmp_path, name):
     """The label itself, written into each text of a test part, must not move a prediction there."""
@@ -77,6 +78,7 @@ def test_a_word_that_only_test_texts_have_gains_nothing(tmp_path, name):
     assert (probabilities(study) == plain) == (name != "transductive")
 
 
+@pytest.mark.fault("studies: a word, a setting or an epoch that a test part has decided")
 def test_fit_is_shown_texts_of_the_training_part_alone(tmp_path):
     shown = []
     study = make_study(tmp_path, dataset(tweets(60)), {"spy": Spy(shown)}, repeats=2, tries=2)
@@ -90,6 +92,7 @@ def test_fit_is_shown_texts_of_the_training_part_alone(tmp_path):
         assert all(len(texts) < len(train) for texts, _ in shown[:-1])
 
 
+@pytest.mark.fault("studies: copies of a text in a training part and its test part")
 @pytest.mark.parametrize("grouped", [True, False])
 def test_copies_with_random_labels_stay_at_chance(tmp_path, grouped):
     """Three copies of each text: whoever divides them has learnt what is tested."""
@@ -103,6 +106,7 @@ def test_copies_with_random_labels_stay_at_chance(tmp_path, grouped):
     assert (reached < 0.65) == grouped
 
 
+@pytest.mark.fault("studies: copies of a text in a training part and its test part")
 def test_inner_folds_and_the_part_that_chooses_keep_groups_whole(tmp_path):
     shown = []
     rows = [row for row in tweets(40) for _ in range(2)]
@@ -123,6 +127,7 @@ def digest(model):
     return {name: weight.double().sum().item() for name, weight in model.bert.state_dict().items()}
 
 
+@pytest.mark.fault("studies: a model that begins with what another fold has learnt")
 @pytest.mark.parametrize("planted", [False, True])
 def test_each_fold_and_seed_begins_with_the_checkpoint(reader, tmp_path, monkeypatch, planted):
     reader, data = reader
@@ -143,6 +148,7 @@ def test_each_fold_and_seed_begins_with_the_checkpoint(reader, tmp_path, monkeyp
     assert all(begin == checkpoint for begin in begins) != planted
 
 
+@pytest.mark.fault("studies: a word, a setting or an epoch that a test part has decided")
 def test_the_best_epoch_is_chosen_on_a_part_of_the_training_part(reader, tmp_path, monkeypatch):
     reader, data = reader
     seen = []
@@ -160,6 +166,7 @@ def test_the_best_epoch_is_chosen_on_a_part_of_the_training_part(reader, tmp_pat
         assert 0 < len(held) <= 4
 
 
+@pytest.mark.fault("studies: a checkpoint that was trained on the labels of a test part")
 def test_a_checkpoint_that_learnt_the_labels_is_refused(encoder, tmp_path, write):
     data = dataset(tweets(20))
     folder = tmp_path / "trained"
@@ -176,6 +183,7 @@ def test_a_checkpoint_that_learnt_the_labels_is_refused(encoder, tmp_path, write
         frozen.refuse_what_was_learnt(folder, data.texts)
 
 
+@pytest.mark.fault("studies: a word, a setting or an epoch that a test part has decided")
 def test_settings_do_not_depend_on_the_labels_of_the_test_part(tmp_path):
     data = dataset(tweets(60))
     study = make_study(tmp_path / "one", data, ["svm+tfidf"], tries=4)
@@ -201,6 +209,7 @@ def test_random_labels_give_chance(tmp_path, planted):
     assert ("NOT at chance" in said) == planted
 
 
+@pytest.mark.fault("studies: copies of a text in a training part and its test part")
 def test_folds_that_divide_copies_are_refused(write, study, tmp_path):
     rows = [row for row in tweets(30) for _ in range(2)]
     data = dataset(rows)
