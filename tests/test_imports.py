@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from minbert.__main__ import COMMANDS
+from minbert.commands.study import WORDS
 from tests.conftest import ROOT
 
 # From the ground up. A room imports itself and lower floors; rooms of one floor do not know each other.
@@ -242,7 +243,9 @@ def test_the_ground_and_the_files_import_no_torch():
 
 
 @pytest.mark.parametrize(
-    "words", [[], *([command, "--help"] for command in COMMANDS)], ids=lambda words: " ".join(words)
+    "words",
+    [[], *([command, "--help"] for command in COMMANDS), *(["study", word, "--help"] for word in WORDS)],
+    ids=lambda words: " ".join(words),
 )
 def test_help_imports_nothing_heavy(words):
     """So that it answers at once: torch alone takes longer than a second."""

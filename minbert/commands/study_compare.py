@@ -78,12 +78,13 @@ def prepare(job, data, stop):
 
     args, home, file = job.args, study_data.home(job), job.folder / "folds.csv"
     divided = study_data.find_folds(args, data, args.folds_file or (file if file.exists() else home / "folds.csv"))
-    if args.folds_file:
-        folds.write_folds(home / "folds.csv", data.ids, divided)
     if args.permute:
         np.random.default_rng(folds.seed_of(args.seed, "permute")).shuffle(data.labels)
     score = Score(len(data.names), study_data.positive(args.positive, data))
-    return study_data.study(job, data, job.folder, divided, score, stop, {"permute": args.permute})
+    study = study_data.study(job, data, job.folder, divided, score, stop, {"permute": args.permute})
+    if args.folds_file:  # now that it is sure that the folder holds no study with others
+        folds.write_folds(home / "folds.csv", data.ids, divided)
+    return study
 
 
 def finish(job, study, found):

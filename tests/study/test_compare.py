@@ -80,6 +80,19 @@ def test_another_study_in_the_folder_is_refused_by_what_differs(study, words, wr
     assert status == 2 and "belongs to another study" in err
 
 
+def test_folds_of_a_file_are_used_and_do_not_replace_those_of_another_study(study, words, tmp_path):
+    study("compare", *words, "--out", tmp_path / "out")
+    before = (tmp_path / "out" / "folds.csv").read_bytes()
+    data, columns = words[:2], COLUMNS
+    study("folds", *data, *columns, "--folds", 3, "--repeats", 1, "--seed", 5, "--out", tmp_path / "folds.csv")
+    given = ("--folds_file", tmp_path / "folds.csv")
+    assert study("compare", *words, *given, "--out", tmp_path / "new")[0] == 0
+    assert (tmp_path / "new" / "folds.csv").read_bytes() == (tmp_path / "folds.csv").read_bytes() != before
+    status, _, err = study("compare", *words, *given, "--out", tmp_path / "out")
+    assert status == 2 and "holds a study with other folds" in err
+    assert (tmp_path / "out" / "folds.csv").read_bytes() == before
+
+
 def test_what_else_is_compared_does_not_change_a_system(study, words, tmp_path):
     study("compare", *words, "--out", tmp_path / "both")
     alone = (*words[: words.index("svm+tfidf")], "--tune", 3)
