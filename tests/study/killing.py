@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from minbert.__main__ import main
+from minbert.fast import measure
 from minbert.fast.memory import retain_freed_memory
 from minbert.study import bert, crossval, note, tables, toolbox  # noqa: F401 (imported once, for all forks)
 
@@ -60,5 +61,6 @@ def kill_and_compare(folder, words, moments, rng):
 if __name__ == "__main__":
     folder, moments, *words = sys.argv[1:]
     retain_freed_memory()
+    os.environ |= {f"MINBERT_{name.upper()}": kernel for name, kernel in measure.choices().items()}  # timed once
     count = kill_and_compare(folder, words, int(moments), random.Random(0))
     print(f"{count} of {moments} in the midst of the units")
