@@ -231,7 +231,8 @@ def tests(seed, repetitions):
             for train, test in ((first, second), (second, first)):
                 one, two = right(x, train, x[test], y[test])
                 pairs.append(one.mean() - two.mean())
-        yield ("5 x 2 F", "", "offered", n), statistics.five_by_two(np.reshape(pairs, (5, 2))).p < RATE, None
+        yield ("5 x 2 F", "", "not offered", n), statistics.five_by_two(np.reshape(pairs, (5, 2))).p < RATE, None
+        yield ("corrected t", "5 x 2 folds", "offered", n), statistics.corrected_t(pairs, 1.0).p < RATE, None
         by_chance = statistics.mcnemar(*(rng.random((2, 400)) < 0.8))  # both are right in .8 of the texts
         for name in ("exact", "mid_p"):
             yield ("McNemar", name, "offered", 400), by_chance[name] < RATE, None
