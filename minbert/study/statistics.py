@@ -126,7 +126,7 @@ def bca(counts, statistic: Callable, draws: int = 2000, seed: int = 0) -> Interv
     if groups < 2:
         raise UserError("a bootstrap needs 2 or more groups of texts")
     estimate, without = float(statistic(total)), statistic(total - kinds)  # without: the jackknife, of each kind
-    if not (np.isfinite(estimate) and np.isfinite(without).all()):
+    if not np.isfinite([estimate, *without]).all():
         raise UserError("too few texts: without one of the groups the score is not defined")
     drawn = statistic(np.random.default_rng(seed).multinomial(groups, often / groups, size=draws) @ kinds)
     drawn = np.sort(drawn[np.isfinite(drawn)])
@@ -138,9 +138,9 @@ def bca(counts, statistic: Callable, draws: int = 2000, seed: int = 0) -> Interv
     below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2  # ties count half
     bias = stats.norm.ppf(np.clip(below, 1 / draws, 1 - 1 / draws))
     reach = math.sqrt(groups / (groups - 1)) * stats.t.ppf(0.975, groups - 1)
-    tails = [bias + side * reach for side in (-1, 1)]
-    low, high = np.quantile(drawn, stats.norm.cdf([bias + tail / (1 - acceleration * tail) for tail in tails])).tolist()
-    return Interval(estimate, low, high)
+    tails = bias - reach, bias + reach
+    shares = stats.norm.cdf([bias + tail / (1 - acceleration * tail) for tail in tails])
+    return Interval(estimate, *np.quantile(drawn, shares).tolist())
 
 
 def hierarchical(folds: Sequence[Sequence], statistic: Callable, draws: int = 2000, seed: int = 0) -> Interval:
@@ -151,8 +151,7 @@ def hierarchical(folds: Sequence[Sequence], statistic: Callable, draws: int = 20
 
     It does not know that training parts overlap, so it is no interval to infer from: `corrected_t` gives that.
     """
-    rng = np.random.default_rng(seed)
-    folds = [[numbers(counts, 2) for counts in seeds] for seeds in folds]
+    rng, folds = np.random.default_rng(seed), [[numbers(counts, 2) for counts in seeds] for seeds in folds]
     if not folds or not all(folds):
         raise UserError("a bootstrap needs folds, and seeds in each of them")
 
@@ -166,8 +165,8 @@ def hierarchical(folds: Sequence[Sequence], statistic: Callable, draws: int = 20
         return rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts))) @ counts
 
     drawn = [mean([[resum(counts) for counts in draw(seeds)] for seeds in draw(folds)]) for _ in range(draws)]
-    low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
-    return Interval(mean([[counts.sum(axis=0) for counts in seeds] for seeds in folds]), low, high)
+    middle = mean([[counts.sum(axis=0) for counts in seeds] for seeds in folds])
+    return Interval(middle, *np.percentile(drawn, [2.5, 97.5]).tolist())
 
 
 def confusion_counts(gold: Sequence[int], predicted: Sequence[int], classes: int, groups: Sequence | None = None):

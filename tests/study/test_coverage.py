@@ -11,26 +11,34 @@ from minbert.study import corrected
 
 @pytest.fixture(scope="module")
 def record():
-    return json.loads(coverage.RESULTS.read_text("utf-8"))
+    """record(part) -> the rows that make study-check has kept; skips the test if that part was not run."""
+    known = json.loads(coverage.RESULTS.read_text("utf-8")) if coverage.RESULTS.exists() else {}
+
+    def find(part):
+        if part not in known:
+            pytest.skip(f"needs {part} in bench/results/coverage.json: make study-check ARGS={part}")
+        assert known["repetitions"] == 1000 and known["seeds"] == [1, 2]
+        return known[part]
+
+    return find
 
 
-def test_what_is_offered_keeps_its_word(record):
+@pytest.mark.parametrize("part", coverage.PARTS)
+def test_what_is_offered_keeps_its_word(record, part):
     """95 % +- 1.5 for intervals, at most 6.5 % at 5 % for tests, in 1,000 samples of each of two seeds."""
-    assert record["repetitions"] == 1000 and record["seeds"] == [1, 2]
-    assert set(coverage.PARTS) <= set(record)
-    for part in coverage.PARTS:
-        assert record[part] and [row["case"] for row in record[part] if coverage.off(part, row)] == []
-        assert all(row["samples"] + row["failed"] >= 2000 for row in record[part])
+    rows = record(part)
+    assert rows and [row["case"] for row in rows if coverage.off(part, row)] == []
+    assert all(row["samples"] + row["failed"] >= 2000 for row in rows)
 
 
 def test_what_is_not_offered_would_not(record):
-    plain = next(row for row in record["tests"] if row["case"][0] == "plain t")
-    assert plain["share"] > 0.3 and plain["case"][2] == "not offered"
+    found = {row["case"][0]: row for row in record("tests") if row["case"][2] == "not offered"}
+    assert found["plain t"]["share"] > 0.3 and found["5 x 2 F"]["share"] > 0.08
 
 
 def test_the_corrected_answer_is_narrower_than_the_labels_alone(record):
     """Its errors vary less in each design; with lambda 1 they may vary more than those of the labels."""
-    sd = {tuple(row["case"]): row["sd"] for row in record["infer"]}
+    sd = {tuple(row["case"]): row["sd"] for row in record("infer")}
     for (design, what, way, n), found in sd.items():
         if way == "tuned" and design != "weak":
             assert found < sd[design, what, "labels alone", n]
