@@ -115,23 +115,23 @@ def show(found, job, labelled, rows, args):
         lines = [answer for term in terms for answer in found if answer.term == term]
         if lines:
             print(f"\n{title}")
-            header = ["", *(["term"] if terms != [""] else []), "estimate", "SE", "95 % interval", ""]
+            header = ["", *(["term"] if terms != [""] else []), "estimate", "SE", "95 % interval"]
             table(header, [row(answer, terms != [""]) for answer in lines])
     by = {(answer.way, answer.term): answer.se for answer in found}
     lams = list(dict.fromkeys(f"{answer.lam:.2f}" for answer in found if answer.lam is not None))
-    print(f"\n{labelled:,} of {rows:,} texts are labelled, drawn: {args.drawn}. lambda {', '.join(lams)}: how much the")
-    print("predictions count, 0 not at all. Intervals: Wilson's, or t with sandwich errors", end="")
-    print(f", by {args.group_column}." if args.group_column else ".")
+    clustered = f", by {args.group_column}" if args.group_column else ""
+    print(f"\n{labelled:,} of {rows:,} texts are labelled, drawn: {args.drawn}. The predictions count by lambda = "
+          f"{', '.join(lams)}.\nIntervals: Wilson's, or t with sandwich errors{clustered}. "
+          "Predictions as truth take mistakes for facts: do not report them.")  # fmt: skip
     ratios = [by[CORRECTED, term] / by[LABELS, term] for term in parts if by[LABELS, term]]
     if ratios and min(ratios) >= 1:
-        print("The predictions say nothing that the labels do not: report the labels alone.")
+        print("The predictions add nothing to the labels: report the labels alone.")
     elif ratios:
-        print(f"Report the corrected row: its errors are {min(ratios):.2f} of those of the labels alone, or more.")
+        print(f"Report the corrected rows: their SE are {min(ratios):.2f} to {max(ratios):.2f} of the labels' alone.")
 
 
 def row(answer, with_term):
-    remark = "takes wrong predictions for facts" if answer.lam is None and answer.way.startswith("pred") else ""
-    cells = [f"{answer.estimate:.4f}", f"{answer.se:.4f}", f"{answer.low:.4f} to {answer.high:.4f}", remark]
+    cells = [f"{answer.estimate:.4f}", f"{answer.se:.4f}", f"{answer.low:.4f} to {answer.high:.4f}"]
     return [answer.way, *([answer.term] if with_term else []), *cells]
 
 

@@ -71,22 +71,22 @@ def estimate(x, y, f, weights, family="lm", lam=None, groups=None) -> Fit:
     """
     x, f, weights = (np.asarray(values, np.float64) for values in (x, f, weights))
     y = np.where(weights > 0, y, 0.0).astype(np.float64)
-    if np.linalg.matrix_rank(x) < x.shape[1]:
+    if np.linalg.matrix_rank(x / np.maximum(np.abs(x).max(axis=0), TINY)) < x.shape[1]:
         raise UserError("a column of the model follows from the others: leave one out")
-    moved = None
+    labels = moved = None
     if lam is None:
         labels = solve(x, weights, x.T @ (weights * y), family)
         lam, moved = tune(x, y, f, weights, family, labels, groups)
     fixed = 1 - weights if lam else 0 * weights
     total = weights + lam * fixed
-    b = solve(x, total, x.T @ (weights * y + lam * fixed * f), family)
+    b = solve(x, total, x.T @ (weights * y + lam * fixed * f), family, start=labels)
     mu, slope = means(x, b, family)
     bread = np.linalg.inv((x * (total * slope)[:, None]).T @ x)
     influence = x * (weights * (y - mu) + lam * fixed * (f - mu))[:, None] @ bread  # [N, p], of each row on b
     influence = centred(influence, weights)
     summed = by_group(influence, groups)
     units = weights > 0 if (weights > 0).any() else np.ones(len(x), bool)
-    leverage = np.clip(total * slope * np.einsum("ij,jk,ik->i", x, bread, x), 0, MOST)
+    leverage = np.clip(total * slope * (x @ bread * x).sum(axis=1), 0, MOST)
     left = np.sqrt(1 - leverage) * (1 if moved is None else 1 - np.clip(moved, 0, MOST))
     wide = by_group(influence / np.where(units, left, 1)[:, None], groups)
     clusters = int(units.sum()) if groups is None else len(np.unique(np.asarray(groups)[units]))

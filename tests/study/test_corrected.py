@@ -125,6 +125,14 @@ def test_useless_predictions_cost_nothing(sample):
     assert (estimate(x, y, f, weights, "logit", 1.0).se > 1.1 * labels.se).any()
 
 
+def test_lambda_is_cut(sample):
+    """Predictions on the wrong side count for nothing; those that say too little count as PPI++'s 1 and no more."""
+    x, y, f, weights = sample
+    known = np.where(weights > 0, y, f > 0.5)
+    assert estimate(x, y, 1 - known, weights).lam == 0
+    assert estimate(x[:, :1], y, 0.4 + 0.2 * known, weights).lam == near(6 / 5)
+
+
 def test_what_the_labels_say_outweighs_a_biased_prediction(sample):
     """f + .1 everywhere: the mean of the predictions moves, the corrected one does not."""
     x, y, f, weights = sample

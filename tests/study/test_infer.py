@@ -63,8 +63,8 @@ def test_the_corrected_slope_is_right_and_the_naive_one_wrong(files, capsys):
     assert float(found[TRUTH, "x"]["high"]) < SLOPE
     assert float(found[CORRECTED, "x"]["se"]) < float(found[LABELS, "x"]["se"])
     shown = capsys.readouterr().out
-    assert "250 of 1,500 texts are labelled, drawn: simple" in shown and "Report the corrected row" in shown
-    assert "takes wrong predictions for facts" in shown
+    assert "250 of 1,500 texts are labelled, drawn: simple" in shown and "Report the corrected rows" in shown
+    assert "take mistakes for facts: do not report them" in shown
 
 
 def test_a_column_of_probabilities_is_the_same_draw(files):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from minbert import UserError
 from minbert.study import statistics
@@ -115,6 +116,10 @@ def test_the_bootstrap_follows_a_skewed_statistic():
     values = np.random.default_rng(5).normal(0, 1, 60) ** 4
     found = bca(np.c_[values, np.ones(60)], lambda sums: sums[..., 0] / sums[..., 1])
     assert found.high - found.estimate > 1.3 * (found.estimate - found.low)
+    level = 2 * stats.norm.cdf(math.sqrt(60 / 59) * stats.t.ppf(0.975, 59)) - 1  # scipy's has no tails of t
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, confidence_level=level, rng=1).confidence_interval
+    ours = bca(np.c_[values, np.ones(60)], lambda sums: sums[..., 0] / sums[..., 1], draws=20_000)
+    assert (ours.low, ours.high) == pytest.approx(theirs, rel=0.03)
 
 
 def test_groups_count_as_one():
