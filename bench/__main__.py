@@ -2,6 +2,7 @@
 
     python -m bench                        everything but scale and gpu, then one table
     python -m bench bpe generate           byte-level BPE, and what a GPT-2 writes
+    python -m bench unigram                unigram tokenizers
     python -m bench tokenize predict       some of it; the table is made from all results there are
     python -m bench scale                  time and memory against length, batch, rows and size of the model
     python -m bench gpu                    training and prediction of a bert-base shape on a GPU
@@ -46,13 +47,14 @@ MARKS = "<!-- made by python -m bench: -->", "<!-- until here -->"
 
 
 def find_data(folder):
-    """{sst-train: path, ...}; the shipped reviews where the folder has no SST or CFIMDB."""
+    """{sst-train: path, ..., tweets: [path, ...]}; the shipped reviews where the folder lacks them."""
     parts = {}
     for name in ("sst", "cfimdb"):
         for part in ("train", "dev"):
             path = Path(folder, name, f"{name}-{part}.txt")
             parts[f"{name}-{part}"] = str(path if path.exists() else ROOT / "data" / "reviews" / f"{part}.csv")
-    return parts
+    tweets = [path for path in sorted(Path(folder, "tweeteval").glob("*/train_text.txt")) if path.is_file()]
+    return parts | {"tweets": list(map(str, tweets)) or [parts["sst-dev"]]}
 
 
 def prepare(folder, classes):
@@ -114,6 +116,30 @@ def bpe(folder, data, runs):
             raise SystemExit(f"{name}: {run['equal']} of {run['rows']} texts have our ids")
     lines = [row | {"work": "byte-level BPE"} for row in rows(found, "bytes")]
     save("bpe", lines, tokens=BPE_TOKENS, texts=run["rows"], peers_with_equal_ids=list(checked))
+
+
+def unigram(folder, data, runs):
+    """Texts per second, as bytes, through a unigram model that is learnt from them; SentencePiece's ids are ours."""
+    lines, equal = [], {}
+    with tempfile.TemporaryDirectory() as place:
+        paths = [data["sst-train"], data["cfimdb-train"]]
+        systems.learn_unigram(place, [text for path in paths for text in systems.texts(path)], BPE_TOKENS)
+        for rows_of in systems.ROWS:
+            options = {"folder": place, "rows": rows_of, "paths": data["tweets"] if rows_of == "tweets" else paths}
+            contest = {
+                "sentencepiece, 1 thread": System("sentencepiece_unigram", threads=1, **options),
+                "tokenizers, 1 thread": System("hf_unigram", threads=1, **options),
+                "minbert, cold": System("unigram", warm=False, **options),
+                "minbert, warm": System("unigram", **options),
+            }
+            found, work = race(contest, runs), f"unigram, {rows_of}"
+            lines += [row | {"work": work} for row in rows(found, "bytes")]
+            for name in list(contest)[:2]:
+                run = found[name].runs[0]
+                equal[f"{work}, {name}"] = f"{run['equal']} of {run['rows']}"
+                if run["equal"] < run["rows"] and "sentencepiece" in name:
+                    raise SystemExit(f"{work}, {name}: {run['equal']} of {run['rows']} texts have our ids")
+    save("unigram", lines, tokens=BPE_TOKENS, texts_with_equal_ids=equal)
 
 
 def generate(folder, data, runs):
@@ -264,9 +290,9 @@ def whole_process(command):
     return map(float, measured.stdout.split())
 
 
-BENCHES = {"tokenize": tokenize, "bpe": bpe, "predict": predict, "train": train, "frozen": frozen}
+BENCHES = {"tokenize": tokenize, "bpe": bpe, "unigram": unigram, "predict": predict, "train": train, "frozen": frozen}
 BENCHES |= {"generate": generate, "first": first}
-NEED_NO_BERT = {"bpe", "generate", "table", "gpu"}
+NEED_NO_BERT = {"bpe", "unigram", "generate", "table", "gpu"}
 
 
 def speed(row):

@@ -15,7 +15,7 @@ import torch
 from minbert.runs import report
 
 RESULTS = Path(__file__).parent / "results"
-PEERS = ("transformers", "tokenizers", "tiktoken", "sentence-transformers", "onnxruntime")
+PEERS = ("transformers", "tokenizers", "tiktoken", "sentencepiece", "sentence-transformers", "onnxruntime")
 
 
 class System:

@@ -29,8 +29,9 @@ from minbert.files.labels import LabelSet
 from minbert.generation import generate_all
 from minbert.heads import BertModel
 from minbert.runs import classifier
-from minbert.tokenizers import bpe_files
+from minbert.tokenizers import XLMRobertaTokenizer, bpe_files
 from minbert.tokenizers.byte_bpe import END, LETTERS, WORD, ByteBPETokenizer
+from minbert.tokenizers.xlm_roberta import MODEL
 
 LENGTH = 512
 
@@ -176,6 +177,80 @@ def learn_bpe(folder, rows, size):
     merges = bpe_files.read_merges(Path(folder, bpe_files.MERGES))
     tokens = [*(LETTERS[byte] for byte in range(256)), *dict.fromkeys(map("".join, merges)), END]
     ByteBPETokenizer({token: id for id, token in enumerate(tokens)}, merges).save_pretrained(folder)
+
+
+# Unigram
+
+
+def unigram(folder, rows, warm=True, **options):
+    rows, tokenizer = ROWS[rows](options), XLMRobertaTokenizer.from_pretrained(folder)
+    size = sum(len(text.encode()) for text in rows)
+
+    def run():
+        if not warm:
+            tokenizer.forget()
+        return timed(lambda: [tokenizer.text_to_ids(row) for row in rows]) | {"bytes": size}
+
+    return run
+
+
+def peer_unigram(folder, rows, encode, options):
+    """A peer's work, and how many texts get our ids. encode: texts -> ids"""
+    rows, tokenizer = ROWS[rows](options), XLMRobertaTokenizer.from_pretrained(folder)
+    equal = sum(tokenizer.text_to_ids(row) == ids for row, ids in zip(rows, encode(rows)))
+    checked = {"equal": equal, "rows": len(rows), "bytes": sum(len(text.encode()) for text in rows)}
+    return lambda: timed(lambda: encode(rows)) | checked
+
+
+def sentencepiece_unigram(folder, rows, threads, **options):
+    """SentencePiece's numbers are one less than fairseq's; the unknown piece's is 0, and fairseq's 3."""
+    import sentencepiece
+
+    peer = sentencepiece.SentencePieceProcessor(model_file=str(Path(folder, MODEL)))
+
+    def encode(rows):
+        return [[id + 1 if id else 3 for id in ids] for ids in peer.encode(rows, num_threads=threads)]
+
+    return peer_unigram(folder, rows, encode, options)
+
+
+def hf_unigram(folder, rows, **options):
+    from tokenizers import Tokenizer
+
+    peer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
+
+    def encode(rows):
+        return [found.ids for found in peer.encode_batch_fast(rows, add_special_tokens=False)]
+
+    return peer_unigram(folder, rows, encode, options)
+
+
+def learn_unigram(folder, rows, size):
+    """Write a unigram model that SentencePiece learns from texts, with its usual rules, as XLM-RoBERTa's files."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(rows),
+        model_prefix=str(Path(folder, "learnt")),
+        vocab_size=size,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    XLMRobertaTokenizer.from_files(Path(folder, "learnt.model")).save_pretrained(folder)
+
+
+def reviews(options):
+    return [text for path in options["paths"] for text in texts(path)]
+
+
+def long_texts(options):
+    """The same texts, joined to texts of LONG characters."""
+    whole = " ".join(reviews(options))
+    return [whole[at : at + LONG] for at in range(0, len(whole), LONG)]
+
+
+LONG = 11_000
+ROWS = {"reviews": reviews, "tweets": reviews, "long texts": long_texts}
 
 
 # Writing, with a cache of keys and values; the best token always
@@ -500,7 +575,7 @@ def serve(name, options):
         out.flush()
 
     warnings.simplefilter("ignore")
-    if not name.startswith(("hf_", "st_", "onnx_", "tiktoken_")):
+    if not name.startswith(("hf_", "st_", "onnx_", "tiktoken_", "sentencepiece_")):
         retain_freed_memory()  # as our commands do
     run = globals()[name](**options)
     answer({})

@@ -20,6 +20,7 @@ COMMANDS = {  # name: its module, and one line of help
     "study": ("minbert.commands.study", "compare systems on the same folds: the table of a paper, with intervals"),
     "handout": ("minbert.commands.handout", "make a folder for students, who write the parts of a BERT"),
     "grade": ("minbert.commands.grade", "grade what students handed in, out of reach of their code"),
+    "size": ("minbert.commands.size", "count parameters, memory, FLOPs and hours, from BERT to MT-NLG 530B"),
     "doctor": ("minbert.commands.doctor", "show what this machine has and which way of computing is chosen"),
 }
 IN_SEVERAL_PROCESSES = ("train",)  # those that torchrun may start more than once for one job

@@ -69,8 +69,9 @@ def test_the_strongest_peer_is_the_fastest_one_in_the_same_precision():
 
 def test_without_sst_the_shipped_reviews_stand_in(tmp_path):
     found = find_data(tmp_path)
-    assert {path.rsplit("/", 1)[1] for path in found.values()} == {"train.csv", "dev.csv"}
-    assert all(Path(path).exists() for path in found.values())
+    paths = [*found.pop("tweets"), *found.values()]
+    assert {Path(path).name for path in paths} == {"train.csv", "dev.csv"}
+    assert all(Path(path).exists() for path in paths)
 
 
 def test_the_page_on_speed_holds_the_table_of_the_results():
@@ -97,6 +98,26 @@ def test_the_peers_of_byte_level_bpe_give_our_ids(tmp_path):
         run = peer(threads=1, **options)()
         assert (run["equal"], run["rows"], run["bytes"]) == (12, 12, size)
     wrong = systems.peer_bpe(**options, encode=lambda rows: [[0] * len(row) for row in rows])()
+    assert (wrong["equal"], wrong["rows"]) == (0, 12)
+
+
+def test_the_peers_of_unigram_give_our_ids(tmp_path):
+    """Of texts as they are, and joined to long ones; of a peer that cuts differently, none are equal."""
+    pytest.importorskip("sentencepiece", reason="needs the extra reference")
+    pytest.importorskip("tokenizers", reason="needs the extra reference")
+    path, rows = tmp_path / "texts.txt", ["a film's end", "the films, the film", "don't  film 1999!", "Größe of films"]
+    path.write_text("".join(f"0 ||| {row}\n" for row in rows * 3))
+    systems.learn_unigram(str(tmp_path), rows * 3, 40)
+    options = {"folder": str(tmp_path), "paths": [str(path)]}
+    size = sum(len(row.encode()) for row in rows * 3)
+    for warm in (True, False):
+        assert systems.unigram(rows="reviews", warm=warm, **options)()["bytes"] == size
+    for peer in (systems.sentencepiece_unigram, systems.hf_unigram):
+        run = peer(rows="reviews", threads=1, **options)()
+        assert (run["equal"], run["rows"], run["bytes"]) == (12, 12, size)
+        run = peer(rows="long texts", threads=1, **options)()
+        assert (run["equal"], run["rows"], run["bytes"]) == (1, 1, size + 11)
+    wrong = systems.peer_unigram(str(tmp_path), "tweets", lambda rows: [[0] for _ in rows], options)()
     assert (wrong["equal"], wrong["rows"]) == (0, 12)
 
 

@@ -15,10 +15,11 @@ import torch
 import minbert
 from bench import accuracy, measure, scale
 from bench.__main__ import MARKS, strongest
-from minbert import BertForMaskedLM, Config, completions, endpoint, families, tokenizer_json
+from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json
 from minbert.course.parts import PARTS, WHOLE
 from minbert.metrics import NORMAL, wilson
 from minbert.pretraining import corpus
+from minbert.published import PUBLISHED
 from minbert.runs import slices
 from minbert.tokenizers import bpe_files
 from minbert.weights import hub
@@ -255,6 +256,13 @@ CHECKED = [
         "Python {} and torch {} on",
         lambda: [re.match(r"\d+\.\d+", results("accuracy")["versions"]["python"])[0], torch_version("accuracy")],
     ),
+    ("docs/size.md", "BERT-base has {:.0f} million", lambda: PUBLISHED["bert-base-uncased"].parameters / 1e6),
+    ("docs/size.md", "and MT-NLG has {:.0f} billion", lambda: PUBLISHED["mt-nlg-530b"].parameters / 1e9),
+    ("docs/size.md", "labels has {:,} parameters", lambda: counted("bert-base-uncased", "classifier")),
+    ("docs/size.md", "vocabulary up to {:,} tokens", lambda: PUBLISHED["mt-nlg-530b"].sizes.V),
+    ("docs/size.md", "running means: {} bytes for", lambda: state_of_training()),
+    ("docs/size.md", "fp32, which takes {} bytes, too", lambda: state_of_training()),
+    ("docs/size.md", "is {} by default, which", lambda: cost.UTILISATION),
     ("docs/speed.md", "bf16 and {} threads", lambda: results("predict")["machine"]["threads"]),
     ("docs/speed.md", "measured with minbert {},", lambda: results("predict")["machine"]["versions"]["minbert"]),
     (
@@ -433,6 +441,23 @@ MEASURED = {
         "ids of 100,000 texts": "python -m bench scale",
         "those of 1,000": "python -m bench scale",
     },
+    "docs/size.md": {
+        "within 4 % of theirs": "python -m pytest tests/test_size.py",
+        "within 0.4 %": "python -m pytest tests/test_size.py",
+        "autograd kept within 5 %": "python -m pytest tests/test_size.py",
+        "batch of 4 texts of 128 tokens, took 1,807 MB at its peak, and the formulas say 1,713": (
+            "python -m tests.peak 12 768 4 128"
+        ),
+        "layers of width 256 and 32 such texts it took 1,328 MB instead of 995": "python -m tests.peak 12 256 32 128",
+        "costs 4 T D more": "minbert size gpt2 --formulas",
+        "reached on 2,240 A100": "python -m pytest tests/test_size.py",
+        "Brown et al. 2020, table D.1), within 2 %": "python -m pytest tests/test_size.py",
+        "Smith et al. 2022, section 2.4), within 1 %": "python -m pytest tests/test_size.py",
+        "Narayanan et al. 2021), within 4 %": "python -m pytest tests/test_size.py",
+        "Kaplan et al. 2020": "python -m pytest tests/test_size.py",
+        "Korthikanti et al. 2022": "python -m pytest tests/test_size.py",
+        "Kwon et al. 2023": "python -m pytest tests/test_size.py",
+    },
     "docs/robustness.md": {
         "| 283 | 0 |": "make crash-test",
         "| 223 | 0 |": "make crash-test",
@@ -496,6 +521,7 @@ NAMES = (
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
     r"|GPT-[12]|tiny-gpt2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
     r"|GPT-[12]|gpt2|finetuned-sst-2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
+    r"|GPT-3s?|MT-NLG 530B|fp32"
 )
 MINILM = None
 
@@ -505,6 +531,15 @@ def find_minilm():
     global MINILM
     known = hub.KNOWN["all-MiniLM-L6-v2"]
     MINILM = hub.installed(known, tokenizer_only=False) or hub.cached(known, tokenizer_only=False)
+
+
+def counted(name, head):
+    return size.total(size.parameters(PUBLISHED[name].sizes, head))
+
+
+def state_of_training():
+    (found,) = {size.total(size.computed(lines, {"N": 1})) for lines in cost.STATE.values()}
+    return found
 
 
 def commands_endpoint():

@@ -101,3 +101,10 @@ def test_no_entity_anywhere_scores_nothing():
 def test_words_without_a_prediction_are_never_left_out(predicted):
     with pytest.raises(ValueError, match="differ"):
         entity_scores([["O", "B-A"], ["O"]], predicted)
+
+
+def test_one_letter_of_iobes_is_enough_to_read_by_it():
+    """A file may have entities of one word alone, and so no E-."""
+    assert [strict_scheme([["O", tag]]) for tag in ("S-A", "U-A", "E-A", "L-A", "B-A", "O")] == ["IOBES"] * 4 + [
+        "IOB2"
+    ] * 2

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from minbert.__main__ import COMMANDS
+from minbert.commands.study import WORDS
 from tests.conftest import ROOT
 
 # From the ground up. A room imports itself and lower floors; rooms of one floor do not know each other.
@@ -40,7 +41,7 @@ GROUND = {
         "moved",
         "shell",
     ),
-    *("shipped", "tokenizer_files", "tokenizer_json", "wording"),
+    *("shipped", "tokenizer_files", "tokenizer_json", "wording", "size", "cost", "published"),
 }
 MODEL = {
     "similarity",
@@ -182,7 +183,7 @@ def test_only_one_file_knows_of_several_processes():
 
 def test_only_programs_choose_the_fast_way():
     callers = files(lambda name, tree: "swap_in" in calls(tree))
-    stages = {"pretraining.stages"}  # those of the command pretrain
+    stages = {"pretraining.stages", "study.frozen"}  # those of the commands pretrain and study
     assert {room(name) for name in callers - stages} <= {"runs", "commands"}
 
 
@@ -242,7 +243,9 @@ def test_the_ground_and_the_files_import_no_torch():
 
 
 @pytest.mark.parametrize(
-    "words", [[], *([command, "--help"] for command in COMMANDS)], ids=lambda words: " ".join(words)
+    "words",
+    [[], *([command, "--help"] for command in COMMANDS), *(["study", word, "--help"] for word in WORDS)],
+    ids=lambda words: " ".join(words),
 )
 def test_help_imports_nothing_heavy(words):
     """So that it answers at once: torch alone takes longer than a second."""

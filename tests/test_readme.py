@@ -1,6 +1,7 @@
 """The commands and the Python examples of README.md and docs/ run as they are printed."""
 
 import ast
+import csv
 import io
 import re
 import runpy
@@ -92,7 +93,12 @@ def prepared(place):
     for part in ("train", "dev", "test"):
         rows = [f'{number},"a {word} {part} text, {number}",{stance}' for number, (word, stance) in enumerate(stances)]
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
-    texts = read_examples(ROOT / "data" / "reviews" / "dev.csv").texts
+    examples = read_examples(ROOT / "data" / "reviews" / "dev.csv")
+    texts = examples.texts
+    stances = {"negative": "against", "positive": "support"}
+    rows = [(text, stances[label], label) for text, label in zip(texts[:40], examples.labels)]
+    with open(place / "my-tweets.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("tweet", "stance", "sentiment"), *rows])
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     (place / "my-faq.csv").write_text(FAQ)

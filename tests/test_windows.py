@@ -167,3 +167,25 @@ def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):
     assert [window.words for window in windows] == [[None, 0, None, None], [None, 1, None]]
     with pytest.raises(UserError, match="special tokens alone are 2"):
         cut_words(tokenizer, ["a"], 2)
+
+
+def test_an_answer_that_reaches_one_character_out_of_a_window_is_not_in_it():
+    window = Window([2, 9, 3, 7, 8, 3], [0, 0, 0, 1, 1, 1], [None, None, None, (4, 7), (7, 12), None])
+    assert window.places((4, 12)) == (3, 4) and window.places((5, 6)) == (3, 3)
+    assert window.places((3, 12)) == window.places((4, 13)) == window.places(None) == (0, 0)
+
+
+ONE = Window([0] * 4, [0] * 4, [None, (0, 1), (2, 3), None])
+
+
+def test_of_equal_answers_the_first_found_stays():
+    even = [0.0, 1.0, 1.0, 0.0]
+    assert choose([ONE], [(even, even)]) == (0, 1)
+    later = Window([0] * 3, [0] * 3, [None, (8, 9), None])
+    assert choose([ONE, later], [(even, even), (even[1:], [0.0, 1.0, 0.0])]) == (0, 1)
+
+
+@pytest.mark.parametrize("empty, answer", [((1, 5), (0, 1)), ((5, 1), (0, 1)), ((2, 3), (0, 1)), ((2.5, 3), None)])
+def test_no_answer_has_the_lowest_sum_of_all_windows_and_must_exceed_the_best(empty, answer):
+    logits = [([sum_of_first, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]) for sum_of_first in map(float, empty)]
+    assert choose([ONE, ONE], logits, none=True) == answer

@@ -78,19 +78,20 @@ def prepare(job, data, stop):
 
     args, home, file = job.args, study_data.home(job), job.folder / "folds.csv"
     divided = study_data.find_folds(args, data, args.folds_file or (file if file.exists() else home / "folds.csv"))
-    if args.folds_file:
-        folds.write_folds(home / "folds.csv", data.ids, divided)
     if args.permute:
         np.random.default_rng(folds.seed_of(args.seed, "permute")).shuffle(data.labels)
     score = Score(len(data.names), study_data.positive(args.positive, data))
-    return study_data.study(job, data, job.folder, divided, score, stop, {"permute": args.permute})
+    study = study_data.study(job, data, job.folder, divided, score, stop, {"permute": args.permute})
+    if args.folds_file:  # now that it is sure that the folder holds no study with others
+        folds.write_folds(home / "folds.csv", data.ids, divided)
+    return study
 
 
 def finish(job, study, found):
     """Write rows and tables, and show the table."""
     from minbert.atomic import atomic_write
     from minbert.runs.columns import table as show
-    from minbert.study import crossval, rows, tables
+    from minbert.study import rows, tables, toolbox
     from minbert.study.note import note
 
     predictions = study.collect(found)
@@ -102,7 +103,7 @@ def finish(job, study, found):
         with atomic_write(job.folder / f"table.{kind}") as new:
             new.write_text(text, encoding="utf-8")
     opened = {unit.name: {"seconds": made["seconds"], "settings": made["settings"]} for unit, made in found}
-    crossval.record(job.folder / "study.json", study.facts, {"systems": study.own_facts, "test_parts_opened": opened})
+    toolbox.record(job.folder / "study.json", study.facts, {"systems": study.own_facts, "test_parts_opened": opened})
     header, *lines = tables.header(table), *map(tables.cells, table.lines)
     show(header, lines, width=120)
     print(*table.note, sep="\n")

@@ -181,11 +181,10 @@ def check_systems(args):
 def study(job, data, folder, divided, score, stop, more):
     """The Study of the flags, once it is sure that the folder holds no other. more: further facts"""
     from minbert.commands.train import default_rate
-    from minbert.study import crossval, folds
-    from minbert.study.toolbox import Toolbox
+    from minbert.study import crossval, folds, toolbox
 
     args, home_folder = job.args, home(job) if job.folder == folder else folder
-    tools = Toolbox(args, data, home_folder, default_rate)
+    tools = toolbox.Toolbox(args, data, home_folder, default_rate)
     systems = {name: tools.make(name) for name in job.names}
     facts = tools.facts() | {
         "folds": folds.digest(data.ids, divided),
@@ -193,6 +192,8 @@ def study(job, data, folder, divided, score, stop, more):
         "tune": args.tune,
         **more,
     }
-    crossval.begin(home_folder / "study.json", facts)
+    toolbox.begin(home_folder / "study.json", facts)
     own = {name: tools.own_facts(name) for name in job.names}
+    if tools.reader and tools.reader.cut:
+        print(f"warning: {tools.reader.cut}", file=sys.stderr)
     return crossval.Study(folder, data, divided, systems, score, args.seeds, args.tune, args.seed, facts, own, stop)

@@ -133,6 +133,8 @@ def tag_names(sentences):
 
 def refuse_unknown_tags(sentences, known):
     """Move the sentences with a tag that is not known to .problems, a line for each such word."""
+    if not sentences.labelled:
+        return
     good = []
     for at, (tags, lines) in enumerate(zip(sentences.tags, sentences.lines)):
         unknown = [(line, tag) for line, tag in zip(lines, tags) if tag not in known]

@@ -102,7 +102,8 @@ def of_lines(path, some, how, labels_required):
         return "fasttext"
     cells, second = ({cell.strip(' "').lower() for cell in line.split(delimiter_of(line))} for line in (some * 2)[:2])
     named = how.text_column or how.label_column or how.pair_column or how.no_header or how.quoting
-    if "|||" not in header and (named or (cells & set(TEXT_COLUMNS) and len(cells) > 1)):
+    has_pair = any({*pair} <= cells for pair in PAIR_COLUMNS)
+    if "|||" not in header and (named or has_pair or (cells & set(TEXT_COLUMNS) and len(cells) > 1)):
         return "table"
     above = (
         f"{path}: its first line, {header.strip()!r:.40}, stands above a table: delete it; "

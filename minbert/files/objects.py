@@ -8,12 +8,14 @@ Each row is (number of its line or, in Parquet, of the row; its fields or None; 
 """
 
 import json
+import re
 from itertools import chain, islice
 
 from minbert.errors import UserError
 
 LOOK = 20  # rows by which the fields are known
 BATCH = 1024  # rows of a Parquet file that are held at once
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: JSON can write one, and UTF-8 cannot hold it
 
 
 def unique(pairs):
@@ -40,7 +42,7 @@ def json_lines(lines):
             if not problem:
                 try:
                     fields = parse(line)
-                    problem = None if isinstance(fields, dict) else "not a JSON object"
+                    problem = row_problem(fields, line)
                 except ValueError as error:
                     problem = f"not a JSON object ({error})"
             yield number, None if problem else fields, problem
@@ -58,11 +60,12 @@ def json_array(path, text):
             break
         line, counted = line + text.count("\n", counted, at), at
         try:
+            begin = at
             fields, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{line}: the JSON array cannot be read ({error})") from None
-        good = isinstance(fields, dict)
-        yield line, fields if good else None, None if good else "not a JSON object"
+        problem = row_problem(fields, text[begin:at])
+        yield line, None if problem else fields, problem
         at = skip(text, at)
         if text[at : at + 1] == ",":
             at += 1
@@ -71,6 +74,15 @@ def json_array(path, text):
             raise UserError(f"{path}:{line}: the JSON array cannot be read: a comma or ] should follow")
     if text[at + 1 :].strip():
         raise UserError(f"{path}: there is more after the end of the JSON array")
+
+
+def row_problem(fields, source):
+    """Why a JSON value that is written so is no row, or None."""
+    if not isinstance(fields, dict):
+        return "not a JSON object"
+    escaped = "\\ud" in source.lower()
+    half = escaped and SURROGATE.search(json.dumps(fields, ensure_ascii=False))
+    return f"holds half a character ({half[0]!r}), which no file can hold" if half else None
 
 
 def skip(text, at):

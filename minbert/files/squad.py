@@ -16,7 +16,7 @@ from pathlib import Path
 from minbert.errors import UserError
 from minbert.files.examples import BLANK
 from minbert.files.lines import load
-from minbert.files.objects import parse
+from minbert.files.objects import SURROGATE, parse
 
 WRITTEN = 'SQuAD\'s form is {"data": [{"paragraphs": [{"context": ..., "qas": [{"id", "question", "answers"}]}]}]}'
 
@@ -114,12 +114,15 @@ def questions_of(path, content):
 def question_problem(passage, question, answered, seen):
     """(why a question is refused or None, its answers' places)"""
     for key in ("id", "question"):
-        if not isinstance(question.get(key), str) or not question[key].strip(BLANK):
+        if is_blank(question.get(key)):
             return f"{key} should be a text that is not empty", []
     if question["id"] in seen:
         return "this id stands at an earlier question, too", []
-    if not passage.strip(BLANK):
+    if is_blank(passage):
         return "its passage is empty", []
+    for name, text in (("id", question["id"]), ("question", question["question"]), ("passage", passage)):
+        if half := SURROGATE.search(text):
+            return f"its {name} holds half a character ({half[0]!r}), which no file can hold", []
     impossible = question.get("is_impossible", False)
     if not isinstance(impossible, bool):
         return f"is_impossible is {impossible!r:.40}, but can be true or false", []
@@ -139,10 +142,15 @@ def question_problem(passage, question, answered, seen):
     return None, spans
 
 
+def is_blank(value):
+    """Whether a value is no text, or one of which nothing can be seen."""
+    return not isinstance(value, str) or not value.strip().strip(BLANK)
+
+
 def place_of(passage, answer):
     """(why an answer is refused or None, (start, end) in the passage)"""
     text, start = answer.get("text"), answer.get("answer_start")
-    if not isinstance(text, str) or not text.strip(BLANK):
+    if is_blank(text):
         return "an answer's text should be a text that is not empty", None
     if not isinstance(start, int) or isinstance(start, bool) or start < 0:
         return f"answer_start is {start!r:.40}, but should be a number of characters from 0", None

@@ -31,7 +31,8 @@ class Cached(classifier.Frozen):
 
 class Bert:
     """reader: a frozen.Reader of all texts; mode: "frozen" or "flexible"; settings: lr and epochs, by default the first
-    of its space. `place`: a file where a training that is stopped keeps its state; None: nowhere.
+    of its space. `place`, `stop`: a file where a flexible training keeps its state after each epoch, and the
+    runs.state.Stop that may end it; None: it keeps nothing.
     """
 
     random, most_settings = True, 6
@@ -62,13 +63,13 @@ class Bert:
         else:
             loop = classifier.begin(self.model, *data, settings, self.reader.device)
         loop.train(autosave=self.resumed(loop))
-        if self.place:
+        if self.place is not None:
             Path(self.place).unlink(missing_ok=True)
         return self
 
     def resumed(self, loop):
         """Let a loop go on where it was stopped; returns what saves it, or None where nothing is to be kept."""
-        if not self.place:
+        if self.stop is None or self.mode == "frozen":
             return None
         facts = {"settings": self.settings, "texts": len(loop.task.train)}
         if Path(self.place).exists():
@@ -77,7 +78,7 @@ class Bert:
             if saved != facts:
                 raise UserError(f"{self.place}: is the state of another training: remove it")
             loop.restore(tensors, progress)
-        return state.Autosave(self.place, loop.state, facts, 10, self.stop or state.Stop())
+        return state.Autosave(self.place, loop.state, facts, 10, self.stop)
 
     def predict_proba(self, texts):
         data = self.reader.data(texts, frozen=self.mode == "frozen")

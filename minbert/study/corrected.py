@@ -4,14 +4,14 @@ N rows, of which n are labelled; p columns of the model. Row i was drawn for lab
 R_i says whether it was, and W_i = R_i / pi_i. The outcome y is known where R_i = 1, the prediction f everywhere.
 The coefficients b solve
 
-    sum_i x_i [ W_i (y_i - mu(x_i b)) + lambda (1 - W_i) (f_i - mu(x_i b)) ] = 0,    mu identity (lm) or logistic (logit)
+    sum_i x_i [ W_i (y_i - mu(x_i b)) + lambda (1 - W_i) (f_i - mu(x_i b)) ] = 0,    mu: identity (lm), logistic (logit)
 
 The second term has the mean 0 whatever f is, so every lambda gives a right answer; lambda decides how wide it is.
-lambda = 1: design-based supervised learning. N. Egami, M. Hinck, B. Stewart and H. Wei (2023), Using imperfect surrogates
-    for downstream inference, NeurIPS 36.
+lambda = 1: design-based supervised learning. N. Egami, M. Hinck, B. Stewart and H. Wei (2023), Using imperfect
+    surrogates for downstream inference, NeurIPS 36.
 lambda = 0: the labels alone.
-tuned: the lambda of the smallest variance, as in PPI++. A. Angelopoulos, J. Duchi and T. Zrnic (2023), arXiv 2311.01453.
-    With equal pi, this is their estimator with their lambda times (1 + n / (N - n)).
+tuned: the lambda of the smallest variance, as in PPI++. A. Angelopoulos, J. Duchi and T. Zrnic (2023), arXiv
+    2311.01453. With equal pi, this is their estimator with their lambda times (1 + n / (N - n)).
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,18 @@ from scipy import stats
 from minbert.errors import UserError
 
 FAMILIES = ("lm", "logit")
-STEPS, TINY = 100, 1e-12
+STEPS, TINY = 100, 1e-30
+MOST = 0.9  # leverage that is believed
 
 
 @dataclass(frozen=True)
 class Fit:
     """Coefficients [p], their sandwich covariance [p, p], and what their intervals need.
 
-    se        [p] standard errors: those of the covariance, widened for the number of labels and parameters
-    df        [p] degrees of freedom of t
+    se        [p] standard errors: those of the covariance, but each labelled row's residual is widened for its own part
+              in the fit, by sqrt(1 - leverage), and for its part in lambda
+    df        [p] degrees of freedom of t: of labels less parameters, or fewer where a few rows make up the variance,
+              2 n / (kurtosis - 1), as of a variance that is itself estimated
     lam       the lambda that was used
     clusters  the number of independent units: labelled rows, or groups with a labelled row
     """
@@ -68,40 +71,66 @@ def estimate(x, y, f, weights, family="lm", lam=None, groups=None) -> Fit:
     """
     x, f, weights = (np.asarray(values, np.float64) for values in (x, f, weights))
     y = np.where(weights > 0, y, 0.0).astype(np.float64)
-    labels = solve(x, weights, x.T @ (weights * y), family) if lam is None else None
+    if np.linalg.matrix_rank(x / np.maximum(np.abs(x).max(axis=0), TINY)) < x.shape[1]:
+        raise UserError("a column of the model follows from the others: leave one out")
+    labels = moved = None
     if lam is None:
-        lam = tune(x, y, f, weights, family, labels, groups)
-    total = weights + lam * (1 - weights)
-    b = solve(x, total, x.T @ (weights * y + lam * (1 - weights) * f), family, start=labels)
+        labels = solve(x, weights, x.T @ (weights * y), family)
+        lam, moved = tune(x, y, f, weights, family, labels, groups)
+    fixed = 1 - weights if lam else 0 * weights
+    total = weights + lam * fixed
+    b = solve(x, total, x.T @ (weights * y + lam * fixed * f), family, start=labels)
     mu, slope = means(x, b, family)
     bread = np.linalg.inv((x * (total * slope)[:, None]).T @ x)
+    influence = x * (weights * (y - mu) + lam * fixed * (f - mu))[:, None] @ bread  # [N, p], of each row on b
+    influence = centred(influence, weights)
+    summed = by_group(influence, groups)
     units = weights > 0 if (weights > 0).any() else np.ones(len(x), bool)
-    moments = x * (weights * (y - mu) + lam * (1 - weights) * (f - mu))[:, None]
-    influence = by_group(moments @ bread, groups)  # [G, p]; their sum is 0, the sum of their squares the variance
-    covariance = influence.T @ influence
-    leverage = np.where(units, total * slope * np.einsum("ij,jk,ik->i", x, bread, x), 0)
-    wide = by_group(moments @ bread / (1 - np.clip(leverage, 0, 0.9))[:, None] ** HC, groups)
+    leverage = np.clip(total * slope * (x @ bread * x).sum(axis=1), 0, MOST)
+    left = np.sqrt(1 - leverage) * (1 if moved is None else 1 - np.clip(moved, 0, MOST))
+    wide = by_group(influence / np.where(units, left, 1)[:, None], groups)
     clusters = int(units.sum()) if groups is None else len(np.unique(np.asarray(groups)[units]))
-    lost = x.shape[1] + (0 < lam < 1)
-    if clusters <= lost + 1:
+    df = clusters - x.shape[1] - (moved is not None)
+    if df < 1:
         raise UserError(f"{clusters} labelled texts or groups are too few for {x.shape[1]} coefficients")
-    se = np.sqrt((wide**2).sum(axis=0))
-    kurtosis = clusters * (wide**4).sum(axis=0) / (wide**2).sum(axis=0) ** 2
-    df = np.minimum(clusters - lost, 2 * clusters / np.maximum(kurtosis - 1, TINY))
-    return Fit(b, covariance, se, df, float(lam), clusters)
+    squares = (wide**2).sum(axis=0)
+    kurtosis = clusters * (wide**4).sum(axis=0) / np.maximum(squares**2, TINY**4)
+    df = np.minimum(df, 2 * clusters / np.maximum(kurtosis - 1, TINY))
+    return Fit(b, summed.T @ summed, np.sqrt(squares), df, float(lam), clusters)
 
 
-HC = 0.5
+def tune(x, y, f, weights, family, b, groups) -> tuple:
+    """The lambda with the smallest trace of the covariance, for columns of unit spread, at coefficients b.
+
+    It is the slope of a regression, cut so that no row has a negative weight in the equation. Also returned: each row's
+    leverage in that regression, [N], or None where the slope was cut.
+    """
+    mu, slope = means(x, b, family)
+    bread = np.linalg.inv((x * (weights * slope)[:, None]).T @ x) * np.sqrt((x**2).mean(axis=0))
+    fixed = centred(x * (weights * (y - mu))[:, None] @ bread, weights)
+    moved = centred(x * ((1 - weights) * (f - mu))[:, None] @ bread, weights)
+    one, other = by_group(fixed, groups), by_group(moved, groups)
+    whole = (other**2).sum()
+    lam = -(one * other).sum() / max(whole, TINY)
+    leverage = (moved**2).sum(axis=1) / max(whole, TINY)
+    drawn = weights[weights > 1]
+    most = float((drawn / (drawn - 1)).min()) if len(drawn) else 1.0
+    return (float(lam), leverage) if 0 < lam < most else (most if lam > 0 else 0.0, None)
 
 
-def tune(x, y, f, weights, family, labels, groups):
-    """The lambda in [0, 1] with the smallest trace of the covariance, for columns of unit spread."""
-    mu, slope = means(x, labels, family)
-    scale = np.sqrt((x**2).mean(axis=0))
-    bread = np.linalg.inv((x * slope[:, None]).T @ x) * scale
-    fixed = by_group(x * (weights * (y - mu))[:, None] @ bread, groups)
-    moved = by_group(x * ((1 - weights) * (f - mu))[:, None] @ bread, groups)
-    return float(np.clip(-(fixed * moved).sum() / max((moved**2).sum(), TINY), 0, 1))
+def centred(influence, weights):
+    """Influences [N, p], without what a sample of fixed size cannot vary in: their means over its rows, and the others.
+
+    A simple random sample shows in its weights: they are equal, and their sum is N.
+    """
+    drawn = weights > 0
+    if not drawn.any() or np.ptp(weights[drawn]) > 1e-9 or abs(weights.sum() / len(weights) - 1) > 1e-9:
+        return influence
+    influence = influence.copy()
+    for rows in (drawn, ~drawn):
+        if rows.any():
+            influence[rows] -= influence[rows].mean(axis=0)
+    return influence
 
 
 def means(x, b, family):
@@ -126,7 +155,7 @@ def solve(x, weights, target, family, start=None):
         b = b + step / max(1.0, np.abs(x @ step).max() / 5)
         if np.abs(step).max() <= 1e-13 * max(1.0, np.abs(b).max()):
             return b
-    raise UserError("no coefficients fit")
+    raise UserError("no coefficients fit: a column separates the classes, or there are too few labels of one")
 
 
 def by_group(values, groups):

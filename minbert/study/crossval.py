@@ -182,24 +182,3 @@ class Study:
                 )
             )
         return rows_file.join(parts)
-
-
-def begin(path: Path, facts: dict) -> None:
-    """Write what a study depends on, or, if it began before, raise UserError by the name of what is another now."""
-    if path.exists():
-        began = read_json(path)
-        check_format(path, began)
-        names = {**facts, **began.get("facts", {})}
-        if changed := [name for name in names if facts.get(name) != began.get("facts", {}).get(name)]:
-            raise UserError(
-                f"{path.parent} holds a study with other {' and '.join(changed)}: put it back, or name another --out"
-            )
-        return
-    record(path, facts, {})
-
-
-def record(path: Path, facts: dict, more: dict) -> None:
-    """Write study.json: the facts, and what else is to be kept."""
-    with atomic_write(path) as new:
-        text = json.dumps({KEY: FORMAT, "facts": facts} | more, indent=2, ensure_ascii=False)
-        new.write_text(text + "\n", encoding="utf-8")

@@ -98,7 +98,7 @@ class Reader:
             model = self.load("pretrain")
             if not hasattr(model, "bert"):
                 raise UserError(f"{self.name}: +vectors needs an encoder, such as BERT, or a file with --vectors")
-            table, columns = model.bert.embeddings.token.weight.detach(), self.columns()
+            table, columns = model.bert.embeddings.token.weight.detach().cpu(), self.columns()
             ids = self.tokenizer(*columns, add_special_tokens=False)["input_ids"]
             self.means = torch.stack([table[row].mean(dim=0) if row else table.new_zeros(table.size(1)) for row in ids])
         return self.means[[self.number[text] for text in texts]].numpy()

@@ -22,9 +22,11 @@ def note(study: Study, table: Table) -> list[str]:
         f"texts in {groups:,} groups; precision, recall and F1 {of}.",
         *seeds(study),
         *tuning(study),
-        "Intervals and p: corrected resampled t test (Nadeau and Bengio 2003) against the best system, "
-        f"{total - 1} degrees of freedom; p adjusted by Holm (1979) for {counted(len(table.lines) - 1, 'pair')}.",
+        f"Intervals: corrected resampled t (Nadeau and Bengio 2003), {total - 1} degrees of freedom.",
     ]
+    if len(table.lines) > 1:
+        pairs = counted(len(table.lines) - 1, "pair")
+        said.append(f"p: the same test against the system with the best F1, adjusted by Holm (1979) for {pairs}.")
     for line in table.lines:
         if line.variance:
             between, within = line.variance

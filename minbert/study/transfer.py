@@ -65,6 +65,8 @@ def two_labels(data: Dataset, other: list[str], same, columns) -> tuple[Dataset,
     data   labelled by the first column; other: the second column's value for each text
     A text whose label in either column means no class of the other is left out.
     """
+    if not any(other):
+        raise UserError("no text has a label in both columns")
     first = [data.names[label] for label in data.labels.tolist()]
     mine, theirs = matched(first, filter(None, other), same, columns)
     pairs = [(mine.get(plain_label(a)), theirs.get(plain_label(b))) for a, b in zip(first, other)]

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from minbert.cache import Cache
 from minbert.errors import UserError
 from minbert.tokenizers import unigram_files
@@ -22,6 +24,7 @@ from minbert.tokenizers.framed import whole_characters
 from minbert.tokenizers.unigram_files import BYTE, BYTES, NORMAL, SPACE, UNKNOWN, USER_DEFINED, Model
 
 PENALTY = 10.0  # how much worse an unknown character is than the worst piece
+BLOCK = 512  # chunks whose sums are computed at once
 SMALLEST = 2.0**-126  # of positive numbers in float32, but for those of fewer digits
 
 
@@ -48,6 +51,7 @@ class Chunk(NamedTuple):
     room: float
     depth: float
     words: tuple[str, ...]
+    scores: bytes  # of each piece, in float32
 
 
 class Unigram:
@@ -87,6 +91,7 @@ class Unigram:
         in_own = any(" " in piece for pieces in self.user_defined.values() for piece in pieces)
         plain = model.remove_spaces and model.dummy_prefix and not in_own
         self.in_chunks = apart and plain and not self.charsmap.crosses_spaces()
+        self.in_float32 = not self.user_defined  # whose scores are not rounded
         self.cuts = Cache(self.cut)  # a word of normal text -> its Cut
         self.chunks = Cache(self.cut_chunk)  # what is between spaces -> its Chunk; None: it cannot be cut alone
 
@@ -230,16 +235,17 @@ class Unigram:
             min((cut.room for cut in cuts), default=math.inf),
             max((cut.depth for cut in cuts), default=0.0),
             tuple(words),
+            array("f", (self.scores[id] for cut in cuts for id, _, _ in cut.pieces)).tobytes(),
         )
 
     def cut_text(self, normal: str) -> Iterator[tuple[str, int, Cut]]:
         """Yields (word, where it begins, its Cut) for the words of a normal text."""
         return self.settle(self.word.findall(normal))
 
-    def settle(self, words) -> Iterator[tuple[str, int, Cut]]:
+    def settle(self, words, total: float = 0.0) -> Iterator[tuple[str, int, Cut]]:
         """Yields (word, where it begins, its Cut). A word whose lead float32 could take for none at the sum before it
-        is cut again, beginning with that sum."""
-        total, done = 0.0, 0
+        is cut again, beginning with that sum. total: the sum before the first word"""
+        done = 0
         for word in words:
             cut = self.cuts[word]
             if cut.room <= spacing(abs(total) + cut.depth):
@@ -306,10 +312,33 @@ class Unigram:
         chunks = list(map(self.chunks.__getitem__, text.split(" ")))
         if None in chunks:
             return self.settled_ids(self.word.findall(self.normalise(text)))
-        ids, totals, rooms, depths, words = zip(*chunks)
+        ids, totals, rooms, depths, words, _ = zip(*chunks)
         if min(rooms) > spacing(sum(map(abs, totals)) + max(depths)):
             return list(itertools.chain.from_iterable(ids))
-        return self.settled_ids(itertools.chain.from_iterable(words))
+        return self.settle_chunks(chunks) if self.in_float32 else self.settled_ids(itertools.chain(*words))
+
+    def settle_chunks(self, chunks: list[Chunk]) -> list[int]:
+        """The ids that `settle` finds for the words of chunks: the sums before many chunks are computed at once, and
+        only a chunk whose lead float32 could take for none goes word by word."""
+        ids, total, at = [], 0.0, 0
+        while at < len(chunks):
+            block = chunks[at : at + BLOCK]
+            scores = np.frombuffer(b"".join(chunk.scores for chunk in block), np.float32)
+            sums = np.add.accumulate(np.concatenate([np.float32([total]), scores]))  # one after the other, each rounded
+            ends = np.cumsum([0, *(len(chunk.scores) // 4 for chunk in block)])
+            before = sums[ends].astype(float)  # each chunk; the last: after all of them
+            furthest = np.abs(before[:-1]) + [chunk.depth for chunk in block]
+            close = np.array([chunk.room for chunk in block]) <= np.ldexp(1.0, np.frexp(furthest)[1] - 24)
+            first = int(close.argmax()) if close.any() else len(block)
+            ids += itertools.chain.from_iterable(chunk.ids for chunk in block[:first])
+            total, at = float(before[first]), at + first
+            if first < len(block):
+                for word, _, cut in self.settle(block[first].words, total):
+                    ids += self.ids_of(word, cut)
+                    for id, _, _ in cut.pieces:
+                        total = to_float32(total + self.scores[id])
+                at += 1
+        return ids
 
     def settled_ids(self, words):
         return [id for word, _, cut in self.settle(words) for id in self.ids_of(word, cut)]

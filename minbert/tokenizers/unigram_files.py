@@ -6,7 +6,6 @@ are data alone, and nothing in them is run. Source: google/sentencepiece, src/se
 
 import base64
 import binascii
-import math
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,9 @@ from minbert.tokenizer_json import MAX_BYTES, as_dict, check, only_one, read_add
 from minbert.tokenizers.bpe_json import Whole
 
 MAX_MODEL = 2**25  # bytes of a .model; the largest published ones, of 250,000 pieces, have some 5 million
+MOST_SCORE = (
+    1e9  # of a piece, on either side of 0: -10 is usual, and sums of far larger numbers are infinite in float32
+)
 SPACE = "▁"  # as a space is written in pieces
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # types of pieces
 KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}  # of models
@@ -55,8 +57,8 @@ class Model:
         for id, (piece, score, type) in enumerate(zip(self.pieces, self.scores, self.types)):
             if not piece or seen.setdefault(piece, id) != id:
                 raise UserError(f"piece {id} is {quoted(piece)}" + (f", as piece {seen[piece]}" if piece else ""))
-            if not math.isfinite(score):
-                raise UserError(f"piece {id}, {quoted(piece)}, has the score {score}")
+            if not abs(score) <= MOST_SCORE:
+                raise UserError(f"piece {id}, {quoted(piece)}, has the score {score:g}, which no log-probability is")
             if not NORMAL <= type <= BYTE:
                 raise UserError(f"piece {id}, {quoted(piece)}, has the type {type}, but types go from 1 to {BYTE}")
             if type == BYTE and piece not in BYTES:

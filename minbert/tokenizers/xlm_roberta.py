@@ -176,20 +176,21 @@ class XLMRobertaTokenizer(FramedTokenizer):
 
 def number(model: unigram_files.Model) -> dict[str, int]:
     """{token: id} in fairseq's order. Raises UserError for pieces that are not XLM-RoBERTa's."""
+    where = f"{model.path}: " if model.path else ""
     if model.pieces[: len(OWN)] == list(OWN):
         tokens = [*FIRST, *model.pieces[len(OWN) :], MASK]
     elif model.pieces[: len(FIRST)] == list(FIRST):
         tokens = model.pieces
     else:
         begin = quoted(" ".join(model.pieces[:4]))
-        raise UserError(f"the pieces begin with {begin}, but XLM-RoBERTa's with {' '.join(OWN)}")
+        raise UserError(f"{where}the pieces begin with {begin}, but XLM-RoBERTa's with {' '.join(OWN)}")
     if model.byte_fallback or not model.escape_spaces:
-        raise UserError("has pieces for bytes, or spaces in pieces: it is not XLM-RoBERTa's")
+        raise UserError(f"{where}has pieces for bytes, or spaces in pieces: it is not XLM-RoBERTa's")
     ids = {token: id for id, token in enumerate(tokens)}
     types = dict(zip(model.pieces, model.types))
     for token in (*FIRST, MASK):
-        if ids.get(token, -1) != tokens.index(token) or types.get(token) in (NORMAL, USER_DEFINED):
-            raise UserError(f"{token} is missing, or an ordinary piece: it is not XLM-RoBERTa's")
+        if token not in ids or ids[token] != tokens.index(token) or types.get(token) in (NORMAL, USER_DEFINED):
+            raise UserError(f"{where}{token} is missing, or an ordinary piece: it is not XLM-RoBERTa's")
     return ids
 
 

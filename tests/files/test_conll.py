@@ -118,3 +118,9 @@ def test_a_tag_that_training_never_saw_is_an_error_by_line(read):
         (5, "tag 'B-LOC' is not one of: O, B-ORG"),
     ]
     assert found.words == [["EU", "x"], ["z"]] and found.lines == [[1, 2], [7]]
+
+
+def test_sentences_without_tags_have_no_unknown_one(read):
+    found = read("EU\nrejects\n\nPeter\n", tags_required=False)
+    refuse_unknown_tags(found, ("O",))
+    assert found.words == [["EU", "rejects"], ["Peter"]] and found.problems == []

@@ -937,3 +937,24 @@ def test_pairs_that_are_in_the_training_file_too_in_either_order(file):
     )
     (warning,) = data_warnings({"train": train, "test": test}, {"train": [1, 0], "test": [1, 0]}, ("0", "1"))
     assert warning.startswith("1 of 2 pairs of")
+
+
+@pytest.mark.fault("tables: half a character in JSON, which no result could be written with")
+def test_half_a_character_is_reported(file):
+    """JSON can write one half of what UTF-16 has as two; a whole one, written as its halves, is fine."""
+    rows = '{"text": "bad \\uD800", "label": "a"}', '{"text": "good \\ud83d\\ude00", "label": "a\\uDFFF"}'
+    good = '{"text": "good \\ud83d\\ude00", "label": "b"}'
+    for content, name in (("\n".join((*rows, good)), "x.jsonl"), (f"[{rows[0]},\n{rows[1]},\n{good}]", "x.json")):
+        examples = read_examples(file(content, name))
+        assert examples.texts == ["good \U0001f600"] and examples.labels == ["b"]
+        assert examples.problems == [
+            (1, r"holds half a character ('\ud800'), which no file can hold"),
+            (2, r"holds half a character ('\udfff'), which no file can hold"),
+        ]
+
+
+def test_a_header_of_a_pair_makes_a_table_whatever_the_texts_hold(file):
+    """One text with ||| does not make label ||| text of it."""
+    examples = read_examples(file("premise,hypothesis,label\na ||| b,c,no\nd,e,yes\n", "train.csv"), pairs=True)
+    assert examples.format == "table" and examples.pairs == ["c", "e"] and examples.problems == []
+    assert examples.texts == ["a ||| b", "d"]

@@ -44,6 +44,9 @@ def test_questions_passages_and_answers(read):
 
 
 BAD = [  # a bad question, the reason
+    (question("q2", "\u2028"), "question should be a text that is not empty"),
+    (question("q\ud800"), r"its id holds half a character ('\ud800'), which no file can hold"),
+    (question("q2", "Who \udfff?"), r"its question holds half a character ('\udfff')"),
     (question("q2", answers=[("Rosa Ferrán", 41)]), "'Rosa Ferrán' should stand at 41, but there stands 'osa Ferrán.'"),
     (question("q2", answers=[("Rosa Ferrán", 41)]), "it stands at 40"),
     (question("q2", answers=[("green", 3)]), "it is nowhere in the passage"),  # of another passage

@@ -1,7 +1,9 @@
-"""Made-up tweets of two stances by 30 authors, and a tiny model that knows their words."""
+"""Made-up tweets of two stances by 30 authors, a tiny model that knows their words, and reference values."""
 
 import csv
+import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +25,12 @@ def tweets(count=90, seed=0, certain=0.8):
         tells = rng.choice(WORDS[label]) if rng.random() < certain else "hm"
         rows.append((" ".join([*rng.choices(TOPICS.split(), k=7), tells, f"n{number}"]), label, f"a{number % 30}"))
     return rows
+
+
+@pytest.fixture(scope="session")
+def study_golden(shared):
+    """study_golden["holm"] -> what scipy, statsmodels, ppi-python, krippendorff and cleanlab computed; or a skip."""
+    return json.loads(Path(shared("reference/study/goldens.json")).read_text("utf-8"))
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def test_rows_are_read_as_they_were_written(tmp_path):
     assert np.allclose(found.probabilities, rows().probabilities, rtol=1e-8, atol=0)
     write_rows(tmp_path / "again.csv.gz", found)
     assert (tmp_path / "again.csv.gz").read_bytes() == (tmp_path / "rows.csv.gz").read_bytes()
+    assert (tmp_path / "rows.csv.gz").read_bytes()[3:8] == bytes(5)  # no name, no time
     assert gzip.decompress((tmp_path / "rows.csv.gz").read_bytes()).startswith(HEADER.encode())
 
 

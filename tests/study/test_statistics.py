@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from minbert import UserError
 from minbert.study import statistics
@@ -102,11 +103,23 @@ def test_the_bootstrap_of_a_mean_is_that_of_theory():
     assert found.high == pytest.approx(values.mean() + half, abs=0.01)
 
 
+def test_the_bootstrap_of_few_groups_has_the_tails_of_t():
+    """12 evenly spread numbers: 2.2 standard errors each way, and not 1.96 of those that are a little small."""
+    values = np.linspace(-1, 1, 12)
+    found = bca(np.c_[values, np.ones(12)], lambda sums: sums[..., 0] / sums[..., 1], draws=20_000)
+    assert found.high == pytest.approx(2.200985 * values.std(ddof=1) / 12**0.5, rel=0.05)
+    assert found.low == pytest.approx(-found.high, rel=0.05)
+
+
 def test_the_bootstrap_follows_a_skewed_statistic():
     """Of squared normal numbers the right side of the interval is the longer one."""
     values = np.random.default_rng(5).normal(0, 1, 60) ** 4
     found = bca(np.c_[values, np.ones(60)], lambda sums: sums[..., 0] / sums[..., 1])
     assert found.high - found.estimate > 1.3 * (found.estimate - found.low)
+    level = 2 * stats.norm.cdf(math.sqrt(60 / 59) * stats.t.ppf(0.975, 59)) - 1  # scipy's has no tails of t
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, confidence_level=level, rng=1).confidence_interval
+    ours = bca(np.c_[values, np.ones(60)], lambda sums: sums[..., 0] / sums[..., 1], draws=20_000)
+    assert (ours.low, ours.high) == pytest.approx(theirs, rel=0.03)
 
 
 def test_groups_count_as_one():
@@ -151,5 +164,6 @@ def test_the_hierarchical_bootstrap_sees_folds_and_seeds():
 
 
 def test_the_same_numbers_again():
-    counts = confusion_counts([0, 1, 1, 0, 1, 0], [0, 1, 0, 0, 1, 1], 2)
+    rng = np.random.default_rng(8)
+    counts = confusion_counts(rng.integers(0, 2, 500), rng.integers(0, 2, 500), 2)
     assert bca(counts, f1_of(2)) == bca(counts, f1_of(2)) != bca(counts, f1_of(2), seed=1)

@@ -348,6 +348,7 @@ BAD = {
     "an empty piece": (model([*PIECES, ("", 0.0, NORMAL)]), "piece 42 is ''"),
     "no text": (model([*PIECES, (b"\xff", 0.0, NORMAL)]), "piece 42 is not UTF-8"),
     "a score that is none": (model([*PIECES, ("x", float("nan"), NORMAL)]), "piece 42, 'x', has the score nan"),
+    "a score too large": (model([*PIECES, ("x", 3e38, NORMAL)]), r"piece 42, 'x', has the score 3e\+38, which no log-"),
     "an unknown type": (model([*PIECES, ("x", 0.0, 9)]), "has the type 9, but types go from 1 to 6"),
     "a byte that is none": (model([*PIECES, ("x", 0.0, BYTE)]), "has the type of a byte, but is none"),
     "bytes without fallback": (model([*PIECES, ("<0x00>", 0.0, BYTE)]), "1 pieces are bytes, but byte fallback is off"),

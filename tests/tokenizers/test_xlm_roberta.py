@@ -238,6 +238,7 @@ BAD_PARTS = {
     "a score that is none": (changed("model.vocab.7", ["x", "y"]), "model.vocab gives 'x' the score 'y'"),
     "no pieces": (changed("model.vocab", None), "model.vocab has None in place 0"),
     "half a character": (changed("model.vocab.7", ["\ud800", -1.0]), "half a character"),
+    "no mask": (changed("model.vocab.43", ["xyz", -1.0]), r"tokenizer\.json: <mask> is missing"),
     "an id": (changed("added_tokens.0.id", -1), "the id of '<s>' is 0|is -1, but only 0"),
     "frame": (changed("post_processor.single", []), "post_processor.single"),
     "kind": (changed("model.type", "Unigrams"), "model.type is 'Unigrams'"),

@@ -29,6 +29,10 @@ MODULES = (
     "forms",
     "text",
     "readers",
+    "conll",
+    "squad",
+    "pairs",
+    "unigram",
 )  # each has FUZZERS = {name: function(count, rng, folder) -> Counter}
 ROOM = 2**30  # bytes
 
