@@ -3,6 +3,7 @@
 import ast
 import csv
 import io
+import random
 import re
 import runpy
 import shlex
@@ -95,10 +96,7 @@ def prepared(place):
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
     examples = read_examples(ROOT / "data" / "reviews" / "dev.csv")
     texts = examples.texts
-    stances = {"negative": "against", "positive": "support"}
-    rows = [(text, stances[label], label) for text, label in zip(texts[:40], examples.labels)]
-    with open(place / "my-tweets.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("tweet", "stance", "sentiment"), *rows])
+    study_files(place, texts[:80], examples.labels)
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     (place / "my-faq.csv").write_text(FAQ)
@@ -120,6 +118,19 @@ def prepared(place):
     kit = BertSentClassifier.from_pretrained("tiny", num_labels=2, pooling="pooler")
     save_course_checkpoint(kit, place / "flexible-10-1e-05.pt")
     return place
+
+
+def study_files(place, texts, labels):
+    """my-tweets.csv: tweets of 20 authors on two sides; drawn.csv: the true labels of half of them."""
+    draw, rows = random.Random(1), []
+    for number, (text, label) in enumerate(zip(texts, labels)):
+        stance = {"positive": "favor", "negative": "against"}[label]
+        rows.append((text, stance, label, f"author{number % 20}", f"{draw.gauss(len(stance) < 6, 2):.3f}"))
+    drawn = [(row + 1, rows[row][1]) for row in sorted(draw.sample(range(len(rows)), len(rows) // 2))]
+    tables = {"my-tweets.csv": ["tweet,stance,sentiment,author,ideology", rows], "drawn.csv": ["row,label", drawn]}
+    for name, (header, lines) in tables.items():
+        with open(place / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header.split(","), *lines])
 
 
 def spanish_classifier(folder):
