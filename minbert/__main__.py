@@ -18,6 +18,7 @@ COMMANDS = {  # name: its module, and one line of help
     "pretrain": ("minbert.commands.pretrain", "make a BERT from text, or go on with one"),
     "convert": ("minbert.commands.convert", "turn a course kit's one-file checkpoint into a model's folder"),
     "export": ("minbert.commands.export", "write a model as ONNX, for programs without Python or torch"),
+    "study": ("minbert.commands.study", "compare systems on the same folds: the table of a paper, with intervals"),
     "handout": ("minbert.commands.handout", "make a folder for students, who write the parts of a BERT"),
     "grade": ("minbert.commands.grade", "grade what students handed in, out of reach of their code"),
     "size": ("minbert.commands.size", "count parameters, memory, FLOPs and hours, from BERT to MT-NLG 530B"),

@@ -15,7 +15,19 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 README = TESTS / "README.md"
 BEGIN, END = "<!-- printed by python -m tests.faults -->\n", "<!-- end of what is printed -->\n"
-AREAS = "weights", "downloads", "servers", "saving", "numbers", "texts", "tables", "command line", "grading", "device"
+AREAS = (
+    "weights",
+    "downloads",
+    "servers",
+    "saving",
+    "numbers",
+    "texts",
+    "tables",
+    "command line",
+    "grading",
+    "studies",
+    "device",
+)
 WIDTH = 120
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from minbert.__main__ import COMMANDS
+from minbert.commands.study import WORDS
 from tests.conftest import ROOT
 
 # From the ground up. A room imports itself and lower floors; rooms of one floor do not know each other.
@@ -66,6 +67,8 @@ TREES = {name_of(path): ast.parse(path.read_text("utf-8")) for path in sorted((R
 
 
 def room(name):
+    if name.endswith(".__main__"):
+        return "the doors"
     first = name.partition(".")[0]
     for title, files in (("the ground", GROUND), ("the model", MODEL), ("the doors", DOORS)):
         if first in files:
@@ -182,7 +185,7 @@ def test_only_one_file_knows_of_several_processes():
 
 def test_only_programs_choose_the_fast_way():
     callers = files(lambda name, tree: "swap_in" in calls(tree))
-    stages = {"pretraining.stages"}  # those of the command pretrain
+    stages = {"pretraining.stages", "study.frozen"}  # those of the commands pretrain and study
     assert {room(name) for name in callers - stages} <= {"runs", "commands"}
 
 
@@ -212,6 +215,7 @@ def test_what_is_imported_is_installed():
     required = {line.split()[0] for line in setup["options"]["install_requires"].split("\n") if line}
     packages = {full.partition(".")[0] for names in THEIRS.values() for full in names} - set(sys.stdlib_module_names)
     extras = {"matplotlib", "pyarrow", "onnx", "onnxscript", "onnxruntime", "ftfy", "spacy", "emoji", "sacrebleu"}
+    extras |= {"scipy", "xgboost", "vaderSentiment", "optuna"}
     assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | extras
 
 
@@ -230,7 +234,9 @@ def test_the_ground_and_the_files_import_no_torch():
 
 
 @pytest.mark.parametrize(
-    "words", [[], *([command, "--help"] for command in COMMANDS)], ids=lambda words: " ".join(words)
+    "words",
+    [[], *([command, "--help"] for command in COMMANDS), *(["study", word, "--help"] for word in WORDS)],
+    ids=lambda words: " ".join(words),
 )
 def test_help_imports_nothing_heavy(words):
     """So that it answers at once: torch alone takes longer than a second."""

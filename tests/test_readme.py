@@ -1,8 +1,10 @@
 """The commands and the Python examples of README.md and docs/ run as they are printed."""
 
 import ast
+import csv
 import io
 import json
+import random
 import re
 import runpy
 import shlex
@@ -95,7 +97,9 @@ def prepared(place):
     for part in ("train", "dev", "test"):
         rows = [f'{number},"a {word} {part} text, {number}",{stance}' for number, (word, stance) in enumerate(stances)]
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
-    texts = read_examples(ROOT / "data" / "reviews" / "dev.csv").texts
+    examples = read_examples(ROOT / "data" / "reviews" / "dev.csv")
+    texts = examples.texts
+    study_files(place, texts[:80], examples.labels)
     (place / "my-english.txt").write_text("It is half past three.\n\nWe sold two cups. They lost nine keys.\n")
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
@@ -135,6 +139,19 @@ def translator(folder):
     tokenizer = MarianTokenizer(source, source, {token: id for id, token in enumerate(tokens)})
     tiny_marian.new(vocab_size=len(tokens)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def study_files(place, texts, labels):
+    """my-tweets.csv: tweets of 20 authors on two sides; drawn.csv: the true labels of half of them."""
+    draw, rows = random.Random(1), []
+    for number, (text, label) in enumerate(zip(texts, labels)):
+        stance = {"positive": "favor", "negative": "against"}[label]
+        rows.append((text, stance, label, f"author{number % 20}", f"{draw.gauss(len(stance) < 6, 2):.3f}"))
+    drawn = [(row + 1, rows[row][1]) for row in sorted(draw.sample(range(len(rows)), len(rows) // 2))]
+    tables = {"my-tweets.csv": ["tweet,stance,sentiment,author,ideology", rows], "drawn.csv": ["row,label", drawn]}
+    for name, (header, lines) in tables.items():
+        with open(place / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header.split(","), *lines])
 
 
 def spanish_classifier(folder):

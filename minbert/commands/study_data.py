@@ -1,0 +1,199 @@
+"""What the words of minbert study that read labelled texts have in common: flags, data and folds."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from minbert.commands import common
+from minbert.commands.common import natural, number
+from minbert.errors import UserError
+from minbert.wording import counted
+
+LADDER, TABLE_S2, NO_BERT = "ladder", "table-s2", "classic"  # names for several systems
+DEFAULT = ("nb+count", "svm+tfidf", "logreg+tfidf", "bert:frozen")
+READING = (*common.FILE_FLAGS, "pair_column")  # flags that read_examples knows by the same name
+
+
+def data_flags(parser, label=True):
+    add = parser.add_argument_group("data").add_argument
+    add("--data", metavar="FILE", required=True, help="labelled texts: CSV, JSONL, Parquet and others")
+    common.add_file_flags(add)
+    if label:
+        add("--label_column", metavar="NAME", help="as --text_column")
+    add("--pair_column", metavar="NAME", help="of a second text, such as a target: rows are pairs")
+    add("--target_column", dest="pair_column", metavar="NAME", help="the same as --pair_column")
+    add("--group_column", metavar="NAME", help="authors, say: all texts of one are in the same fold")
+    if label:
+        add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --data")
+    add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
+    add("--limit", type=natural, metavar="N", help="use the first N rows, for a quick look")
+
+
+def fold_flags(parser):
+    add = parser.add_argument_group("folds").add_argument
+    several = number(int, 2, wanted="2 or more")
+    add("--folds", type=several, default=5, metavar="K", help="default: %(default)s")
+    add("--repeats", type=natural, default=2, metavar="R", help="divide anew R times; default: %(default)s")
+    add("--seed", **common.SEED)
+
+
+SYSTEM = "LEARNER+FEATURES, vader, words:FILE, bert:frozen, bert:flexible"
+
+
+def system_flags(parser):
+    """Adds them, and returns the group's function to add more."""
+    add = parser.add_argument_group("systems").add_argument
+    several = f"{SYSTEM}; or {LADDER}, {NO_BERT}, {TABLE_S2}; default: {' '.join(DEFAULT)}"
+    add("--systems", nargs="+", default=DEFAULT, metavar="NAME", help=several)
+    add("--tune", type=number(int, 0), default=0, metavar="N", help="try N settings on inner folds; default: none")
+    add("--seeds", type=natural, default=1, metavar="N", help="of systems that draw numbers; default: %(default)s")
+    return one_system_flags(add)
+
+
+def one_system_flags(add):
+    """Flags of systems, however many there are. add: of a group"""
+    add("--positive", metavar="LABEL", help="the class of F1; default: of two the rarer, of more the mean of all")
+    add("--lexicon_cuts", nargs=2, type=float, metavar="X", help="fix the cut-points of word lists: -0.05 0.05")
+    add("--vectors", metavar="FILE", help="word vectors in GloVe's form for +vectors; default: the model's")
+    add("--model", default="tiny", metavar="NAME", help="of bert:..., a folder or a known name; default: %(default)s")
+    add("--max_length", type=number(int, 3, wanted="3 or more"), metavar="N", help="cut texts to N tokens")
+    add("--epochs", type=natural, default=3, metavar="N", help="of bert:...; default: %(default)s")
+    add("--batch_size", type=natural, default=16, metavar="N", help="of bert:...; default: %(default)s")
+    add("--device", **common.DEVICE)
+    return add
+
+
+def shard(text):
+    index, _, total = text.partition("/")
+    if not (index.isdecimal() and total.isdecimal() and 1 <= int(index) <= int(total)):
+        raise argparse.ArgumentTypeError(f"{text} is not a share such as 2/3")
+    return int(index), int(total)
+
+
+def read_data(args, label_column=None, quiet=False):
+    """The Dataset of the flags; bad rows that are left out are listed."""
+    from minbert.study.data import read_dataset
+
+    data = read_dataset(
+        args.data,
+        label_column or args.label_column,
+        args.group_column,
+        getattr(args, "labels", None),
+        args.skip_bad_rows,
+        args.limit,
+        **{name: getattr(args, name) for name in READING},
+    )
+    if data.left_out and not quiet:
+        print(data.left_out, file=sys.stderr)
+    return data
+
+
+def grouped(data):
+    """The groups of a Dataset: copies, near copies, and texts of one author."""
+    from minbert.study import duplicates
+
+    return duplicates.groups(data.texts, data.authors)
+
+
+def find_folds(args, data, path, labels=None):
+    """The folds in a file if it is there, or new ones, which are written to it. labels: by which to divide
+
+    Raises UserError for a file that divides copies of a text, or the texts of an author.
+    """
+    from minbert.study import folds
+
+    labels, groups = data.labels if labels is None else labels, grouped(data)
+    if Path(path).exists():
+        found = folds.read_folds(path, data.ids, labels)
+        if (found.count, found.repeats) != (args.folds, args.repeats):
+            has = f"{found.repeats} x {found.count}"
+            raise UserError(
+                f"{path} has {has} folds: pass --repeats {found.repeats} --folds {found.count}, or remove it"
+            )
+        if divided := folds.divided(found, groups):
+            raise UserError(
+                f"{path} divides {counted(divided, 'group')} of copies or of one author: make the folds anew"
+            )
+        return found
+    made = folds.make_folds(labels, groups, args.folds, args.repeats, args.seed)
+    folds.write_folds(path, data.ids, made)
+    return made
+
+
+def expand(names):
+    """Names of systems, each once; those that stand for several taken apart."""
+    from minbert.study.systems import LADDER as ALL
+    from minbert.study.systems import TABLE_S2 as SEVEN
+
+    classic = [name for name in ALL if not name.startswith("bert:")]
+    several = {LADDER: ALL, TABLE_S2: SEVEN, NO_BERT: classic}
+    return list(dict.fromkeys(each for name in names for each in several.get(name, [name])))
+
+
+def home(job):
+    """Where a call writes what several would write at once: its own folder in that of the job, for a share."""
+    return job.folder / "shard-{}-of-{}".format(*job.args.shard) if job.args.shard else job.folder
+
+
+def claim(job):
+    """The right to write into the folder: all of it, or a machine's share of it."""
+    from minbert.runs import state
+
+    if job.args.shard:
+        state.check_free(job.folder)
+        return state.claim(home(job))
+    for other in job.folder.glob("shard-*"):
+        state.check_free(other)
+    return state.claim(job.folder)
+
+
+def work(study, units, stop):
+    """Compute the units that are missing; a line for each system."""
+    found, began = [], time.perf_counter()
+    for at, (unit, made) in enumerate(stop.watch(study.run(units))):
+        found.append((unit, made))
+        if at + 1 == len(units) or units[at + 1].system != unit.system:
+            count = sum(other.system == unit.system for other in units)
+            print(f"{unit.system}: {count} units, {time.perf_counter() - began:.0f} s", flush=True)
+            began = time.perf_counter()
+    return found
+
+
+def positive(name, data):
+    """The number of the class whose F1 counts; None: all."""
+    if name is not None:
+        if name not in data.names:
+            raise UserError(f"--positive {name}: the classes are {', '.join(data.names)}")
+        return data.names.index(name)
+    counts = list(data.counts().values())
+    return counts.index(min(counts)) if len(counts) == 2 else None
+
+
+def check_systems(args):
+    """Refuse what can be refused before the data is read."""
+    for path in filter(None, (args.data, args.vectors)):
+        common.readable(path)
+    if args.lexicon_cuts and args.lexicon_cuts[0] > args.lexicon_cuts[1]:
+        raise UserError("--lexicon_cuts: the low cut comes first")
+
+
+def study(job, data, folder, divided, score, stop, more):
+    """The Study of the flags, once it is sure that the folder holds no other. more: further facts"""
+    from minbert.commands.train import default_rate
+    from minbert.study import crossval, folds, toolbox
+
+    args, home_folder = job.args, home(job) if job.folder == folder else folder
+    tools = toolbox.Toolbox(args, data, home_folder, default_rate)
+    systems = {name: tools.make(name) for name in job.names}
+    facts = tools.facts() | {
+        "folds": folds.digest(data.ids, divided),
+        "positive": None if score.positive is None else data.names[score.positive],
+        "tune": args.tune,
+        **more,
+    }
+    toolbox.begin(home_folder / "study.json", facts)
+    own = {name: tools.own_facts(name) for name in job.names}
+    if tools.reader and tools.reader.cut:
+        print(f"warning: {tools.reader.cut}", file=sys.stderr)
+    return crossval.Study(folder, data, divided, systems, score, args.seeds, args.tune, args.seed, facts, own, stop)

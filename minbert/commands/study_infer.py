@@ -1,0 +1,151 @@
+"""How many texts are of a class, and what it depends on: from predicted labels and a random sample of true ones.
+
+    minbert study infer --data tweets.csv --predictions tweets.predictions.csv --labels drawn.csv --drawn probability
+        --model "support ~ ideology + party" --family logit --trained_on train.csv
+    minbert study infer --data tweets.csv --predictions tweets.predictions.csv --labels drawn.csv --drawn simple
+        --model "support ~ 1" --unseen
+
+A classifier makes mistakes, and a regression on its predictions takes them for facts: a slope may lose most of its size
+and keep a narrow interval. Three answers are shown, each with its 95 % interval. "predictions as truth" is that
+regression. "labels alone" uses the labelled texts and nothing else. "corrected" uses all predictions, and the labelled
+texts to take their mistakes out; it is right whatever the predictions are, and narrower where they are good.
+
+--data holds all texts with the columns of the model; numbers are used as they are, words as groups. --predictions is
+what minbert predict wrote for that file. --labels has the columns row and label: rows of --data, counted from 1, as
+minbert study label writes them. The labelled texts must be drawn at random from --data: --drawn simple says that each
+text had the same chance; --drawn COLUMN names the column of --labels that holds each text's probability of being
+drawn, empty for texts that were chosen in another way, which are then left out.
+
+The model must not have learnt from the labels that correct it. Name its training texts with --trained_on, and they are
+compared; or say --unseen. After cross-fitting, give --predictions a file for each split: in each, a labelled text is
+predicted by a model of the other folds, and any other text by the mean of all folds' models; the median is taken.
+
+Exit status: 0 done, 2 a mistake that you can fix, with the reason.
+"""
+
+import csv
+import io
+import sys
+from collections import Counter
+from dataclasses import astuple, dataclass, fields
+
+from minbert.atomic import atomic_write
+from minbert.commands import common
+from minbert.errors import UserError
+
+FEW_LABELS, FEW_GROUPS = 10, 30
+
+
+def flags(parser):
+    add = parser.add_argument
+    add("--data", required=True, metavar="FILE", help="all texts, with the columns of the model")
+    common.add_file_flags(add)
+    add("--predictions", required=True, nargs="+", metavar="FILE", help="of minbert predict for --data")
+    add("--labels", required=True, metavar="FILE", help="a table with the columns row and label")
+    add("--drawn", required=True, metavar="simple|COLUMN", help="how the labelled texts were drawn from --data")
+    add("--model", required=True, metavar="FORMULA", help='"CLASS ~ COLUMN + COLUMN", or "CLASS ~ 1"')
+    add("--family", choices=("lm", "logit"), default="logit", help="default: %(default)s")
+    add("--group_column", metavar="NAME", help="of --data: rows that go together, such as an author's")
+    add("--trained_on", nargs="+", metavar="FILE", help="what the model was trained on: refused if it met the labels")
+    add("--unseen", action="store_true", help="the model has seen none of the labels")
+    add("--out", metavar="FILE", help="write all numbers as CSV")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was decided before the work begins."""
+
+    args: object
+    outcome: str
+    terms: list
+
+
+def check(args):
+    from minbert.runs.report import writable
+    from minbert.study.joining import parse_model
+
+    for path in (args.data, *args.predictions, args.labels, *(args.trained_on or ())):
+        common.readable(path)
+    if args.out:
+        writable(args.out)
+    if bool(args.trained_on) == args.unseen:
+        raise UserError("say --trained_on FILE, what the model was trained on, or --unseen if it never saw the labels")
+    return Job(args, *parse_model(args.model))
+
+
+def run(job):
+    from minbert.study import infer, joining
+
+    args = job.args
+    how = {name: getattr(args, name) for name in common.FILE_FLAGS}
+    texts, columns, groups = joining.read_data(args.data, job.terms, args.group_column, **how)
+    names, x = joining.design(columns, len(texts))
+    predictions = [joining.read_predictions(path, job.outcome, len(texts)) for path in args.predictions]
+    splits, hard = [probability for probability, _ in predictions], predictions[0][1]
+    y, weights = joining.read_labels(args.labels, job.outcome, len(texts), args.drawn)
+    infer.refuse_seen(texts, weights, args.trained_on or ())
+    infer.refuse_strange(weights, {"predicted probability": splits[0], **dict(zip(names[1:], x[:, 1:].T))})
+    warn(y, weights, groups, job.outcome)
+    found = infer.answers(x, names, y, weights, splits, hard, args.family, groups)
+    show(found, job, int((weights > 0).sum()), len(texts), args)
+    if args.out:
+        write(args.out, found)
+        print(f"written: {args.out}")
+
+
+def warn(y, weights, groups, outcome):
+    """Say on standard error where the intervals are shaky."""
+    counts = Counter(bool(value) for value, weight in zip(y, weights) if weight > 0)
+    for value, name in ((True, f"labelled {outcome}"), (False, "labelled otherwise")):
+        if counts[value] < FEW_LABELS:
+            print(f"warning: only {counts[value]} texts are {name}: the intervals may be too narrow", file=sys.stderr)
+    if groups is not None:
+        with_label = len({group for group, weight in zip(groups, weights) if weight > 0})
+        if with_label < FEW_GROUPS:
+            few = f"the labelled texts are of {with_label} groups only"
+            print(f"warning: {few}: the intervals may be too narrow", file=sys.stderr)
+
+
+def show(found, job, labelled, rows, args):
+    from minbert.runs.columns import table
+    from minbert.study.infer import CORRECTED, LABELS
+
+    parts = dict.fromkeys(answer.term for answer in found)
+    for title, terms in ((f"share of {job.outcome}", [""]), (f"{args.model}, {args.family}", [t for t in parts if t])):
+        lines = [answer for term in terms for answer in found if answer.term == term]
+        if lines:
+            print(f"\n{title}")
+            header = ["", *(["term"] if terms != [""] else []), "estimate", "SE", "95 % interval"]
+            table(header, [row(answer, terms != [""]) for answer in lines])
+    by = {(answer.way, answer.term): answer.se for answer in found}
+    lams = list(dict.fromkeys(f"{answer.lam:.2f}" for answer in found if answer.lam is not None))
+    clustered = f", by {args.group_column}" if args.group_column else ""
+    print(f"\n{labelled:,} of {rows:,} texts are labelled, drawn: {args.drawn}. The predictions count by lambda = "
+          f"{', '.join(lams)}.\nIntervals: Wilson's, or t with sandwich errors{clustered}. "
+          "Predictions as truth take mistakes for facts: do not report them.")  # fmt: skip
+    ratios = [by[CORRECTED, term] / by[LABELS, term] for term in parts if by[LABELS, term]]
+    if ratios and min(ratios) >= 1:
+        print("The predictions add nothing to the labels: report the labels alone.")
+    elif ratios:
+        print(f"Report the corrected rows: their SE are {min(ratios):.2f} to {max(ratios):.2f} of the labels' alone.")
+
+
+def row(answer, with_term):
+    cells = [f"{answer.estimate:.4f}", f"{answer.se:.4f}", f"{answer.low:.4f} to {answer.high:.4f}"]
+    return [answer.way, *([answer.term] if with_term else []), *cells]
+
+
+def write(path, found):
+    from minbert.study.infer import Answer
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["lambda" if field.name == "lam" else field.name for field in fields(Answer)])
+    for answer in found:
+        writer.writerow(f"{value:.9g}" if isinstance(value, float) else value for value in astuple(answer))
+    with atomic_write(path) as new:
+        new.write_text(text.getvalue(), encoding="utf-8")
+
+
+def main(arguments):
+    run(check(common.parse("study infer", __doc__, flags, arguments)))

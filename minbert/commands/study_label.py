@@ -1,0 +1,161 @@
+"""What to label next, how many labels are needed, and which labels may be wrong.
+
+    minbert study label --next 150 --predictions pool.predictions.csv --out batch.csv
+    minbert study label --next 150 --predictions pool.predictions.csv --way badge --features pool.npy --out batch.csv
+    minbert study label --curve sizes.csv --goal 0.2
+    minbert study label --suspicious rows.csv.gz --system bert:flexible --out suspicious.csv
+
+--next N chooses N of the texts that minbert predict has labelled. A third of them is drawn at random. The others are
+those that teach most: with --way margin, where the two likeliest classes are closest; with badge, where an error would
+change the classifier most, in different directions, for which --features has a row of numbers for each text, such as
+minbert similar writes. With --way random all are drawn. The table has the columns row, predicted, chosen, probability
+and label, which is yours to fill in. probability is that of being drawn, and is empty where a text was not drawn at
+random: minbert study infer --drawn probability then uses the random texts alone. No estimate for all texts can be made
+from the others.
+
+--curve reads a table with the columns n, fold and error: the error, such as 1 - F1, of each fold with n labels. It
+needs 5 or more n. The curve a + b n^-c is fitted, and says nothing beyond 4 times the largest n.
+
+--suspicious reads the rows of minbert study compare: predictions for texts that a system had not seen. A label is
+suspicious if the system is as sure of another class as it is of the texts of that class on average (Northcutt et al.
+2021). It is a reason to look again and no proof. --out lists all of them, the least probable label first.
+
+Exit status: 0 done, 2 a mistake that you can fix, with the reason.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+
+from minbert.atomic import atomic_write
+from minbert.commands import common
+from minbert.errors import UserError
+
+SHOWN = 10  # suspicious labels on the screen
+FLAGS = {  # the flags that go with one question only
+    "next": ("predictions", "way", "features"),
+    "curve": ("goal",),
+    "suspicious": ("system",),
+}
+
+
+def flags(parser):
+    add = parser.add_argument
+    add("--next", type=common.natural, metavar="N", help="choose N texts to label")
+    add("--predictions", metavar="FILE", help="of minbert predict, for texts without labels")
+    add("--way", choices=("margin", "badge", "random"), help="how two thirds are chosen; default: margin")
+    add("--features", metavar="FILE.npy", help="for badge: a row of numbers for each text")
+    add("--curve", metavar="FILE", help="how many labels are needed: a table with the columns n, fold, error")
+    add("--goal", type=float, metavar="E", help="the error to reach")
+    add("--suspicious", metavar="FILE", help="which labels may be wrong: rows of minbert study compare")
+    add("--system", metavar="NAME", help="whose rows; default: the only system of the file")
+    add("--seed", **common.SEED)
+    add("--out", metavar="FILE", help="write CSV; needed with --next")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was decided before the work begins."""
+
+    question: str
+    args: object
+
+
+def check(args):
+    from minbert.runs.report import writable
+
+    asked = [question for question in FLAGS if getattr(args, question) is not None]
+    if len(asked) != 1:
+        raise UserError("ask one thing: --next N, --curve FILE or --suspicious FILE")
+    for question, names in FLAGS.items():
+        for name in names:
+            if question != asked[0] and getattr(args, name) is not None:
+                raise UserError(f"--{name} goes with --{question}")
+    for name in ("predictions", "out") if asked == ["next"] else ():
+        if getattr(args, name) is None:
+            raise UserError(f"--next needs --{name} FILE")
+    if args.out and asked == ["curve"]:
+        raise UserError("--out goes with --next and --suspicious")
+    if (args.way == "badge") != (args.features is not None):
+        raise UserError("--way badge and --features FILE.npy go together")
+    for path in (args.predictions, args.features, args.curve, args.suspicious):
+        if path:
+            common.readable(path)
+    if args.out:
+        writable(args.out)
+    return Job(asked[0], args)
+
+
+def run(job):
+    {"next": choose, "curve": curve, "suspicious": suspicious}[job.question](job.args)
+
+
+def choose(args):
+    from minbert.study import joining, next
+
+    names, predicted, probabilities = joining.read_classes(args.predictions)
+    features = joining.read_features(args.features, len(predicted)) if args.features else None
+    chosen, random = next.choose(probabilities, args.next, args.way or "margin", features, args.seed)
+    drawn = int(random.sum())
+    lines = []
+    for at, by_chance in sorted(zip(chosen.tolist(), random.tolist())):
+        how = ("random", f"{drawn / len(predicted):.9g}") if by_chance else (args.way or "margin", "")
+        lines.append([at + 1, predicted[at], *how, ""])
+    write(args.out, ["row", "predicted", "chosen", "probability", "label"], lines)
+    others = f", {args.next - drawn} by {args.way or 'margin'}" if drawn < args.next else ""
+    print(f"{args.next:,} of {len(predicted):,} texts: {drawn} at random{others}; classes: {', '.join(names)}")
+    print("Only the random ones can say something about all texts: minbert study infer --drawn probability.")
+    print(f"written: {args.out}")
+
+
+def curve(args):
+    from minbert.runs.columns import table
+    from minbert.study import joining, next
+
+    sizes, errors = joining.read_curve(args.curve)
+    found = next.learning_curve(sizes, errors, seed=args.seed)
+    print(f"error = {found.a:.4f} + {found.b:.4g} n^-{found.c:.3f}, from {len(errors)} folds")
+    lines = []
+    for n in sorted({*map(int, sizes), *(found.largest * times for times in (2, next.BEYOND))}):
+        interval = "needs 3 folds" if found.folds < 3 else "{:.4f} to {:.4f}".format(*found.interval(n))
+        lines.append([f"{n}", f"{found.error(n):.4f}", interval, "" if n <= found.largest else "beyond what was seen"])
+    table(["labels", "error", "95 % interval", ""], lines)
+    if args.goal is not None:
+        wanted = found.labels_for(args.goal)
+        limit = next.BEYOND * found.largest
+        print(
+            f"an error of {args.goal:g} is expected with {wanted:,} labels"
+            if wanted
+            else f"an error of {args.goal:g} is not reached with {limit:,} labels; the curve says nothing beyond"
+        )
+
+
+def suspicious(args):
+    from minbert.runs.columns import table
+    from minbert.study import joining, labels
+
+    texts, names, gold, probabilities = joining.read_out_of_fold(args.suspicious, args.system)
+    found = labels.suspicious(probabilities, gold)
+    other = labels.confident(probabilities, gold)
+    lines = []
+    for at in found:
+        sure = (probabilities[at, which] for which in (gold[at], other[at]))
+        lines.append([texts[at], names[gold[at]], f"{next(sure):.4f}", names[other[at]], f"{next(sure):.4f}"])
+    header = ["text", "label", "its probability", "rather", "that probability"]
+    print(f"{len(found):,} of {len(texts):,} labels are suspicious")
+    if len(found):
+        table(header, lines[:SHOWN])
+    if args.out:
+        write(args.out, [name.replace(" ", "_") for name in header], lines)
+        print(f"written: {args.out}")
+
+
+def write(path, header, lines):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    with atomic_write(path) as new:
+        new.write_text(text.getvalue(), encoding="utf-8")
+
+
+def main(arguments):
+    run(check(common.parse("study label", __doc__, flags, arguments)))

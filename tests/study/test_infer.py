@@ -1,0 +1,223 @@
+"""infer: from files to three answers; what is refused; a truth that is known."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from minbert import UserError
+from minbert.__main__ import main
+from minbert.commands.study_infer import warn
+from minbert.study.corrected import estimate
+from minbert.study.infer import CORRECTED, LABELS, TRUTH, answers, combine
+from minbert.study.joining import design, parse_model, read_labels
+
+ROWS, LABELLED, SLOPE = 1500, 250, 1.0
+
+
+def write(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """1,500 texts; y depends on x with slope 1, the predictions err where x is large; 250 labels drawn at random."""
+    rng = np.random.default_rng(11)
+    x, party = rng.normal(size=ROWS).round(4), rng.choice(["green", "red"], ROWS)
+    y = rng.random(ROWS) < 1 / (1 + np.exp(1 - SLOPE * x))
+    right = np.where(y, 1 / (1 + np.exp(0.6 * x - 1.8)), 1 / (1 + np.exp(-2.2 - 0.4 * x)))
+    f = np.where((rng.random(ROWS) < right) == y, 0.9, 0.1)
+    names, drawn = np.where(y, "support", "against"), sorted(rng.permutation(ROWS)[:LABELLED])
+    data = ([f"a text, the {at}th", x[at], party[at], f"author {at // 3}"] for at in range(ROWS))
+    guesses = (
+        [at + 1, "support" if f[at] > 0.5 else "against", f[at].round(2), (1 - f[at]).round(2)] for at in range(ROWS)
+    )
+    labels = [[at + 1, names[at], LABELLED / ROWS] for at in drawn]
+    return {
+        "data": write(tmp_path / "data.csv", ["text", "x", "party", "author"], data),
+        "predictions": write(tmp_path / "predictions.csv", ["row", "predicted", "p_support", "p_against"], guesses),
+        "labels": write(tmp_path / "labels.csv", ["row", "label", "pi"], labels),
+        "rows": labels,
+        "folder": tmp_path,
+    }
+
+
+def call(files, *more, model="support ~ x", drawn="simple", seen=("--unseen",)):
+    words = ["study", "infer", "--data", files["data"], "--predictions", files["predictions"], "--labels"]
+    return main([*words, files["labels"], "--model", model, "--drawn", drawn, *seen, *more])
+
+
+def numbers(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return {(row["way"], row["term"]): row for row in csv.DictReader(file)}
+
+
+def test_the_corrected_slope_is_right_and_the_naive_one_wrong(files, capsys):
+    out = files["folder"] / "out.csv"
+    assert call(files, "--out", str(out)) == 0
+    found = numbers(out)
+    low, high = (float(found[CORRECTED, "x"][name]) for name in ("low", "high"))
+    assert low < SLOPE < high
+    assert float(found[TRUTH, "x"]["high"]) < SLOPE
+    assert float(found[CORRECTED, "x"]["se"]) < float(found[LABELS, "x"]["se"])
+    shown = capsys.readouterr().out
+    assert "250 of 1,500 texts are labelled, drawn: simple" in shown and "Report the corrected rows" in shown
+    assert "take mistakes for facts: do not report them" in shown
+
+
+def test_a_column_of_probabilities_is_the_same_draw(files):
+    one, other = (files["folder"] / name for name in ("one.csv", "other.csv"))
+    assert call(files, "--out", str(one)) == call(files, "--out", str(other), drawn="pi") == 0
+    assert numbers(one)[CORRECTED, "x"] == numbers(other)[CORRECTED, "x"]
+    again = files["folder"] / "again.csv"
+    call(files, "--out", str(again))
+    assert again.read_bytes() == one.read_bytes()
+
+
+def test_texts_that_were_not_drawn_at_random_do_not_count(files):
+    one, other = (files["folder"] / name for name in ("one.csv", "other.csv"))
+    call(files, "--out", str(one), drawn="pi")
+    taken = {row for row, *_ in files["rows"]}
+    more = [[at, "against", ""] for at in range(1, 400) if at not in taken]
+    files["labels"] = write(files["folder"] / "more.csv", ["row", "label", "pi"], files["rows"] + more)
+    call(files, "--out", str(other), drawn="pi")
+    assert other.read_bytes() == one.read_bytes()
+
+
+def test_words_are_groups_and_authors_widen(files, capsys):
+    out, by_author = files["folder"] / "out.csv", files["folder"] / "authors.csv"
+    assert call(files, "--out", str(out), model="support ~ x + party") == 0
+    assert [term for way, term in numbers(out) if way == CORRECTED] == ["", "intercept", "x", "party[red]"]
+    assert call(files, "--group_column", "author", "--out", str(by_author), model="support ~ x + party") == 0
+    assert numbers(by_author)[CORRECTED, "x"]["se"] != numbers(out)[CORRECTED, "x"]["se"]
+    assert "by author." in capsys.readouterr().out
+
+
+def test_a_share_alone(files, capsys):
+    assert call(files, model="support ~ 1") == 0
+    shown = capsys.readouterr().out
+    assert "share of support" in shown and "term" not in shown
+
+
+def change(files, name, header, rows):
+    files[name] = write(files["folder"] / f"changed-{name}.csv", header, rows)
+
+
+@pytest.mark.parametrize(
+    "case, said",
+    [
+        ("hole", "row 7 was drawn but has no label: a random sample with holes is none"),
+        ("strange", "the labelled texts are no random sample: their "),
+        ("no class", "no text is labelled support; the labels are against"),
+        ("outside", "the data have no row 1501"),
+        ("twice", "is there twice"),
+        ("no probability", "'half' is no probability of being drawn"),
+        ("missing prediction", "row 1500 of the data has no prediction"),
+        ("percent", "the column p_support holds no probabilities"),
+        ("words", "has 1500 different words"),
+        ("formula", "is not of the form: CLASS ~ COLUMN"),
+        (
+            "no column",
+            "data.csv: no column age; the columns are 'text', 'x', 'party', 'author'. Name it with --model\n",
+        ),
+        (
+            "no outcome",
+            "predictions.csv: no column p_joy; the columns are 'row', 'predicted', 'p_support', 'p_against'\n",
+        ),
+        ("seen", "of the labelled texts are in"),
+        ("unsaid", "say --trained_on FILE"),
+    ],
+)
+def test_what_is_refused(files, capsys, case, said):
+    rows, more, keywords = files["rows"], [], {}
+    if case == "hole":
+        change(files, "labels", ["row", "label"], [[7, ""], *(row[:2] for row in rows if row[0] != 7)])
+    elif case == "strange":
+        with open(files["data"], newline="", encoding="utf-8") as file:
+            x = [float(row["x"]) for row in csv.DictReader(file)]
+        keep = [row[:2] for row in rows if x[row[0] - 1] > 0]
+        change(files, "labels", ["row", "label"], keep)
+    elif case == "no class":
+        change(files, "labels", ["row", "label"], [[row, "against"] for row, *_ in rows])
+    elif case in ("outside", "twice"):
+        change(
+            files,
+            "labels",
+            ["row", "label"],
+            [*(row[:2] for row in rows), [1501 if case == "outside" else rows[0][0], "against"]],
+        )
+    elif case == "no probability":
+        change(files, "labels", ["row", "label", "pi"], [*rows[:-1], [*rows[-1][:2], "half"]])
+        keywords["drawn"] = "pi"
+    elif case == "missing prediction":
+        change(files, "predictions", ["row", "predicted", "p_support"], [[at, "support", 0.9] for at in range(1, 1500)])
+    elif case == "percent":
+        change(files, "predictions", ["row", "predicted", "p_support"], [[at, "support", 90] for at in range(1, 1501)])
+    elif case == "words":
+        change(files, "data", ["text", "x", "id"], [[f"text {at}", at, f"id {at}"] for at in range(1500)])
+        keywords["model"] = "support ~ id"
+    elif case in ("formula", "no column"):
+        keywords["model"] = "support on x" if case == "formula" else "support ~ age"
+    elif case == "no outcome":
+        keywords["model"] = "joy ~ x"
+    elif case == "seen":
+        trained = write(
+            files["folder"] / "train.csv", ["text", "label"], [[f"A text,  the {rows[0][0] - 1}th", "support"]]
+        )
+        keywords["seen"] = ("--trained_on", trained)
+    elif case == "unsaid":
+        keywords["seen"] = ()
+    assert call(files, *more, **keywords) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_few_labels_of_a_class_are_said(files, capsys):
+    support = [row for row in files["rows"] if row[1] == "support"][:9]
+    against = [row for row in files["rows"] if row[1] == "against"]
+    rows = [row[:2] for row in support + against]
+    y, weights = read_labels(write(files["folder"] / "few.csv", ["row", "label"], rows), "support", ROWS, "simple")
+    warn(y, weights, None, "support")
+    assert "only 9 texts are labelled support" in capsys.readouterr().err
+    warn(y, weights, ["one", "two"] * (ROWS // 2), "support")
+    assert "of 2 groups only" in capsys.readouterr().err
+
+
+def test_formulas():
+    assert parse_model("support ~ x + 1 + party") == ("support", ["x", "party"])
+    assert parse_model(" a b ~1") == ("a b", [])
+    for wrong in ("~ x", "y ~ x +", "y ~ x + x", "y"):
+        with pytest.raises(UserError, match="is not of the form"):
+            parse_model(wrong)
+
+
+def test_columns():
+    names, x = design({"x": ["1", "2.5", "-1"], "party": ["b", "c", "a"]}, 3)
+    assert names == ["intercept", "x", "party[b]", "party[c]"]
+    assert x.tolist() == [[1, 1, 1, 0], [1, 2.5, 0, 1], [1, -1, 0, 0]]
+    for cells, said in ((["1", "", "2"], "empty in row 2"), (["1", "nan", "2"], "no finite number")):
+        with pytest.raises(UserError, match=said):
+            design({"x": cells}, 3)
+
+
+def test_splits_of_cross_fitting_are_joined_by_medians():
+    rng = np.random.default_rng(0)
+    y, weights = rng.integers(0, 2, 300) * 1.0, np.where(np.arange(300) < 100, 3.0, 0.0)
+    fits = [estimate(np.ones((300, 1)), y, rng.random(300), weights) for _ in range(3)]
+    joined = combine(fits)
+    points, errors = (np.array([getattr(fit, name)[0] for fit in fits]) for name in ("coefficients", "se"))
+    assert joined.coefficients[0] == np.median(points)
+    assert joined.se[0] == pytest.approx(np.sqrt(np.median(errors**2 + (points - np.median(points)) ** 2)))
+    assert combine(fits[:1]) is fits[0]
+
+
+def test_the_share_of_labels_alone_is_wilsons():
+    from minbert.metrics import wilson
+
+    y, weights = np.r_[np.ones(3), np.zeros(97), np.full(900, np.nan)], np.r_[np.full(100, 10.0), np.zeros(900)]
+    found = answers(np.ones((1000, 1)), ["intercept"], y, weights, [np.full(1000, 0.5)], np.zeros(1000), "lm")
+    assert [answer.way for answer in found] == [TRUTH, LABELS, CORRECTED]
+    assert (found[1].low, found[1].high) == wilson(3, 100) and (found[0].low, found[0].high) == wilson(0, 1000)
+    assert found[2].estimate == pytest.approx(0.03) and found[2].low >= 0
