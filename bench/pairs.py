@@ -148,18 +148,21 @@ DRAW_NOTHING = ("cosine", "counted", "compared")  # how the names of these syste
 
 
 def mean(runs, figure):
-    """[run, ...] -> mean (SD) of a figure, to four digits"""
+    """[run, ...] -> mean (SD) of a figure, to four digits; a dash if there is none"""
+    if not runs:
+        return "–"
     values = [run["score"][figure] for run in runs]
     return f"{statistics.mean(values):.4f}" + (f" ({statistics.stdev(values):.4f})" if len(values) > 1 else "")
 
 
 def page(record):
-    """The tables, a row for each system that has run; above them the rows that were read."""
+    """The tables, a row for each system; above them the rows that were read."""
     found = []
     for task, systems in SYSTEMS.items():
-        runs = [[run for run in record["runs"] if (run["task"], run["system"]) == (task, name)] for name in systems]
-        found_runs = [(name, mine) for name, mine in zip(systems, runs) if mine]
-        lines = [(name, len(mine), *(mean(mine, figure) for figure in FIGURES[task])) for name, mine in found_runs]
+        runs = {
+            name: [run for run in record["runs"] if (run["task"], run["system"]) == (task, name)] for name in systems
+        }
+        lines = [(name, len(mine), *(mean(mine, figure) for figure in FIGURES[task])) for name, mine in runs.items()]
         count = ", ".join(f"{part} {number:,}" for part, number in record["rows"][task].items())
         found += [f"{task}, pairs: {count}.", table(["system", "runs", *FIGURES[task].values()], lines)]
     return "\n\n".join(found)
