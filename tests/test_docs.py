@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import minbert
-from bench import accuracy, measure, scale
+from bench import accuracy, measure, pairs, scale
 from bench.__main__ import MARKS, strongest
 from data import translation
 from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json, tokenizers
@@ -443,6 +443,8 @@ SPELT = [
         "the mean of {} seeds",
         lambda: len({run["seed"] for run in results("accuracy")["runs"]} - {0}),
     ),
+    ("docs/results.md", "for {} epochs. The dev file", lambda: pairs.SETTINGS["epochs"]),
+    ("docs/results.md", "the head alone, for {} epochs", lambda: pairs.FROZEN_EPOCHS),
     ("README.md", "{} notebooks", lambda: len(list((ROOT / "examples").glob("*.ipynb")))),
     ("docs/use.md", "in {} places", lambda: len(minbert_probing().READOUTS)),
     ("docs/use.md", "the most probable tokens only, {} by default", lambda: commands_endpoint().TOP),
@@ -611,7 +613,8 @@ def memory_of_bf16():
 def prose(page):
     """A page without code, without the targets of links, and without the tables that tests of their own compare."""
     text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(f"{re.escape(MARKS[0])}.*?{re.escape(MARKS[1])}", "", text, flags=re.DOTALL)
+    for begin, end in (MARKS, pairs.MARKS):
+        text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
     text = "\n".join(line for line in text.splitlines() if not is_compared(line))
     text = re.sub(r"^ *\d+\. ", "", re.sub(r"`[^`]*`|\]\([^)]*\)", "", text), flags=re.MULTILINE)
     return " ".join(text.split())
