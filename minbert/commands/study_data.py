@@ -58,7 +58,13 @@ def one_system_flags(add):
     add("--vectors", metavar="FILE", help="word vectors in GloVe's form for +vectors; default: the model's")
     add("--model", default="tiny", metavar="NAME", help="of bert:..., a folder or a known name; default: %(default)s")
     add("--max_length", type=number(int, 3, wanted="3 or more"), metavar="N", help="cut texts to N tokens")
-    add("--epochs", type=natural, default=3, metavar="N", help="of bert:...; default: %(default)s")
+    add(
+        "--epochs",
+        type=natural,
+        default=3,
+        metavar="N",
+        help="of bert:flexible, a quarter of bert:frozen's; default: %(default)s",
+    )
     add("--batch_size", type=natural, default=16, metavar="N", help="of bert:...; default: %(default)s")
     add("--device", **common.DEVICE)
     return add

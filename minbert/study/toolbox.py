@@ -54,7 +54,8 @@ class Toolbox:
         reader, epochs = self.read(), self.args.epochs
         rate = self.rate(OPTIONS[mode], reader.config.hidden_size)
         if mode == "frozen":
-            space = {"lr": [rate, 3 * rate, 10 * rate], "epochs": [epochs, 4 * epochs]}
+            # Its features are read once, so epochs cost nothing, and few texts need many steps of a high rate.
+            space = {"lr": [10 * rate, 3 * rate, rate], "epochs": [4 * epochs, epochs]}
         else:
             space = {"lr": [rate, rate / 2, 2 * rate], "epochs": [epochs, 2 * epochs]}
         return Bert(reader, mode, space, self.args.batch_size)
