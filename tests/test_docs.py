@@ -621,7 +621,7 @@ def prose(page):
 
 
 def is_compared(line):
-    if re.match(r"\| (dev|test.*|long) \| \d|\| .+\.( \|.*){2}", line):
+    if re.match(r"\| (dev|test.*|long) \| \d|\| .+\.( \|.*){3}", line):
         return True  # tests/test_tiny_translate.py compares these
     if line.startswith("> ") or (line.startswith("| ") and re.search(r'\[MASK\]|\| "', line)):
         return True  # tests/test_tiny.py compares these

@@ -80,7 +80,7 @@ def check(args):
     to = shown.with_name(shown.name.replace("_predictions.csv", "") + "_evidence.jsonl")
     out = Path(args.out) if args.out else None
     if out and out.resolve() in {each.path.resolve() for each in (first, second) if each}:
-        raise UserError(f"--out {args.out} is the file of predictions: choose another name")
+        raise UserError(f"{args.out} is the file of predictions: choose another name for --out")
     return Job(first, second, args.top, args.evidence or 0, args.method or "occlusion", model, out, to)
 
 

@@ -27,7 +27,7 @@ def parse_model(model: str) -> tuple[str, list[str]]:
     outcome, tilde, right = model.partition("~")
     terms = [term.strip() for term in right.split("+")]
     if not tilde or not outcome.strip() or not all(terms) or len(set(terms)) < len(terms):
-        raise UserError(f"--model {model!r} is not of the form: CLASS ~ COLUMN + COLUMN, or CLASS ~ 1")
+        raise UserError(f"{model!r} in --model is not of the form: CLASS ~ COLUMN + COLUMN, or CLASS ~ 1")
     return outcome.strip(), [term for term in terms if term != "1"]
 
 
