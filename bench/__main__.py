@@ -1,16 +1,16 @@
 """Ours and the peers, side by side: the same texts, weights and threads, one run of each in turn, medians.
 
     python -m bench                        everything but scale and gpu, then one table
-    python -m bench bpe generate           byte-level BPE, and what a GPT-2 writes
+    python -m bench bpe generate search    byte-level BPE, what a GPT-2 writes, and a translator's beam search
     python -m bench unigram                unigram tokenizers
     python -m bench tokenize predict       some of it; the table is made from all results there are
     python -m bench scale                  time and memory against length, batch, rows and size of the model
     python -m bench gpu                    training and prediction of a bert-base shape on a GPU
     python -m bench table                  the table alone
 
-The weights are those of all-MiniLM-L6-v2; those of `generate` are random. The data are SST and CFIMDB as the CMU course
-kit lays them out, in --data; the reviews in data/ stand in for both where there are none. Only real tokens count, so
-padding makes a system slower.
+The weights are those of all-MiniLM-L6-v2; those of `generate` and `search` are random. The data are SST and CFIMDB as
+the CMU course kit lays them out, in --data; the reviews in data/ stand in for both where there are none. Only real
+tokens count, so padding makes a system slower.
 "Of the peak" is the cost of the real tokens, divided by the speed that the machine's faster matrix library reaches in
 the same run. A ratio compares a system with the strongest peer that does the same work in the same precision.
 Writes bench/results/NAME.json, and the table into docs/speed.md between its two marks.
@@ -161,6 +161,25 @@ def generate(folder, data, runs):
     save("generate", lines)
 
 
+def search(folder, data, runs):
+    """What a Marian of random weights writes in a second, with 4 beams; the best results are compared."""
+    lines = []
+    for layers, size in ((3, 256), (6, 512)):
+        with tempfile.TemporaryDirectory() as place:
+            systems.new_marian(place, layers, size)
+            for batch_size in (1, 8):
+                options = {"folder": place, "batch_size": batch_size, "threads": 1}
+                contest = {"transformers": System("hf_search", **options), "minbert": System("search", **options)}
+                theirs, ours = race(contest, runs).values()
+                work = f"beam search, {layers} layers of {size}, batch {batch_size}, 1 thread"
+                if any(run["ids"] != theirs.warm["ids"] for run in (*theirs.runs, *ours.runs)):
+                    raise SystemExit(f"{work}: not the same ids as transformers")
+                more = [row | {"work": work} for row in rows(contest)]
+                more[1]["times_the_peer"] = ours.times_as_fast(theirs)
+                lines += more
+    save("search", lines)
+
+
 def raced(work, folder, path, runs, contest, is_training=False):
     """Race, and what share of the machine's peak each system reaches."""
     found = race({"peak": System("peak")} | contest, runs)
@@ -291,8 +310,8 @@ def whole_process(command):
 
 
 BENCHES = {"tokenize": tokenize, "bpe": bpe, "unigram": unigram, "predict": predict, "train": train, "frozen": frozen}
-BENCHES |= {"generate": generate, "first": first}
-NEED_NO_BERT = {"bpe", "unigram", "generate", "table", "gpu"}
+BENCHES |= {"generate": generate, "search": search, "first": first}
+NEED_NO_BERT = {"bpe", "unigram", "generate", "search", "table", "gpu"}
 
 
 def speed(row):

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from minbert import BertSentClassifier, BertTokenizer, families, fast, training
 from minbert.batch import batches, epoch_order
 from minbert.families.gpt2 import GPT2LMHeadModel
+from minbert.families.marian import MarianForTranslation
 from minbert.fast.int8 import quantize
 from minbert.fast.linear import multiply
 from minbert.fast.memory import retain_freed_memory
@@ -29,6 +30,7 @@ from minbert.files.labels import LabelSet
 from minbert.generation import generate_all
 from minbert.heads import BertModel
 from minbert.runs import classifier
+from minbert.search import beam_search
 from minbert.tokenizers import XLMRobertaTokenizer, bpe_files
 from minbert.tokenizers.byte_bpe import END, LETTERS, WORD, ByteBPETokenizer
 from minbert.tokenizers.xlm_roberta import MODEL
@@ -280,6 +282,54 @@ def hf_write(folder, batch_size, threads, **options):
 
     def work():
         return model.generate(prompts, **settings)[:, PROMPT:].tolist()
+
+    return written(work, threads)
+
+
+# Translating, by beam search
+
+READ, BEAMS, MARIAN_WORDS = 24, 4, 32_000  # tokens of a text; beams; tokens of the vocabulary
+
+
+def new_marian(folder, layers, size):
+    """Write a Marian of random weights. It ends in the last place only, so all systems write as much."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": MARIAN_WORDS, "hidden_size": size, "num_attention_heads": size // 64}
+    sizes |= {"num_hidden_layers": layers, "intermediate_size": 4 * size, "decoder_layers": layers}
+    sizes |= {"decoder_attention_heads": size // 64, "decoder_ffn_dim": 4 * size, "initializer_range": size**-0.5}
+    model = MarianForTranslation(sizes)
+    model.final_logits_bias.normal_()
+    model.save_pretrained(folder)
+
+
+def texts_to_translate(number):
+    """Ids and their mask, the same for each system; the last text is half as long as the first"""
+    ids = torch.from_numpy(np.random.default_rng(0).integers(1, MARIAN_WORDS - 1, (number, READ)))
+    lengths = torch.linspace(READ, READ if number == 1 else READ // 2, number).long()
+    mask = (torch.arange(READ) < lengths[:, None]).long()
+    return ids.masked_fill(mask == 0, MARIAN_WORDS - 1), mask
+
+
+def search(folder, batch_size, threads, **options):
+    torch.set_num_threads(threads)
+    model, texts = fast.swap_in(families.load(folder, "translation")), texts_to_translate(batch_size)
+
+    def work():
+        return [results[0][1] for results in beam_search(model, *texts, beams=BEAMS, max_length=WRITTEN)]
+
+    return written(work, threads)
+
+
+def hf_search(folder, batch_size, threads, **options):
+    from transformers import MarianMTModel
+
+    torch.set_num_threads(threads)
+    model, (ids, mask) = MarianMTModel.from_pretrained(folder).eval(), texts_to_translate(batch_size)
+    settings = {"attention_mask": mask, "num_beams": BEAMS, "max_length": WRITTEN, "do_sample": False}
+
+    def work():
+        rows = model.generate(ids, **settings)[:, 1:].tolist()
+        return [row[: row.index(0) + 1] for row in rows]
 
     return written(work, threads)
 

@@ -28,6 +28,7 @@ FLOORS = (
     },
     {"runs": "around the training step: resume, several processes, reports"},
     {"fast": "the same results, faster: a twin for each plain class"},
+    {"tasks": "one class for each kind of answer: classes, numbers, labels, tags, spans"},
     {"families": "BERT's relatives", "tokenizers": "other ways to cut text"},
     {"model": "the plain model: read these files in the order of their numbers"},
     {"files": "tables and texts → examples", "weights": "a name → a filled model"},
@@ -63,11 +64,15 @@ ROWS = (
         "similarity": ("texts → vectors", "[N, D], cosines"),
     },
     {
+        "encoder_decoder": ("one stack reads,", "another writes"),
+        "search_settings": ("how a model is", "searched"),
+        "search": ("which rows go on,", "which are finished"),
+    },
+    {
         "token_heads": ("tags [B, T, C],", "answers [B, 2, T]"),
         "windows": ("long texts,", "part by part"),
         "entities": ("tags → names,", "places and others"),
         "answers": ("how much of an", "answer is right"),
-        "tasks": ("what is asked", "of a text"),
     },
 )
 COLUMNS = 5

@@ -85,6 +85,7 @@ HOMES = {
     "electra": ("minbert.families.electra", "Electra", (*ENCODER, "ForPreTraining")),
     "openai-gpt": ("minbert.families.gpt", "OpenAIGPT", DECODER[:2]),
     "gpt2": ("minbert.families.gpt2", "GPT2", DECODER),
+    "marian": ("minbert.families.marian", "Marian", ("ForTranslation", "Model")),
 }
 
 
@@ -146,6 +147,11 @@ class Described:
     @property
     def first_position(self) -> int:
         """The row of the first token's position in the table of positions."""
+        return 0
+
+    @property
+    def others_size(self) -> int:
+        """The number of parameters in layers that BERT does not have."""
         return 0
 
     @property
@@ -279,6 +285,12 @@ def known_problem(values: Mapping) -> str:
     return "regression" if said is None and outputs == 1 and not ours else PROBLEM_TYPES[0]
 
 
+def architectures(path: Path) -> list[str]:
+    """The names of Hugging Face's classes in a config.json, of which a folder has one at most."""
+    classes = read_json(path).get("architectures") or []
+    return [plain_word(name) for name in (classes if isinstance(classes, list) else [classes])]
+
+
 def unfit_classifier(
     path: Path, form: Form = BERT, problem: str = PROBLEM_TYPES[0], of: str = "ForSequenceClassification"
 ) -> str | None:
@@ -288,9 +300,8 @@ def unfit_classifier(
     of       how the names of Hugging Face's classes end that have the wanted head: of texts, or of tokens
     """
     values = read_json(path)
-    classes = values.get("architectures") or []
     ends = set()
-    for name in map(plain_word, classes if isinstance(classes, list) else [classes]):
+    for name in architectures(path):
         end = next((name.removeprefix(begin) for begin in form.classes.values() if name.startswith(begin)), name)
         if end not in (of, *NO_HEAD):
             return f"{UNFIT.get(end, 'is of a kind that minbert does not know')} ({name})"

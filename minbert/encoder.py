@@ -18,7 +18,7 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return x * 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
-ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "relu": torch.relu}
+ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "relu": torch.relu, "swish": nn.functional.silu}
 
 
 class FeedForward(nn.Module):

@@ -64,7 +64,7 @@ class BertSentClassifier(Pretrained):
 
     @torch.no_grad()
     def predict_proba(self, input_ids: Tensor, attention_mask=None, token_type_ids=None) -> Tensor:
-        """The same -> the probability of each class, without dropout: [B, C]; each row sums to 1"""
+        """The same -> the probability of each class, [B, C]; rows sum to 1, unless a text may have several labels"""
         was_training = self.training
         self.eval()
         logits = self(input_ids, attention_mask, token_type_ids)

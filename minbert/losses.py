@@ -45,3 +45,13 @@ def probabilities(logits: Tensor, problem_type: str = ONE) -> Tensor:
     if problem_type == NUMBER:
         raise UserError("this classifier gives a number, which has no probability: read its logits")
     return torch.sigmoid(logits) if problem_type == SEVERAL else logits.softmax(dim=-1)
+
+
+def translation_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
+    """logits [B, T, V], labels int64 [B, T], -100 for padding -> the mean cross-entropy of the real tokens, in nats
+
+    smoothing  the share of the probability that should be spread over all V tokens (Vaswani et al. 2017, section 5.4)
+    """
+    options = {"label_smoothing": smoothing, "reduction": "sum"}
+    total = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), **options)
+    return total / (labels != -100).sum().clamp(min=1)

@@ -63,6 +63,7 @@ RENAMED = {
     "report.NUMBER": "runs.columns.NUMBER",
     "report.check": "runs.report.check_outputs",
     "report.reading": "runs.report.text_bar",
+    "report.write_course_predictions": "runs.report.write_predictions",
     "stream.read": "files.stream.read_rows",
     "tokenizer.Encoding": "encoding.Encoding",
     "training.FeatureBatch": "runs.classifier.FeatureBatch",

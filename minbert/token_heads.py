@@ -94,7 +94,7 @@ class BertForQuestions(TokenHead):
     Devlin et al. 2019, section 4.2. The input is the question, and the passage as its pair (minbert/windows.py).
     """
 
-    architecture = "BertForQuestionAnswering"
+    architecture, output = "BertForQuestionAnswering", "answers"
 
     def __init__(self, config):
         super().__init__(config)

@@ -25,7 +25,9 @@ VOCAB, CONFIG, MAP, ADDED, WHOLE = FILES = (
 )
 OTHER_KINDS = {  # files of tokenizers that are no WordPiece
     "BPE": ("merges.txt", "vocab.json", "bpe.codes", "tekken.json", "tiktoken.model"),
-    "SentencePiece": ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model"),
+    "SentencePiece": (
+        *("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "source.spm", "target.spm"),
+    ),
 }
 ALL_FILES = (*FILES, *itertools.chain(*OTHER_KINDS.values()))
 CLASSES = (  # Hugging Face's classes, with or without "Fast", that compute the same

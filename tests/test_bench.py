@@ -134,6 +134,19 @@ def test_a_gpt2_and_its_peer_write_the_same(tmp_path, monkeypatch):
     assert len(set(map(tuple, ours["ids"]))) == 2
 
 
+def test_a_marian_and_its_peer_find_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("transformers", reason="needs the extra reference")
+    monkeypatch.setattr(systems, "WRITTEN", 6)
+    monkeypatch.setattr(systems, "MARIAN_WORDS", 50)
+    systems.new_marian(str(tmp_path), 1, 64)
+    threads = torch.get_num_threads()
+    try:
+        ours, theirs = (work(str(tmp_path), batch_size=3, threads=1)() for work in (systems.search, systems.hf_search))
+    finally:
+        torch.set_num_threads(threads)
+    assert ours["ids"] == theirs["ids"] and ours["tokens"] == 15  # five of each text, an end among them
+
+
 def test_a_ratio_of_runs_that_followed_one_another():
     """What slows down both does not count: the machine was ten times as slow in the second pair."""
     ours, theirs = (measure.System.__new__(measure.System) for _ in range(2))

@@ -521,7 +521,7 @@ NAMES = (
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
     r"|GPT-[12]|tiny-gpt2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
     r"|GPT-[12]|gpt2|finetuned-sst-2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
-    r"|GPT-3s?|MT-NLG 530B|fp32"
+    r"|GPT-3s?|MT-NLG 530B|fp32|BC5-(chem|disease)|BC2GM"
 )
 MINILM = None
 

@@ -20,6 +20,7 @@ FLOORS = (
     ("files", "weights"),
     ("the model",),
     ("fast", "families", "tokenizers"),
+    ("tasks",),
     ("runs",),
     ("pretraining", "course", "study", "pages"),
     ("commands",),
@@ -47,7 +48,8 @@ MODEL = {
     "similarity",
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
     *("losses", "optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
-    *("token_heads", "windows", "entities", "answers", "tasks"),
+    *("token_heads", "windows", "entities", "answers"),
+    *("encoder_decoder", "search", "search_settings"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -150,7 +152,7 @@ def test_there_is_no_circle():
 
 def test_the_model_imports_of_the_weights_the_mixin_and_the_names_alone():
     found = {(name, target) for name in MODEL & set(TREES) for target in ARROWS[name] if target.startswith("weights")}
-    mixin = {(name, "weights") for name in ("bert", "heads", "decoder", "token_heads")}
+    mixin = {(name, "weights") for name in ("bert", "heads", "decoder", "encoder_decoder", "token_heads")}
     assert found <= mixin | {("bert", "weights.names"), ("tokenizer", "weights.hub")}
 
 

@@ -3,6 +3,7 @@
 import ast
 import csv
 import io
+import json
 import re
 import runpy
 import shlex
@@ -17,11 +18,13 @@ import torch
 from minbert import BertSentClassifier
 from minbert.families import roberta
 from minbert.files.examples import read_examples
+from minbert.tokenizers import MarianTokenizer, Unigram, unigram_files
 from minbert.weights import save_course_checkpoint
 from tests.conftest import ROOT, SHARED
-from tests.families import tiny_gpt
+from tests.families import tiny_gpt, tiny_marian
 from tests.families.test_commands import SIZES, unigram
 from tests.servers import completion, fleet
+from tests.tokenizers import tiny_unigram
 
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")), "CONTRIBUTING.md"]
 # Commands that set up an environment: tests/test_install.py does that. The others are run, make in part.
@@ -101,11 +104,19 @@ def prepared(place):
         csv.writer(file).writerows([("tweet", "stance", "sentiment"), *rows])
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
+    translator(place / "opus-mt-en-es")
     (place / "my-faq.csv").write_text(FAQ)
     (place / "my-pairs.csv").write_text(RATED)
     (place / "my-topics.csv").write_text(
         "text,topics\n" + "good food and staff,food|staff\ncold soup,food\nhm,none\n" * 4
     )
+    (place / "my-train.conll").write_text("Ada B-PER\nLovelace I-PER\nsaw O\nRome B-LOC\n\nHe O\nsat O\n\n" * 4)
+    (place / "my-dev.conll").write_text("In O\nParis B-LOC\n\nAda B-PER\nsat O\n")
+    for name, impossible in (("my-train", False), ("my-dev", True)):
+        answer = [] if impossible else [{"text": "Rome", "answer_start": 8}]
+        question = {"id": "1", "question": "Where?", "answers": answer, "is_impossible": impossible}
+        passages = {"context": "Ada saw Rome.", "qas": [question, question | {"id": "2"}]}
+        (place / f"{name}.json").write_text(json.dumps({"data": [{"paragraphs": [passages]}]}))
     feelings = spanish_classifier(place / "daveni" / "twitter-xlm-roberta-emotion-es")
     for name, labels in (("tuits", feelings), ("tass", ("N", "P"))):
         rows = [f"{label}\t@ana la peli {number} {label}" for number, label in enumerate(labels * 6)]
@@ -120,6 +131,15 @@ def prepared(place):
     kit = BertSentClassifier.from_pretrained("tiny", num_labels=2, pooling="pooler")
     save_course_checkpoint(kit, place / "flexible-10-1e-05.pt")
     return place
+
+
+def translator(folder):
+    """A folder as of an opus-mt model, with random weights."""
+    source = Unigram(unigram_files.parse(tiny_unigram.model()))
+    tokens = ["</s>", "<unk>", *source.model.pieces[3:], "<pad>"]
+    tokenizer = MarianTokenizer(source, source, {token: id for id, token in enumerate(tokens)})
+    tiny_marian.new(vocab_size=len(tokens)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def spanish_classifier(folder):

@@ -6,6 +6,7 @@ import torch
 from minbert import BertSentClassifier, fast
 from minbert.batch import pad
 from minbert.errors import UserError
+from minbert.families import bert
 from minbert.files.conll import Sentences
 from minbert.files.examples import Examples
 from minbert.files.labels import LabelSet
@@ -26,13 +27,14 @@ def examples(*rows, pairs=()):
 
 def quotient(task, logits, labels, weight=None):
     total, count = task.loss(logits, labels, weight)
+    assert torch.allclose(total / count, task.mean(logits, labels, weight))
     return total / count
 
 
 def test_each_problem_of_a_config_has_its_task():
     assert {task.problem for task in TASKS.values() if task.problem} == BY_PROBLEM.keys() and len(BY_PROBLEM) == 3
     for task in TASKS.values():
-        assert task.head.architecture.startswith("BertFor") and task.best
+        assert bert.MODELS[task.head].architecture == "Bert" + task.of and task.best and task.title
 
 
 @pytest.mark.parametrize("kind", ["class", "number", "several"])
@@ -57,7 +59,7 @@ def test_the_loss_of_a_batch_is_the_model_s_own_and_adds_up_over_processes(tiny,
 def test_classes():
     task, found = TASKS["class"], examples(("one", "a"), ("two", "b"), ("three", "c"), ("four", "b"))
     assert task.labels(examples(("one", "b"), ("two", "a"), ("three", "a"), ("four", "b"))).names == ("a", "b")
-    assert task.targets(found, AB) == [0, 1, 1] and found.problems[0][0] == 4
+    assert task.gold(found, AB) == [0, 1, 1] and found.problems[0][0] == 4
     assert task.collate([0, 1, 1], [2, 0], 9).tolist() == [1, 0]
     logits = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])
     figures = task.score([0, 1, 1], logits, AB)
@@ -67,8 +69,8 @@ def test_classes():
     }  # fmt: skip
     assert task.value(figures) == figures["accuracy"]
     header, rows = task.columns(logits, AB)
-    assert header == ["predicted", "p_a", "p_b"] and [row[0] for row in rows] == ["a", "a", "b"]
-    assert rows[0][1] == pytest.approx(1 / (1 + 2.718281828**-2))
+    assert header == ["predicted", "p_a", "p_b"] and [row[0] for (row,) in rows] == ["a", "a", "b"]
+    assert rows[0][0][1] == pytest.approx(1 / (1 + 2.718281828**-2))
 
 
 def test_weights_of_classes_weigh_the_mean():
@@ -88,7 +90,7 @@ def test_a_third_class_has_no_f1_of_its_own():
 
 def test_numbers():
     task, found = TASKS["number"], examples(("one", "3.5"), ("two", "-2"), ("three", "1e-2"), ("four", ".5"))
-    assert task.targets(found) == [3.5, -2.0, 0.01, 0.5] and found.problems == []
+    assert task.gold(found) == [3.5, -2.0, 0.01, 0.5] and found.problems == []
     assert task.changes(()) == {"problem_type": "regression", "labels": (), "num_labels": 1}
     labels = task.collate([3.5, -2.0, 0.0], [2, 0], 9)
     assert labels.tolist() == [0.0, 3.5] and labels.dtype == torch.float32
@@ -97,16 +99,16 @@ def test_numbers():
     assert figures["pearson"] == pytest.approx(1) and figures["spearman"] == pytest.approx(1)
     assert figures["error"] == pytest.approx((1 + 4 + 9 + 36) ** 0.5 / 2)
     assert figures["error_of_mean"] == pytest.approx((4 + 1 + 0 + 9) ** 0.5 / 2)
-    assert task.columns(torch.tensor([[2.5], [4.0]])) == (["predicted"], [[2.5], [4.0]])
+    assert task.columns(torch.tensor([[2.5], [4.0]])) == (["predicted"], [[[2.5]], [[4.0]]])
 
 
 @pytest.mark.parametrize("label", ["1,000", "3,5", "nan", "inf", "good", "1e99", "0x10", "1_000", "--1", "٣"])
 def test_what_is_no_number_is_a_line(label):
     found = examples(("one", "3.5"), ("two", label))
     if label == "٣":
-        assert TASKS["number"].targets(found) == [3.5, 3.0]  # Arabic digits are digits
+        assert TASKS["number"].gold(found) == [3.5, 3.0]  # Arabic digits are digits
         return
-    assert TASKS["number"].targets(found) == [3.5] and found.texts == ["one"]
+    assert TASKS["number"].gold(found) == [3.5] and found.texts == ["one"]
     assert found.problems == [(3, f"{label!r} is no number such as 3.5")]
 
 
@@ -137,7 +139,7 @@ def test_several():
     found = examples(*rows)
     labels = task.labels(found)
     assert labels.names == ("fear", "joy")
-    assert task.targets(found, labels) == [[1, 1], [1, 0], [0, 0], [0, 1], [0, 0], [1, 1]]
+    assert task.gold(found, labels) == [[1, 1], [1, 0], [0, 0], [0, 1], [0, 0], [1, 1]]
     batch = task.collate([[1, 0], [0, 0]], [1, 0], 9)
     assert batch.tolist() == [[0, 0], [1, 0]] and batch.dtype == torch.float32
     logits = torch.tensor([[3.0, -1.0], [2.0, 2.0], [-1.0, -1.0]])
@@ -148,12 +150,12 @@ def test_several():
     }  # fmt: skip
     header, rows = task.columns(logits, labels)
     assert header == ["predicted", "p_fear", "p_joy"]
-    assert [row[0] for row in rows] == ["fear", "fear|joy", "none"] and rows[0][1] == pytest.approx(0.9525741)
+    assert [row[0] for (row,) in rows] == ["fear", "fear|joy", "none"] and rows[0][0][1] == pytest.approx(0.9525741)
 
 
 def test_a_label_that_training_never_saw_is_a_line():
     found = examples(("1", "a"), ("2", "a|c|b"), ("3", "b"))
-    assert TASKS["several"].targets(found, AB) == [[1, 0], [0, 1]]
+    assert TASKS["several"].gold(found, AB) == [[1, 0], [0, 1]]
     assert found.problems == [(3, "label 'c' is not one of: a, b")]
 
 
@@ -172,8 +174,8 @@ def test_pairs_are_read_with_the_second_segment(tokenizer):
     assert encoding["token_type_ids"][0] == [0, 0, 0, 0, 1, 1, 1]
     one = TASKS["class"].encode(found, tokenizer, 20, segments=1).encoding
     assert one["token_type_ids"][0] == [0] * 7 and one["input_ids"] == encoding["input_ids"]
-    with pytest.warns(UserWarning, match="1 of 2 texts were longer"):
-        TASKS["class"].encode(found, tokenizer, 6)
+    cut = TASKS["class"].encode(found, tokenizer, 6)
+    assert cut.cut == 1 and [len(row) for row in cut.encoding["input_ids"]] == [6, 6]
 
 
 # Tags
@@ -190,13 +192,13 @@ def sentences():
     )
 
 
-NAMES = ("O", "B-X", "I-X", "B-Y", "I-Y")
+NAMES = LabelSet(*[("O", "B-X", "I-X", "B-Y", "I-Y")] * 2)
 
 
 def tagged(tokenizer, longest=8):
     task, found = TASKS["tags"], sentences()
     encoded = task.encode(found, tokenizer, longest)
-    return task, found, encoded, task.targets(found, NAMES, encoded)
+    return task, found, encoded, task.targets(found, task.gold(found, NAMES), NAMES, encoded)
 
 
 def test_tags_stand_at_the_first_pieces_of_words(tokenizer):
@@ -241,28 +243,31 @@ def test_the_two_readings_stand_side_by_side(tokenizer):
 def test_predicted_tags_by_word(tokenizer):
     task, found, encoded, targets = tagged(tokenizer)
     header, rows = task.columns(perfect(targets), NAMES, targets)
-    assert header == ["sentence", "word", "predicted"]
-    assert rows == [
-        [number, word, tag] for number, tags in enumerate(found.tags, 1) for word, tag in enumerate(tags, 1)
+    assert header == ["word", "predicted"]
+    assert rows == [[list(pair) for pair in zip(*sides)] for sides in zip(found.words, found.tags)]
+    assert task.plain(found, rows, NAMES).startswith("good O O\nfilms B-X B-X\n\nwonderful B-Y B-Y\n")
+    assert task.cells(header, rows[1]) == [
+        "Y wonderful unaffable  X not wonderful",
+        "wonderful B-Y  unaffable I-Y  film O  , O  not B-X  wonderful I-X",
     ]
     found.tags = []
-    unknown = task.targets(found, NAMES, encoded)
+    unknown = task.targets(found, None, NAMES, encoded)
     assert unknown[0].tags is None and task.columns(perfect(targets), NAMES, unknown)[1] == rows
 
 
 def test_an_unknown_tag_is_said_with_its_line(tokenizer):
     task, found = Tags(), sentences()
-    encoded = task.encode(found, tokenizer, 8)
-    with pytest.raises(UserError, match=r"train.conll:8: tag 'B-X' is not one of: O, B-Y, I-Y"):
-        found.tags[0][1] = "O"
-        task.targets(found, ("O", "B-Y", "I-Y"), encoded)
+    found.tags[0][1] = "O"
+    names = ("O", "B-Y", "I-Y")
+    assert task.gold(found, LabelSet(names, names)) == [["O", "O"]] and found.words == [["good", "films"]]
+    assert found.problems[0] == (8, "tag 'B-X' is not one of: O, B-Y, I-Y")
 
 
 def test_a_tagger_learns_its_tags(tiny, tokenizer):
     """From encoding to score: the whole way that training takes."""
     task, _, encoded, targets = tagged(tokenizer)
     torch.manual_seed(0)
-    model = task.head(tiny.change(num_labels=5, **task.changes(NAMES))).train()
+    model = bert.MODELS[task.head](tiny.change(num_labels=5, **task.changes(NAMES))).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     rows = range(len(targets))
     ids = pad(encoded.encoding["input_ids"], 0)
@@ -289,7 +294,7 @@ def questions():
         ids=["one", "two"],
         texts=["Was the plot bad", "Was it un"],
         pairs=[PASSAGE, PASSAGE],
-        answers=[[(at, at + 4), (at - 4, at + 4)], []],
+        answers=[[(at, at + 4), (at, at + 8)], []],
         numbers=[1, 2],
     )
 
@@ -297,7 +302,7 @@ def questions():
 def asked(tokenizer, **options):
     task, found = Spans(overlap=3, **options), questions()
     encoded = task.encode(found, tokenizer, 14)
-    return task, found, encoded, task.targets(found, (), encoded)
+    return task, found, encoded, task.targets(found, task.gold(found), (), encoded)
 
 
 def pointing(targets, places):
@@ -313,12 +318,12 @@ def pointing(targets, places):
 
 def test_answers_are_learnt_where_they_stand(tokenizer):
     task, _, encoded, targets = asked(tokenizer)
-    assert encoded.owners == [target.question for target in targets] and len(targets) > 4
+    assert encoded.owners == [target.example for target in targets] and len(targets) > 4
     batch = task.collate(targets, range(len(targets)), 14)
     for target, (first, last, tokens) in zip(targets, batch.tolist()):
         assert tokens == len(target.window.input_ids)
         if first:
-            assert target.question == 0 and first == last
+            assert target.example == 0 and first == last
             assert PASSAGE[slice(*target.window.offsets[first])] == "plot"
     assert 0 < (batch[:, 0] > 0).sum() < len(targets)
     logits = torch.randn(2, 2, 14)
@@ -327,17 +332,19 @@ def test_answers_are_learnt_where_they_stand(tokenizer):
 
 def test_answers_are_slices_of_their_passage_and_scored_against_all_gold_ones(tokenizer):
     task, _, _, targets = asked(tokenizer, none=True)
-    at = next(number for number, target in enumerate(targets) if target.first)
+    at = max(number for number, target in enumerate(targets) if target.first)
     first = targets[at].first
-    logits = pointing(targets, {at: (first - 1, first)})  # "the plot": the second gold answer
+    logits = pointing(targets, {at: (first, first + 1)})  # "plot was": the second gold answer
     for number, target in enumerate(targets):
-        if target.question == 0 and number != at:
+        if target.example == 0 and number != at:
             logits[number][:, 0] = -9.0
     figures = task.score(targets, logits)
-    assert figures == {"exact": 1, "f1": 1, "f1_with_answer": 1, "seen_without_answer": 1}
+    assert figures == {
+        "exact_match": 1, "f1": 1, "f1_with_answer": 1, "seen_without_answer": 1, "exact_match_of_none": 0.5,
+    }  # fmt: skip
     assert task.columns(logits, (), targets) == (
         ["id", "predicted", "start"],
-        [["one", "the plot", PASSAGE.index("the plot")], ["two", "", ""]],
+        [[["one", "plot was", PASSAGE.index("plot was")]], [["two", "", ""]]],
     )
 
 

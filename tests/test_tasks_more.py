@@ -1,4 +1,4 @@
-"""minbert/tasks.py: where the line is drawn between a label that is given and one that is not."""
+"""minbert/tasks/several.py: where the line is drawn between a label that is given and one that is not."""
 
 import torch
 
@@ -11,4 +11,4 @@ def test_a_label_is_given_from_one_half_on():
     labels, logits = LabelSet(("a", "b"), ("a", "b")), torch.tensor([[0.2, -0.2], [-0.1, 0.4]])
     targets = [[1, 0], [0, 1]]
     assert Several().score(targets, logits, labels)["micro_f1"] == 1.0
-    assert [row[0] for row in Several().columns(logits, labels)[1]] == ["a", "b"]
+    assert [row[0] for (row,) in Several().columns(logits, labels)[1]] == ["a", "b"]

@@ -173,6 +173,23 @@ def add_file_flags(add):
     add("--quoting", choices=("none",), help="none: quotation marks in a table are plain text")
 
 
+def add_span_flags(add):
+    """The flags of answers in passages."""
+    add(
+        "--overlap",
+        type=number(int, 0, wanted="0 or more"),
+        metavar="N",
+        help="how many tokens neighbouring windows of a passage share (the doc_stride of BERT's own code is the step "
+        "from one window to the next); default: a third of the window, at most 128",
+    )
+    add(
+        "--null_threshold",
+        type=number(float, -1e6, 1e6, "a number"),
+        metavar="X",
+        help="how much better no answer must be than the best answer; default: 0, where a question may have none",
+    )
+
+
 TWEETS = {
     "action": "store_true",
     "help": "write @user for words that begin with @, and http for links, as models of tweets learnt; a folder that "

@@ -38,11 +38,10 @@ import re
 import stat
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from minbert.atomic import atomic_write
@@ -75,6 +74,8 @@ def flags(parser):
     add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
     add("--text", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
     add("--sentence", action="append", metavar="TEXT", help="answer at once; -: lines of the standard input")
+    add("--question", metavar="TEXT", help="answer at once, from --passage; for a model that finds answers")
+    add("--passage", metavar="TEXT", help="where the answer stands")
     common.add_file_flags(add)
     add("--tweets", **common.TWEETS)
     add("--pair_column", metavar="NAME", help="of a second text: rows are pairs; default: by known names of both")
@@ -84,6 +85,7 @@ def flags(parser):
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="label only rows I, I + N, I + 2 N, ...")
     length = common.number(int, 3, wanted="3 or more")
     add("--max_length", type=length, metavar="N", help="cut texts to N tokens; default: what the model can read")
+    common.add_span_flags(add)
     add("--precision", **common.PRECISION)
     add("--device", **common.DEVICE)
     add("--plain", **common.PLAIN)
@@ -95,6 +97,7 @@ class Job:
     """What was decided before the work begins."""
 
     directory: Path  # of the model
+    task: object  # tasks.Task
     rows: Iterator | None  # stream.Row, those of --shard; None: sentences
     out: str  # a path, or "-"
     device: object  # torch.device
@@ -103,6 +106,8 @@ class Job:
     model: str
     text: str | None
     sentence: list | None  # ["-"]: the standard input
+    question: str | None
+    passage: str | None
     shard: tuple
     with_text: bool
     excel_safe: bool
@@ -122,42 +127,73 @@ def check(args):
             raise UserError("--plain computes in float32 or bfloat16: leave out --plain or --precision int8")
     part, parts = args.shard
     out = args.out
+    asked = [f"--{name}" for name in ("sentence", "question", "text") if getattr(args, name)]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} are two questions: ask one of them")
     if not args.text:
         check_sentences(args)
         out = "-"
-    elif args.sentence:
-        raise UserError("--sentence and --text are two questions: ask one of them")
     elif not out:
         suffix = "" if parts == 1 else f"-{part}-of-{parts}"
         out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
-    from minbert import families
-    from minbert.files import mentions, stream
+    from minbert import families, tasks
+    from minbert.files import mentions
     from minbert.runs import selftest
     from minbert.weights import hub
 
     device = selftest.pick_device("cpu" if int8 else args.device)
-    how = (args.text_column, args.format, args.no_header, args.encoding, args.quoting, None, args.pair_column, True)
-    rows = None
-    if args.text:
-        rows = islice(stream.read_rows(args.text, *how)[1], part - 1, None, parts)
     check_run(args.model)
     directory = hub.find(args.model)
     check_output(out, [*([args.text] if args.text else []), *directory.iterdir()])
     config = families.read_config(directory)
     common.fits(args.max_length, args.model, config)
-    check_classifier(args.model, directory, config)
+    learnt, task = tasks.learnt(directory), tasks.of_model(directory, common.problem(config))
+    check_task(args, directory, config, task)
+    task = task.with_flags(vars(args)).trained(learnt)
+    if not args.text:
+        check_pairs(args, learnt, bool(args.question), "--sentence")
+    rows = read_rows(args, task, learnt) if args.text else None
     selftest.self_test(device, args.precision, learns=False)
     tweets, note = mentions.choose(args.model, directory, args.tweets)
+    if tweets and "tweets" in task.refused:
+        tweets, note = False, f"{args.model} learnt from tweets; answers are slices of texts, which stay as they are"
     if note:
         print(f"note: {note}", file=sys.stderr)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
-    return Job(**given | {"directory": directory, "rows": rows, "out": out, "device": device, "tweets": tweets})
+    decided = {"directory": directory, "task": task, "rows": rows, "out": out, "device": device, "tweets": tweets}
+    return Job(**given | decided)
+
+
+def read_rows(args, task, learnt):
+    """The rows of --text that are this --shard's. Raises UserError for one text where pairs were learnt, or pairs where
+    one text was."""
+    from minbert.files.formats import How
+
+    part, parts = args.shard
+    how = How(**{name: getattr(args, name) for name in (*common.FILE_FLAGS, "pair_column")}, pairs=True)
+    rows = task.rows(args.text, how)
+    first = next(rows, None)
+    if first and not first.problem:
+        check_pairs(args, learnt, bool(task.take([first]).pairs), args.text)
+    return islice(chain([first] if first else [], rows), part - 1, None, parts)
+
+
+def check_pairs(args, learnt, pairs, what):
+    """Raise UserError if the model learnt from pairs and is given single texts, or the reverse."""
+    known = learnt.get("pairs", pairs)
+    if known and not pairs:
+        raise UserError(f"{what}: {args.model} learnt from pairs: name the second text with --text FILE --pair_column")
+    if pairs and not known:
+        raise UserError(f"{what}: has pairs, but {args.model} learnt from single texts: name one with --text_column")
 
 
 def check_sentences(args):
     """Raise UserError for flags that do not go with sentences. Without any, take the standard input if it is a pipe."""
-    if not args.sentence:
+    if args.question or args.passage:
+        if not (args.question and args.passage):
+            raise UserError("a question is answered from a passage: give both --question and --passage")
+    elif not args.sentence:
         if not piped():
             raise UserError("there is nothing to label: give --sentence TEXT or --text FILE (--help lists all flags)")
         args.sentence = ["-"]
@@ -165,13 +201,15 @@ def check_sentences(args):
     given = [f"--{name}" for name in OF_FILES if getattr(args, name) not in (None, False, (1, 1))]
     if given:
         raise UserError(f"these flags are for a file of texts, --text FILE: {', '.join(given)}")
-    if "-" in args.sentence and len(args.sentence) > 1:
+    sentences = args.sentence or []
+    if "-" in sentences and len(sentences) > 1:
         raise UserError("--sentence - reads all sentences from the standard input: leave the others out")
     from minbert.files.examples import BLANK
 
-    for text in args.sentence:
-        if not text.strip(BLANK):
-            raise UserError(f"--sentence {text!r} holds no text")
+    for name, texts in (("sentence", sentences), ("question", [args.question]), ("passage", [args.passage])):
+        for text in texts:
+            if text is not None and not text.strip(BLANK):
+                raise UserError(f"--{name} {text!r} holds no text")
 
 
 def piped():
@@ -197,11 +235,15 @@ def check_run(name):
         raise UserError(f"{name} holds a run that was stopped before it had a classifier; {remedy}")
 
 
-def check_classifier(name, directory, config):
-    """Raise UserError if the model called name has a classifier, but not one that finds the class of a text."""
-    if unfit := unfit_classifier(directory / "config.json", config.form, common.problem(config)):
-        remedy = f"train one for texts: {advice('train', '--model', name)}"
-        raise UserError(f"{name}: its classifier {unfit}: no label can be predicted; {remedy}")
+def check_task(args, directory, config, task):
+    """Raise UserError if the model has a classifier of another kind than its task needs, or flags do not go with it."""
+    if unfit := unfit_classifier(directory / "config.json", config.form, common.problem(config), task.of):
+        remedy = f"train one for texts: {advice('train', '--model', args.model)}"
+        raise UserError(f"{args.model}: its classifier {unfit}: no label can be predicted; {remedy}")
+    defaults = common.parse("predict", __doc__, flags, ["--model", args.model])
+    refused = [name for name in (*task.refused, *task.unasked) if name in vars(args)]
+    if given := [f"--{name}" for name in refused if getattr(args, name) != getattr(defaults, name)]:
+        raise UserError(f"{args.model} gives {task.title}: it has no use for {', '.join(given)}")
 
 
 def check_output(path, inputs):
@@ -256,7 +298,7 @@ def load_model(job):
 
     config = families.read_config(job.directory)
     tokenizer = common.load_tokenizer(job.model, job.directory, config)
-    model = families.load(job.directory, "classifier", problem_type=common.problem(config))
+    model = families.load(job.directory, job.task.head, problem_type=common.problem(config))
     if model.loaded.unknown:
         report.warn(model.loaded)
     common.check_trained(job.model, model)
@@ -282,46 +324,16 @@ class BadRows:
         return "\n".join([f"{self.path}: {counted(self.count, 'bad row')}", *self.first, *more])
 
 
-def encode(texts, tokenizer, longest, pairs=None, segments=2):
-    """What the model reads of each text, and how many texts were cut to `longest` tokens.
-
-    pairs     the second text of each, or None
-    segments  how many the model has
-    """
-    if pairs:
-        sides = [[beginning(text, tokenizer, longest) for text in side] for side in (texts, pairs)]
-        long = sum(len(ids) > longest for ids in tokenizer(*sides)["input_ids"])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is counted here
-            encoding = tokenizer(*sides, truncation=True, max_length=longest)
-        if segments < 2:
-            encoding["token_type_ids"] = [[0] * len(row) for row in encoding["token_type_ids"]]
-        return encoding, long
-    encoding = tokenizer([beginning(text, tokenizer, longest) for text in texts])
-    cut, end = sum(len(ids) > longest for ids in encoding["input_ids"]), len(tokenizer.template.end)
-    for rows in encoding.values():
-        for row in rows:
-            del row[longest - end : len(row) - end]  # the last is [SEP], or another model's end
-    return encoding, cut
-
-
-def beginning(text, tokenizer, tokens):
-    """The text, or a prefix of it that ends at a space and has more than `tokens` tokens: the rest would be cut."""
-    end = text.find(" ", 50 * tokens)
-    while end >= 0 and len(tokenizer.text_to_ids(text[:end])) <= tokens:
-        end = text.find(" ", 2 * end)
-    return text if end < 0 else text[:end]
-
-
 def answer(job, model, tokenizer, file):
     """Write a line for each sentence, as soon as it is there. Raises UserError if there is none."""
+    from minbert.files import stream
     from minbert.files.examples import BLANK
-    from minbert.files.mentions import replace_mentions
     from minbert.runs import report
+    from minbert.runs.findings import on_one_line
 
-    longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     number, lines = 0, job.sentence == ["-"]
-    sentences = typed_lines() if lines else ((text, None) for text in job.sentence)
+    sentences = typed_lines() if lines else ((text, None) for text in job.sentence or [job.question])
+    beside = ("question", job.passage) if job.question else ()
     for number, (text, problem) in enumerate(sentences, start=1):
         name = f"line {number}" if lines else f"sentence {number}"
         text = text.strip()
@@ -329,25 +341,32 @@ def answer(job, model, tokenizer, file):
             report.warn(f"{name}: {problem or 'empty text'}")
             print(file=file, flush=True)
             continue
-        encoding, cut = encode([replace_mentions(text) if job.tweets else text], tokenizer, longest)
-        if cut:
-            report.warn(f"{name} was longer than {longest} tokens and was cut")
-        print(*cells(job, model, encoding, text), sep="\t", file=file, flush=True)
+        found = Found(job, model, tokenizer, [stream.Row(number, number, text, None, beside)])
+        if found.encoded.cut:
+            report.warn(f"{name} was longer than {found.longest} tokens and was cut")
+        cells = [*job.task.cells(found.header, found.rows[0]), *[text] * job.with_text]
+        print(*map(on_one_line, cells), sep="\t", file=file, flush=True)
     if not number:
         raise UserError("the standard input holds no line")
 
 
-def cells(job, model, encoding, text):
-    """The answer for one sentence: its label, the probabilities, and the text if it is wanted."""
-    from minbert import training
-    from minbert.runs.findings import on_one_line
+class Found:
+    """The predictions for some rows: their examples, and the header and rows that the task's columns give."""
 
-    logits = training.predict(model, training.Data(encoding, None), job.device, job.precision)  # [1, C]
-    (_, *header), ((label, *p),) = task_of(model).columns(logits, labels_of(model))
-    label = on_one_line(label) if isinstance(label, str) else f"{label:.4f}"
-    found = sorted(zip(p, header), key=lambda pair: -pair[0])
-    shown = "  ".join(f"{on_one_line(name.removeprefix('p_'))} {share:.4f}" for share, name in found)
-    return [label] + [shown] * bool(found) + [on_one_line(text)] * job.with_text
+    def __init__(self, job, model, tokenizer, rows, bar=None):
+        from minbert import training
+        from minbert.files.mentions import replace_mentions
+        from minbert.runs import classifier
+
+        self.longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
+        self.examples, labels = job.task.take(rows), job.task.stored(model.config)
+        if job.tweets:
+            self.examples.rewrite(replace_mentions)
+        self.encoded = job.task.encode(self.examples, tokenizer, self.longest, model.config.type_vocab_size)
+        targets = job.task.targets(self.examples, None, labels, self.encoded)
+        data, options = training.Data(self.encoded.encoding, None), (job.device, job.precision, bar or training.no_bar)
+        logits = classifier.predict(model, data, *options)
+        self.header, self.rows = job.task.columns(logits, labels, targets)
 
 
 def typed_lines():
@@ -368,36 +387,16 @@ def typed_lines():
         yield text, problem and problem.partition(";")[0]  # what follows names flags of files
 
 
-def task_of(model):
-    """What a classifier answers."""
-    from minbert.tasks import BY_PROBLEM
-
-    return BY_PROBLEM[model.config.problem_type]
-
-
-def labels_of(model):
-    """What a classifier calls its classes."""
-    from minbert.files.labels import LabelSet
-
-    names = model.config.labels or tuple(str(id) for id in range(model.config.num_labels))
-    return LabelSet(names, names)
-
-
 def label(job, model, tokenizer, file):
-    """Write a line for each row that holds a text, and say on stderr what was done."""
-    import torch
+    """Write the lines of each row that holds a text, and say on stderr what was done."""
     from tqdm import tqdm
 
-    from minbert import training
     from minbert.files import stream
-    from minbert.files.mentions import replace_mentions
     from minbert.runs import report
 
-    task, labels, segments = task_of(model), labels_of(model), model.config.type_vocab_size
-    longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
     write = report.csv_writer(file, job.excel_safe)
     header = None
-    bad, done, tokens, cut, begin = BadRows(job.text), 0, 0, 0, time.perf_counter()
+    bad, done, tokens, cut, longest, begin = BadRows(job.text), 0, 0, 0, 0, time.perf_counter()
 
     def watch(batches, total):
         for batch in batches:
@@ -410,22 +409,19 @@ def label(job, model, tokenizer, file):
                 raise UserError(f"{bad}\nFix these rows, or leave bad rows out with --skip_bad_rows.")
             if not window:
                 break
-            texts = [row.text for row in window]
-            pairs = [row.beside[-1] for row in window] if window[0].beside else None
-            if job.tweets:
-                texts, pairs = (side and [replace_mentions(text) for text in side] for side in (texts, pairs))
-            encoding, more = encode(texts, tokenizer, longest, pairs, segments)
-            logits = training.predict(model, training.Data(encoding, None), job.device, job.precision, watch)
-            header, rows = task.columns(logits, labels)
+            found = Found(job, model, tokenizer, window, watch)
             if not done:
-                write(["row", *header, *["text", *["pair"] * bool(pairs)] * job.with_text])
-            for row, found in zip(window, rows):
-                texts = [row.text, *row.beside] if job.with_text else []
-                write([row.number, *map(report.nine_digits, found), *texts])
-            done, cut, tokens = done + len(window), cut + more, tokens + sum(map(len, encoding["input_ids"]))
+                header, longest = found.header, found.longest
+                write(["row", *header, *["text", *["pair"] * bool(found.examples.pairs)] * job.with_text])
+            for row, lines in zip(window, found.rows, strict=True):
+                texts = [row.text, *row.beside[-1:] * bool(found.examples.pairs)] if job.with_text else []
+                for line in lines:
+                    write([row.number, *map(report.nine_digits, line), *texts])
+            done, cut = done + len(window), cut + found.encoded.cut
+            tokens += sum(map(len, found.encoded.encoding["input_ids"]))
     seconds = time.perf_counter() - begin
     if header is None:
-        write(["row", *task.columns(torch.empty(0, model.config.num_labels), labels)[0], *["text"] * job.with_text])
+        write(["row", *job.task.header(job.task.stored(model.config)), *["text"] * job.with_text])
     if not done and job.shard[0] == 1:  # a later part of a short file may be empty
         raise UserError(f"{bad}\nNo row is left." if bad.count else f"{job.text}: there are no rows to label")
     if cut:

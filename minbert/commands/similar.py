@@ -39,7 +39,7 @@ from pathlib import Path
 
 from minbert.atomic import atomic_write
 from minbert.commands import common
-from minbert.commands.predict import BadRows, beginning, check_output, result, typed_lines
+from minbert.commands.predict import BadRows, check_output, result, typed_lines
 from minbert.errors import UserError
 
 DEFAULT = "tiny"  # a model that is always there
@@ -255,6 +255,7 @@ class Reader:
     def vectors(self, texts, pairs=None, role="", bar=None):
         """[N, D], as similarity.vectors"""
         from minbert import similarity, training
+        from minbert.tasks.task import beginning
 
         columns = [texts] if pairs is None else [texts, pairs]
         columns = [[beginning(text, self.tokenizer, self.longest) for text in column] for column in columns]

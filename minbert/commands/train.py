@@ -46,7 +46,7 @@ FIRST_RUN = {"epochs": 1, "lr": 2e-4}  # of tiny on the shipped reviews: it is t
 # something is that the run began with: what is in it is compared.
 PLACES = (*PARTS, "model")
 OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "slices", "no_baseline", "save_minutes")
-TRY = ("--sentence", "Not what I had hoped for.")
+READ = (*common.FILE_FLAGS, "label_column", "pair_column")  # the fields of formats.How
 OWN_SLICES = ("kind", "topic")  # columns of the files in data/reviews
 
 
@@ -70,10 +70,12 @@ def flags(parser):
     add("--pair_column", metavar="NAME", help="of a second text: rows are pairs; default: by known names of both")
     add(
         "--label_kind",
-        choices=("class", "number", "several"),
-        help="class: one class; number: a number such as a rating; several: labels joined by |; default: class, or "
-        "what --eval_only finds in the model",
+        choices=("class", "number", "several", "tags", "spans"),
+        help="class: one class; number: a number such as a rating; several: labels joined by |; tags: a tag for each "
+        "word, in CoNLL; spans: answers in a passage, in SQuAD's JSON; default: seen from the file, class for a table, "
+        "or what --eval_only finds in the model",
     )
+    add("--null_label", metavar="NAME", help="also give the micro F1 without this class, and choose the epoch by it")
     add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --train")
     add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows of each file, for a quick look")
@@ -106,6 +108,7 @@ def flags(parser):
         metavar="N",
         help="cut texts to N tokens; default: as many as the model can read",
     )
+    common.add_span_flags(add)
     add = parser.add_argument_group("training").add_argument
     add(
         "--epochs",
@@ -133,7 +136,12 @@ def flags(parser):
     add("--eval_only", action="store_true", help="do not train: score --dev and --test with --model as it is")
     add = parser.add_argument_group("output").add_argument
     add("--out", metavar="FOLDER", help="default: runs/OPTION-EPOCHS-LR")
-    add("--dev_out", metavar="FILE", help="predictions as 'pred ||| text'; default: dev_out.txt in --out")
+    add(
+        "--dev_out",
+        metavar="FILE",
+        help="predictions as 'pred ||| text', tags as CoNLL, answers as JSON; default: dev_out.txt, dev_out.conll or "
+        "dev_out.json in --out",
+    )
     add("--test_out", metavar="FILE", help="the same for --test")
     add("--filepath", metavar="FILE.pt", help="also write the course kits' one-file checkpoint, for torch.load")
     add("--excel_safe", action="store_true", help="in CSV, an apostrophe before what a spreadsheet takes for a formula")
@@ -176,18 +184,12 @@ class Job:
     settings: object  # training.Settings; None: evaluate only
     how_to_resume: str  # command lines
     how_to_use: str
-    how_to_try: str  # "": the classifier is random
+    task: object  # tasks.Task
+    view: object  # runs.scored.View
+    how: object  # formats.How, to read files by
     tweets: bool  # whether @user and http are written for names and links
     slices: dict  # {"dev": columns, "test": columns} by whose values to split the scores
     # as the flags of the same names say
-    format: str | None
-    text_column: str | None
-    label_column: str | None
-    pair_column: str | None
-    label_kind: str
-    no_header: bool
-    encoding: str | None
-    quoting: str | None
     labels: list | None
     skip_bad_rows: bool
     limit: int | None
@@ -212,7 +214,8 @@ def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
     from minbert import families
     from minbert.files import mentions
-    from minbert.runs import parallel, plots, report, selftest
+    from minbert.files.formats import How
+    from minbert.runs import parallel, plots, report, scored, selftest
     from minbert.weights import hub
 
     args = resume(args) if args.resume else args
@@ -232,9 +235,11 @@ def check(args):
         directory = hub.find(args.model)
     parallel.take_device(device)
     config = families.read_config(directory)
-    check_kind(args, config)
-    check_model(args, directory, config)
+    task = choose_task(args, directory, config, files)
+    check_model(args, directory, config, task)
     tweets, note = mentions.choose(args.model, directory, args.tweets, learns=not args.eval_only)
+    if tweets and "tweets" in task.refused:
+        tweets, note = False, f"{args.model} learnt from tweets; answers are slices of texts, which stay as they are"
     if note:
         report.say(f"note: {note}")
     settings = None if args.eval_only else choose_settings(args, config)
@@ -248,17 +253,19 @@ def check(args):
         "arguments": dict(vars(args)),
         "output_flags": OUTPUT,
         "files": files,
-        "course_files": {part: getattr(args, f"{part}_out") or folder / f"{part}_out.txt" for part in ("dev", "test")},
+        "course_files": {
+            part: getattr(args, f"{part}_out") or folder / f"{part}_{task.form}" for part in ("dev", "test")
+        },
         "outputs": outputs,
         "folder": folder,
         "directory": directory,
         "device": device,
         "settings": settings,
+        "task": task,
+        "view": scored.view(task),
+        "how": How(**{name: getattr(args, name) for name in READ}, pairs=True),
         "tweets": tweets,
-        "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"}
-        if args.label_kind == "class"
-        else {},
-        "how_to_try": advice("predict", "--model", report.short(folder if settings else args.model), *TRY),
+        "slices": {part: args.slices or own_slices(path) for part, path in files.items() if part != "train"},
         "how_to_use": advice("train", "--eval_only", "--model", report.short(folder), "--test", "FILE"),
         "how_to_resume": advice("train", "--resume", report.short(folder)),
     }
@@ -333,7 +340,7 @@ def resume(args):
                 raise KeyError(name)
             if isinstance(value, list):
                 words += [f"--{name}", *value]
-            elif value not in (None, False):
+            elif value is not None and value is not False:  # 0 is a value
                 words.append(f"--{name}" if value is True else f"--{name}={value}")
         began = common.parse("train", __doc__, flags, words)
     for name in given:
@@ -364,23 +371,29 @@ def check_new(folder):
         raise UserError(f"{folder} holds a stopped run: {ways}")
 
 
-def check_kind(args, config):
-    """Fill in --label_kind, and refuse the flags that are for classes alone."""
-    stored = {"regression": "number", "multi_label_classification": "several"}.get(common.problem(config), "class")
-    args.label_kind = args.label_kind or (stored if args.eval_only else "class")
-    if args.label_kind == "class":
-        return
-    for_classes = ("class_weights", "slices", "filepath", *(("labels",) if args.label_kind == "number" else ()))
-    if given := [f"--{name}" for name in for_classes if getattr(args, name)]:
-        raise UserError(f"--label_kind {args.label_kind}: there are no classes for {', '.join(given)}: leave it out")
+def choose_task(args, directory, config, files):
+    """The task of a run; --label_kind is filled in. Raises UserError if a file, a flag or the model contradicts it."""
+    from minbert import families, tasks
+    from minbert.files import kinds
+
+    stored = tasks.of_model(directory, common.problem(config))
+    if not args.label_kind:
+        first = args.train and not args.format and kinds.kind_of(args.train, args.encoding)
+        args.label_kind = stored.kind if args.eval_only else first or "class"
+    task = tasks.TASKS[args.label_kind]
+    for path in () if args.format else files.values():
+        kinds.check_kind(path, task.kind, args.encoding)
+    defaults = common.parse("train", __doc__, flags, [])
+    if given := [f"--{name}" for name in task.refused if getattr(args, name) != getattr(defaults, name)]:
+        raise UserError(f"--label_kind {task.kind} has no use for {', '.join(given)}: leave it out")
+    families.class_of(directory, task.head, args.model)
+    return task.with_flags(vars(args)).trained(tasks.learnt(directory) if args.eval_only else {})
 
 
-def check_model(args, directory, config):
+def check_model(args, directory, config, task):
     """Raise UserError for flags that do not go with the model, before the data or its weights are read."""
-    from minbert.tasks import TASKS
-
-    problem = TASKS[args.label_kind].problem
-    unfit = args.eval_only and unfit_classifier(directory / "config.json", config.form, problem)
+    path = directory / "config.json"
+    unfit = args.eval_only and unfit_classifier(path, config.form, task.problem, task.of)
     if unfit:
         raise UserError(
             f"{args.model}: its classifier {unfit}: it cannot be scored; without --eval_only, train a new one"
@@ -436,32 +449,34 @@ def run(job):
     seconds = {}
     set_seed(job.seed)
     report.header(job.device, job.seed)
-    examples, classes, labels = stages.read_data(job)
-    values = stages.read_slices(job, examples, classes)
+    job, examples, gold, labels = stages.read_data(job)
+    values = job.view.values(job, examples, gold)
     model, tokenizer = stages.load(job, labels)
     if parallel.writer():
         report.prepare(job.outputs)
     with state.claim(job.folder), state.Stop() as stop:
         facts = stages.facts(job, examples)
         with stages.timed(seconds, "tokenise"):
-            data = stages.encode(job, tokenizer, model, examples, classes)
-        stages.warn_before_training(job, examples, classes, labels, model, tokenizer)
-        history = stages.train(job, model, examples, data, facts, stop, seconds) if job.settings else []
+            data, encodings = stages.encode(job, tokenizer, model, examples, gold, labels)
+        stages.warn_before_training(job, examples, gold, labels, model, tokenizer, data)
+        history = stages.train(job, model, examples, data, encodings, facts, stop, seconds) if job.settings else []
         if history and parallel.writer():
             stages.save(job, model, tokenizer, labels, history)
         with stages.timed(seconds, "evaluate"):
-            scored = stages.evaluate(job, model, examples, data, labels, stop)
+            scored = stages.evaluate(job, model, examples, gold, data, labels, stop)
         if not parallel.writer():
             return
         with stages.timed(seconds, "compare"):
-            rivals, verdict = stages.compare(job, examples, classes, labels, scored)
-        more = stages.show(job, examples, labels, scored, rivals, verdict, values)
-        scores = {part: each.scores for part, each in scored.items()}
+            rivals, verdict = job.view.compare(job, examples, gold, labels, scored)
+        more = job.view.show(job, examples, labels, scored, rivals, verdict, values)
+        if job.settings:
+            more["learnt"] = {"pairs": bool(examples["train"].pairs)} | job.task.learnt
+        scores = {part: each.record for part, each in scored.items()}
         report.write_run(job, model, labels, examples, history, scores, seconds, more)
         if job.settings:  # the run is done
             state.forget(job.folder)
     report.say("time: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
-    stages.next_steps(job, model, scored)
+    stages.next_steps(job, model, examples, scored)
 
 
 def main(arguments):

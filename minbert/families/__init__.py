@@ -5,7 +5,8 @@
 The file of a family offers two things:
 
     CONFIG  the class of its sizes: a Config with the Form of the family's config.json
-    MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), "discriminator"
+    MODELS  its classes: "base", "masked" or "causal" (language models), "classifier" (of texts), "discriminator",
+            "tagger" (of words), "answers" (in a passage), "translation"
 
 Its classes declare what BertModel's do: `architecture`, `names`, `prefix`, `config_class` (weights.Pretrained).
 `config_json.HOMES` has a row for it, from which a class of another family knows where to send its user.
@@ -16,7 +17,7 @@ from types import ModuleType
 
 from minbert.config import Config
 from minbert.errors import UserError
-from minbert.families import bert, distilbert, electra, gpt, gpt2, roberta
+from minbert.families import bert, distilbert, electra, gpt, gpt2, marian, roberta
 from minbert.jsonfile import quoted, read_json
 from minbert.weights import Pretrained, hub
 
@@ -29,6 +30,7 @@ FAMILIES = {  # model_type in config.json: the family's file
     "electra": electra,
     "openai-gpt": gpt,
     "gpt2": gpt2,
+    "marian": marian,
 }
 TITLES = {
     "base": "model without a head",
@@ -36,6 +38,9 @@ TITLES = {
     "causal": "causal language model",
     "discriminator": "discriminator of replaced tokens",
     "classifier": "classifier of texts",
+    "translation": "translation model",
+    "tagger": "tagger of words",
+    "answers": "model that finds answers in a passage",
 }
 
 

@@ -12,9 +12,11 @@ and a blank and ends in no tag is a comment. The tags are O, or B-, I-, E-, S- (
 import hashlib
 import re
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 from minbert.errors import UserError
+from minbert.files import stream
 from minbert.files.lines import decode, load
 
 DOCUMENT = "-DOCSTART-"
@@ -33,6 +35,7 @@ class Sentences:
     problems: list = field(default_factory=list)  # (line, reason)
     left_out: int = 0  # good rows of sentences that have a bad one
     sha256: str = ""
+    format, columns, pairs, unit = "CoNLL", "", (), "sentence"
 
     @property
     def texts(self):
@@ -41,6 +44,14 @@ class Sentences:
     @property
     def labelled(self):
         return len(self.tags) == len(self.words) > 0
+
+    def line(self, index):
+        """Where a sentence begins, from 1."""
+        return self.lines[index][0]
+
+    def rewrite(self, function):
+        """Change the words."""
+        self.words = [list(map(function, words)) for words in self.words]
 
     def select(self, wanted):
         """Only the sentences with these numbers."""
@@ -54,6 +65,45 @@ def is_tag(text):
     return re.fullmatch(rf"O|[{LETTERS}](-.+)?", text) is not None
 
 
+def is_conll(lines):
+    """Whether a file that begins with these lines is one of tagged words: most rows end in a tag, and one names a kind
+    or is O, and an empty line or DOCUMENT stands between two of them."""
+    rows = [cells_of(line) for line in lines if line.strip() and not line.startswith("# ")]
+    parted = "\n\n" in "\n".join(map(str.strip, lines)).strip() or any(row[0] == DOCUMENT for row in rows)
+    tags = [row[-1] for row in rows if len(row) > 1 and is_tag(row[-1])]
+    return parted and 5 * len(tags) >= 4 * len(rows) > 0 and any(tag == "O" or len(tag) > 2 for tag in tags)
+
+
+def may_be_words(lines):
+    """Whether these lines may be of CoNLL with mistakes, or without tags: one word each, or a tag in most of them."""
+    rows = [cells_of(line) for line in lines if line.strip()]
+    return all(len(row) == 1 for row in rows) or 2 * sum(is_tag(row[-1]) for row in rows) > len(rows)
+
+
+def sentences(lines):
+    """The good rows of each sentence, (word, tag or None, line), and its bad ones, (line, reason).
+
+    lines  as stream.read_lines gives them
+    """
+    width, good, bad = None, [], []
+    for number, (line, reason) in enumerate(lines, start=1):
+        cells = cells_of(line)
+        if not reason and (not line.strip() or cells[0] == DOCUMENT):
+            if good or bad:
+                yield good, bad
+            good, bad = [], []
+            continue
+        if not (reason or good or bad) and line.startswith("# ") and not is_tag(cells[-1]):
+            continue
+        width = width or (None if reason else len(cells))
+        if reason := reason or row_problem(line, cells, width):
+            bad.append((number, reason))
+        else:
+            good.append((cells[0], cells[-1] if width > 1 else None, number))
+    if good or bad:
+        yield good, bad
+
+
 def read_conll(path, tags_required=True, encoding=None):
     """Read a file of tagged words. Bad rows are collected in .problems, nothing is dropped in silence.
 
@@ -62,47 +112,46 @@ def read_conll(path, tags_required=True, encoding=None):
     Raises UserError if the file as a whole cannot be used: absent, empty, or without tags that are required.
     """
     path = Path(path)
-    lines, bad = decode(load(path, encoding, format="lines"))
+    lines, reasons = decode(load(path, encoding, format="lines"))
     found = Sentences(str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     if not any(line.strip() for line in lines):
         raise UserError(f"{path}: the file is empty")
-    width, rows, broken = None, [], False
-
-    def close():
-        nonlocal rows, broken
-        if rows and not broken:
-            words, tags, numbers = (list(column) for column in zip(*rows))
-            found.words.append(words)
-            found.lines.append(numbers)
-            found.tags += [tags] if width > 1 else []
-        elif broken:
-            found.left_out += len(rows)
-        rows, broken = [], False
-
-    for number, line in enumerate(lines, start=1):
-        if number not in bad and not line.strip():
-            close()
+    for good, bad in sentences((line, reasons.get(number)) for number, line in enumerate(lines, start=1)):
+        if good and tags_required and good[0][1] is None:
+            raise UserError(f"{path}:{good[0][2]}: each line should be a word, and its tag in the last column")
+        found.problems += bad
+        if bad:
+            found.left_out += len(good)
             continue
-        cells = cells_of(line)
-        if number not in bad and cells[0] == DOCUMENT:
-            close()
-            continue
-        if number not in bad and not rows and not broken and line.startswith("# ") and not is_tag(cells[-1]):
-            continue
-        if width is None and number not in bad:
-            width = len(cells)
-            if width == 1 and tags_required:
-                raise UserError(f"{path}:{number}: each line should be a word, and its tag in the last column")
-        reason = bad.get(number) or row_problem(line, cells, width)
-        if reason:
-            found.problems.append((number, reason))
-            broken = True
-        else:
-            rows.append((cells[0], cells[-1], number))
-    close()
+        words, tags, numbers = (list(column) for column in zip(*good))
+        found.words.append(words)
+        found.lines.append(numbers)
+        found.tags += [] if tags[0] is None else [tags]
     if not found.words and not found.problems:
         raise UserError(f"{path}: holds no sentence")
     return found
+
+
+def rows(path, encoding=None):
+    """A stream.Row for each sentence, its words in Row.beside: tags are not read.
+
+    A file without tags has a word a line, and an empty line between two sentences; or else it is one of plain texts,
+    one a line. Raises UserError, when that place is reached, if it cannot be read, or is empty.
+    """
+    lines = stream.read_lines(path, encoding, format="lines")
+    begin = list(islice(lines, stream.LOOK))
+    texts = [line for line, _ in begin if line.strip()]
+    if not texts:
+        raise UserError(f"{path}: the file is empty")
+    lines = chain(begin, lines)
+    words = all(len(cells_of(line)) == 1 for line in texts) and len(texts) > 1
+    if not words and not is_conll([line for line, _ in begin]):
+        yield from stream.line_rows(lines)
+        return
+    for number, (good, bad) in enumerate(sentences(lines), start=1):
+        words = tuple(word for word, _, _ in good)
+        line, reason = bad[0] if bad else (good[0][2], None)
+        yield stream.Row(number, line, " ".join(words), reason, words)
 
 
 def cells_of(line):

@@ -55,6 +55,23 @@ class Examples:
     def labelled(self):
         return len(self.labels) == len(self.texts) > 0
 
+    @property
+    def unit(self):
+        """How an example is called."""
+        return "pair" if self.pairs else "row"
+
+    def line(self, index):
+        """Where an example begins, from 1."""
+        return self.lines[index]
+
+    def joined(self, between):
+        """The texts; of pairs, both as one."""
+        return [between.join(pair) for pair in zip(self.texts, self.pairs)] if self.pairs else self.texts
+
+    def rewrite(self, function):
+        """Change the texts."""
+        self.texts, self.pairs = list(map(function, self.texts)), list(map(function, self.pairs))
+
     def add(self, line, text, label=None, pair=None):
         """Take a row as an example, or report it. pair: its second text, if the file has one for each row"""
         text, pair = text.strip(), None if pair is None else pair.strip()

@@ -200,7 +200,7 @@ def of_pairs(path, pairs, header):
             f"--label_column {as_word(lasts[0])}, or --format label-last for text, a tab, label"
         )
     if "O" in lasts and any(re.fullmatch(TAG, label) for label in lasts):
-        raise UserError(f"{path}: has a tag for each word, such as 'O'; minbert labels whole texts")
+        raise UserError(f"{path}: has a tag for each word, such as 'O': --label_kind tags learns these")
     ways = "--no_header --text_column N --label_column N; or --format label-last for text, a tab, label"
     quoted = [first for first in firsts if re.fullmatch('".*"', first)]
     if len(pairs) >= 4 and (len(quoted) == len(pairs) or any('""' in first[1:-1] for first in quoted)):

@@ -126,13 +126,18 @@ def ask_about(path, values, rows):
     """
     few = [as_word(value) for value in values]
     confirm = "name the classes with --labels" + (f" {' '.join(few)}" if len(few) <= 8 else "")
+    if len(values) > MOST_CLASSES and all(map(is_number, values)):
+        raise UserError(
+            f"{path}: {len(values)} different numbers, such as {some(values)}: --label_kind number learns numbers; if "
+            "another column has the labels, name it with --label_column"
+        )
     if len(values) > MOST_CLASSES:
         raise UserError(
             f"{path}: {len(values)} different labels, such as {values[0]!r} and {values[-1]!r}; "
             "is this the label column? Name it with --label_column"
         )
     if any(re.fullmatch(TAG, value) for value in values) and "O" in values:
-        raise UserError(f"{path}: the labels look like tags of words, such as 'O'; minbert labels whole texts")
+        raise UserError(f"{path}: the labels look like tags of words, such as 'O': --label_kind tags learns these")
     for kind, form in LOOKS:
         found = [value for value in values if re.fullmatch(form, value, re.DOTALL)]
         if found:
@@ -148,10 +153,11 @@ def ask_about(path, values, rows):
             examples = some(fractions or values)
             raise UserError(
                 f"{path}: the labels look like {kind}: {len(values)} different numbers, such as {examples}. "
-                f"minbert learns classes; if these are classes, {confirm}"
+                f"--label_kind number learns numbers; if these are classes, {confirm}"
             )
     if several := labels_of_several(values):
-        raise UserError(f"{path}: some rows have several labels: {some(several)}. If these are classes, {confirm}")
+        ways = f"--label_kind several learns labels joined by |; if these are classes, {confirm}"
+        raise UserError(f"{path}: some rows have several labels: {some(several)}. {ways}")
     for twins in twin_labels(values):
         raise UserError(
             f"{path}: the labels {' and '.join(map(repr, twins))} look like one class, written in {len(twins)} ways. "

@@ -34,7 +34,7 @@ TEXTUAL = {  # how a file of another form begins: what it is, and what to do. Of
     r"<\?xml|<!doctype": f"is XML: {AS_CSV}",
     r"\{\\rtf": f"is RTF: {AS_CSV}",
     r"@relation\s": f"is ARFF, as Weka's files are: {AS_CSV}",
-    r"-docstart-": "is CoNLL, with a tag for each word; minbert labels whole texts",
+    r"-docstart-": "is CoNLL, with a tag for each word, not for each text",
     r"\|[^\n]*\|\s*\n\|[\s:|-]+\|": f"is a Markdown table: {AS_CSV}",
     r"[-+]?\d+(\.\d+)?( \d+:-?[\d.]+)+\s*\n": "is LIBSVM, of numbers; minbert reads texts",
     r"\\documentclass": "is LaTeX: save the texts, one a line",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minbert.errors import UserError
+from minbert.files import stream
 from minbert.files.examples import BLANK
 from minbert.files.lines import load
 from minbert.files.objects import SURROGATE, parse
@@ -34,6 +35,23 @@ class Questions:
     problems: list = field(default_factory=list)  # (number, reason)
     answered: bool = True  # whether the file says the answers
     sha256: str = ""
+    format, columns, unit = "SQuAD", "", "question"
+
+    def add(self, number, id, text, passage, answers):
+        """Take a question."""
+        self.ids.append(id)
+        self.texts.append(text)
+        self.pairs.append(passage)
+        self.answers.append(answers)
+        self.numbers.append(number)
+
+    @property
+    def labelled(self):
+        return self.answered and len(self.texts) > 0
+
+    def line(self, index):
+        """The number of a question in the file."""
+        return self.numbers[index]
 
     def golds(self):
         """The texts of each question's answers."""
@@ -64,15 +82,8 @@ def read_squad(path, answers_required=True, encoding=None):
     Raises UserError if the file as a whole cannot be used: absent, no JSON, of another form, or without a question.
     """
     path = Path(path)
-    data = load(path, encoding)
-    try:
-        content = parse(data.decode("utf-8-sig"))
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from None
+    rows = parsed(path, encoding)
     found = Questions(str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    rows = list(questions_of(path, content))
-    if not rows:
-        raise UserError(f"{path}: holds no question")
     found.answered = any("answers" in question or question.get("is_impossible") for _, _, question in rows)
     if answers_required and not found.answered:
         raise UserError(f"{path}: no question has its answers")
@@ -83,12 +94,33 @@ def read_squad(path, answers_required=True, encoding=None):
             found.problems.append((number, f"question {question.get('id', where)!r:.60}: {reason}"))
             continue
         seen.add(question["id"])
-        found.ids.append(question["id"])
-        found.texts.append(question["question"].strip())
-        found.pairs.append(passage)
-        found.answers.append(spans)
-        found.numbers.append(number)
+        found.add(number, question["id"], question["question"].strip(), passage, spans)
     return found
+
+
+def parsed(path, encoding):
+    """(where it stands, passage, question) of each question in a file. Raises UserError as `read_squad` does."""
+    try:
+        content = parse(load(path, encoding).decode("utf-8-sig"))
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from None
+    found = list(questions_of(path, content))
+    if not found:
+        raise UserError(f"{path}: holds no question")
+    return found
+
+
+def rows(path, encoding=None):
+    """A stream.Row for each question, its id and its passage in Row.beside: answers are not read."""
+    seen = set()
+    for number, (where, passage, question) in enumerate(parsed(Path(path), encoding), start=1):
+        reason, _ = question_problem(passage, question | {"answers": [], "is_impossible": False}, False, seen)
+        if reason:
+            reason = f"question {question.get('id', where)!r:.60}: {reason}"
+            yield stream.Row(number, number, "", reason)
+        else:
+            seen.add(question["id"])
+            yield stream.Row(number, number, question["question"].strip(), None, (question["id"], passage))
 
 
 def questions_of(path, content):

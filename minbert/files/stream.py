@@ -123,9 +123,9 @@ def windows(rows, bad):
     yield window
 
 
-def read_lines(path, encoding=None):
+def read_lines(path, encoding=None, format=None):
     """The lines of a file, decoded: (line, what is wrong with it or None)."""
-    return split_blocks(line_reader.blocks(Path(path), encoding, BLOCK))
+    return split_blocks(line_reader.blocks(Path(path), encoding, BLOCK, format))
 
 
 def split_blocks(blocks):

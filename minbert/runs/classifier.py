@@ -14,8 +14,6 @@ from minbert.errors import UserError
 from minbert.fast.optimizer import clip as fast_clip
 from minbert.fast.optimizer import fused_adamw
 from minbert.fast.rows import UsedRows
-from minbert.files.labels import LabelSet
-from minbert.losses import LOSSES
 from minbert.optimizer import SCHEDULES, AdamW, clip, parameter_groups
 from minbert.runs import parallel
 from minbert.runs.loop import Loop, Task
@@ -23,42 +21,45 @@ from minbert.tasks import BY_PROBLEM
 from minbert.training import Data, Settings, autocast, class_weights, no_bar
 
 
-def fit(model, train, dev, settings, device="cpu", plain=False, bar=no_bar, **callbacks) -> list:
+def fit(model, train, dev, settings, device="cpu", plain=False, bar=no_bar, task=None, **callbacks) -> list:
     """Train for settings.epochs; leave in the model the weights of the epoch best on dev, or without dev the last.
 
     train, dev  Data; dev may be None
     plain       the written-out way: AdamW and clipping of minbert/optimizer.py, the whole embedding
     bar         as in training.predict, for texts that are only read
+    task        what is learnt, a tasks.Task; None: as the config of a classifier says
     callbacks   watch, report, autosave of Loop.train
     returns     the list of the epochs' figures, dicts: epoch, loss, train_seconds, best (the best so far), and with dev
-                its accuracy, macro_f1 and evaluate_seconds
+                its scores, such as accuracy, and evaluate_seconds
     """
-    return begin(model, train, dev, settings, device, plain, bar).train(bar=bar, **callbacks)
+    return begin(model, train, dev, settings, device, plain, bar, task).train(bar=bar, **callbacks)
 
 
-def begin(model, train: Data, dev: Data | None, settings: Settings, device="cpu", plain=False, bar=no_bar) -> Loop:
+def begin(
+    model, train: Data, dev: Data | None, settings: Settings, device="cpu", plain=False, bar=no_bar, task=None
+) -> Loop:
     """The loop that `fit` runs, before its first step."""
+    task = task or BY_PROBLEM[model.config.problem_type]
     for data in (train, dev):
         if data is not None and (data.labels is None or not len(data)):
             raise UserError("to train on and to choose by, texts with labels are needed")
-    flexible = FlexibleOnUsedRows if hasattr(model, "bert") and not plain else Flexible  # a decoder has no faster way
-    mode = Frozen if model.config.option == "pretrain" else flexible
-    return Loop(mode(model.to(device), train, dev, settings, device, plain, bar), device)
+    frozen = model.config.option == "pretrain"
+    mode = FlexibleOnUsedRows if hasattr(model, "bert") and not (plain or frozen) else Flexible  # no faster decoder
+    if frozen and hasattr(model, "features"):  # a head that reads each token has too much to remember
+        mode = Frozen
+    return Loop(mode(model.to(device), train, dev, settings, device, plain, bar, task), device)
 
 
 class Classifier(Task):
     """What the modes of training have in common: epochs, batches, and the choice of the best epoch on dev."""
 
-    def __init__(self, model, train, dev, settings, device, plain, bar):
+    def __init__(self, model, train, dev, settings, device, plain, bar, task):
         began = time.perf_counter()
         self.model, self.train, self.dev, self.settings, self.device = model, train, dev, settings, device
         self.best = {}  # the weights of the epoch best on dev
         self.epoch, self.order = 0, None  # the epoch, from 1, whose order of examples is at hand
-        self.answers = BY_PROBLEM[model.config.problem_type]
-        names = tuple(map(str, range(model.config.num_labels)))
-        self.labels_by_number = LabelSet(names, names)
-        loaded = getattr(model, "loaded", None)
-        if loaded is None or "classifier" in loaded.new:
+        self.answers, self.names = task, task.stored(model.config)
+        if model.new_output:
             self.answers.prepare(model, train.labels)
         self.class_weights = None
         if settings.balanced:
@@ -84,12 +85,16 @@ class Classifier(Task):
         return self.order[batch * size :][:size].tolist()
 
     def loss(self, progress):
-        batch, factor = parallel.share(self.batch(self.rows(progress)), self.class_weights)
+        batch, factor = parallel.share(self.batch(self.rows(progress)), self.counted)
         *inputs, labels = batch.to(self.device)
         with autocast(self.device, self.settings.precision):
             logits = self.wrapped(*inputs)
-        loss = LOSSES[self.model.config.problem_type](logits, labels, self.class_weights)
+        loss = self.answers.mean(logits, labels, self.class_weights)
         return parallel.mean(factor * loss), {}
+
+    def counted(self, labels):
+        """How much labels of a batch count in the loss, which is a mean."""
+        return self.answers.count(labels.to(self.device), self.class_weights)
 
     def count(self, progress, figures, rate):
         progress["loss"] += figures["loss"] * len(self.rows(progress))
@@ -116,7 +121,7 @@ class Classifier(Task):
         figures = {"epoch": len(history) + 1, "loss": progress["loss"] / len(self.train)}
         figures |= {"train_seconds": progress["seconds"], "best": True}
         if self.dev is not None:
-            scores = self.answers.score(self.dev.labels, self.predict(bar), self.labels_by_number)
+            scores = self.answers.score(self.dev.labels, self.predict(bar), self.names)
             figures |= {name: scores[name] for name in self.answers.shown}
             figures["evaluate_seconds"] = time.perf_counter() - begin
             figures["best"] = all(self.answers.value(figures) > self.answers.value(epoch) for epoch in history)
@@ -152,10 +157,11 @@ class Flexible(Classifier):
         return self.model
 
     def batch(self, rows):
-        return make_batch(self.train.encoding, self.train.labels, rows)
+        batch = make_batch(self.train.encoding, None, rows)
+        return batch._replace(labels=self.answers.collate(self.train.labels, rows, batch.input_ids.size(1)))
 
     def predict(self, bar):
-        """Logits [N, C] of the dev examples."""
+        """Logits of the dev examples, as `predict` gives them."""
         return predict(self.model, self.dev, self.device, self.settings.precision, bar)
 
 
@@ -188,7 +194,7 @@ class Frozen(Classifier):
         options = self.device, self.settings.precision, bar
         data = self.train, self.dev
         self.vectors = [None if each is None else features(self.model, each, *options) for each in data]  # [N, D]
-        self.labels = torch.tensor(self.train.labels)
+        self.labels = self.answers.collate(self.train.labels, range(len(self.train)), 0)
         return nn.Sequential(self.model.dropout, self.model.classifier)
 
     def batch(self, rows):
@@ -205,14 +211,15 @@ class FeatureBatch(NamedTuple):
     """Examples that a frozen encoder has read before."""
 
     features: torch.Tensor  # float32 [B, D]
-    labels: torch.Tensor  # int64 [B]
+    labels: torch.Tensor  # [B, ...], as the task's collate makes them
 
     def to(self, device):
         return FeatureBatch(*(tensor.to(device) for tensor in self))
 
 
-def predict(model, data, device="cpu", precision="fp32", bar=no_bar) -> torch.Tensor:
-    """training.predict, shared out among the processes."""
+def predict(model, data, device="cpu", precision="fp32", bar=no_bar):
+    """training.predict, shared out among the processes: [N, C]. Of a head that reads each token, a list of N tensors,
+    each with the padding of the batch that it was read in."""
     return read(model, model, data, device, precision, bar)
 
 
@@ -226,4 +233,8 @@ def read(model, function, data, device, precision, bar):
         return parallel.deal(bar(stream, total))
 
     order, found = training.read(model, function, data, device, precision, share)
-    return training.in_order(parallel.gather(order), parallel.gather(found))
+    order, found = parallel.gather(order), parallel.gather(found)
+    if found[0].dim() == 2:
+        return training.in_order(order, found)
+    rows = dict(zip(order, (row for batch in found for row in batch)))
+    return [rows[at] for at in range(len(rows))]

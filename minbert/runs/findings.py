@@ -117,7 +117,7 @@ def slices(found, parts):
 def mistakes(part, scored, texts, names):
     """The mistakes with the highest probability, a line each.
 
-    scored  stages.Scored
+    scored  scored.Scored
     """
     wrong = [row for row, right in enumerate(scored.right) if not right]
     sureness = scored.probabilities.max(-1).values.tolist()

@@ -169,21 +169,20 @@ def wrap(model, seed):
     return DistributedDataParallel(model, static_graph=True)  # static: a pooler that nobody reads has no gradient
 
 
-def share(batch, weight=None):
+def share(batch, count=len):
     """The part of a batch that this process reads, and the factor for its loss, the mean over that part.
 
     The factor makes the mean of the processes' losses, and of their gradients, that over the whole batch [B]: it is the
-    part's share of the weight of the batch, times the number of processes. Where there are fewer rows than processes
+    part's share of what counts in the batch, times the number of processes. Where there are fewer rows than processes
     some read the first with factor 0, as all have to take part.
 
-    batch   a named tuple of tensors, with `labels`
-    weight  of each class
+    batch  a named tuple of tensors, with `labels`
+    count  a function: labels -> how much they count in the mean
     """
     if size() == 1:
         return batch, 1.0
-    weights = torch.ones(len(batch.labels)) if weight is None else weight.to(batch.labels.device)[batch.labels]
     rows = slice(rank(), None, size())
-    factor = (size() * weights[rows].sum() / weights.sum()).item()
+    factor = float(size() * count(batch.labels[rows]) / max(count(batch.labels), 1e-9))
     if rank() >= len(batch.labels):
         rows = slice(1)
     return type(batch)(*(tensor[rows] for tensor in batch)), factor

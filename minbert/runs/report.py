@@ -28,6 +28,7 @@ RUN_FILES = (
     *("model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json", "labels.txt", "run.json"),
     *("vocab.json", "merges.txt", "bpe.codes", "tokenizer.json", "sentencepiece.bpe.model", "texts.json"),
     *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
+    *("dev_out.conll", "test_out.conll", "dev_out.json", "test_out.json"),
     *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spreadsheet runs (OWASP ASVS 1.2.10)
@@ -61,7 +62,7 @@ def describe_data(part, examples, counts):
     """'train my-train.csv: 600 rows (negative 300, positive 300); table; columns text, label'"""
     columns = f"; columns {examples.columns}" if examples.columns else ""
     skipped = f"; {len(examples.problems)} bad rows left out" if examples.problems else ""
-    rows = counted(len(examples.texts), "pair" if examples.pairs else "row")
+    rows = counted(len(examples.texts), examples.unit)
     return f"{part:5} {short(examples.path)}: {rows} ({counts}); {examples.format}{columns}{skipped}"
 
 
@@ -69,7 +70,7 @@ def count_parameters(model):
     """How many numbers the classifier holds, and how many of them learn."""
     return {
         "in all": sum(p.numel() for p in model.parameters()),
-        "in the head": sum(p.numel() for p in model.classifier.parameters()),
+        "in the head": sum(p.numel() for p in getattr(model, model.output).parameters()),
         "that learn": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 
@@ -80,10 +81,11 @@ def describe_model(model):
     counts = ", ".join(f"{count:,} {where}" for where, count in count_parameters(model).items())
     layers, heads = counted(config.num_hidden_layers, "layer"), counted(config.num_attention_heads, "head")
     body = "decoder" if hasattr(model, "decoder") else "encoder"
+    read = config.pooling if hasattr(model, "features") else "each token"
     return [
         str(model.loaded),
         f"{layers}, hidden size {config.hidden_size}, {heads}; parameters: {counts}",
-        f"option {config.option}: {MEANING[config.option].format(body)}; the head reads: {config.pooling}",
+        f"option {config.option}: {MEANING[config.option].format(body)}; the head reads: {read}",
     ]
 
 
@@ -238,25 +240,18 @@ def nine_digits(value):
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def write_predictions(path, examples, gold, probabilities, names, excel_safe=False):
-    """CSV: text, its pair if it has one, gold label, predicted label, and each label's probability.
-
-    gold  None where nobody knows it
-    """
+def write_predictions(job, part, examples, gold, found, labels):
+    """Write the predictions for one file: as CSV, and in the form of the field. found: what the task's columns give"""
+    (first, leading), (header, rows) = job.task.leading(examples, gold, labels), found
+    path = job.folder / f"{part}_predictions.csv"
     with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as stream:
-        write = csv_writer(stream, excel_safe)
-        write(["text", *["pair"] * bool(examples.pairs), "gold", "predicted", *(f"p_{name}" for name in names)])
-        for index, (text, row) in enumerate(zip(examples.texts, probabilities)):
-            texts = [text, *examples.pairs[index : index + 1]]
-            known = "" if gold is None else names[gold[index]]
-            write([*texts, known, names[row.argmax()], *map(nine_digits, row.tolist())])
-
-
-def write_course_predictions(path, examples, probabilities):
-    """The course kits' form, a line each: 'pred ||| text', pred being the id of the label."""
-    lines = (f"{row.argmax()} ||| {' '.join(text.split())}\n" for text, row in zip(examples.texts, probabilities))
-    with atomic_write(path) as new:
-        new.write_text("".join(lines), encoding="utf-8")
+        write = csv_writer(stream, job.excel_safe)
+        write([*first, *header])
+        for asked, answered in zip(leading, rows, strict=True):
+            for before, after in zip(asked, answered, strict=True):
+                write([*before, *map(nine_digits, after)])
+    with atomic_write(job.course_files[part]) as new:
+        new.write_text(job.task.plain(examples, rows, labels), encoding="utf-8")
 
 
 def write_run(job, model, labels, examples, history, scores, seconds, more=None):
@@ -282,7 +277,7 @@ def write_run(job, model, labels, examples, history, scores, seconds, more=None)
             for part, found in examples.items()
         },
         "epochs": history,
-        "scores": {part: vars(figures) for part, figures in scores.items() if figures},
+        "scores": scores,
         **(more or {}),
         "seconds": seconds,
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""Other ways to cut text: byte-level BPE (GPT-2, RoBERTa), BPE on characters (GPT-1, BERTweet), unigram (XLM-RoBERTa).
+"""Other ways to cut text: BPE on bytes (GPT-2, RoBERTa) or characters (GPT-1, BERTweet), unigram (XLM-RoBERTa, Marian).
 
 All have BertTokenizer's interface. `from_pretrained` chooses by the files in a folder.
 """
@@ -13,6 +13,7 @@ from minbert.tokenizer import BertTokenizer
 from minbert.tokenizer_json import MAX_BYTES, as_dict
 from minbert.tokenizers import bpe_files
 from minbert.tokenizers.byte_bpe import GPT2, ROBERTA, TITLES, ByteBPETokenizer
+from minbert.tokenizers.marian import MARIAN, SOURCE, TARGET, MarianTokenizer
 from minbert.tokenizers.unigram import Unigram
 from minbert.tokenizers.word_bpe import BERTWEET, GPT, GPTTokenizer, TweetTokenizer, original_words
 from minbert.tokenizers.xlm_roberta import MODEL, XLM_ROBERTA, XLMRobertaTokenizer
@@ -22,6 +23,7 @@ __all__ = [
     "ROBERTA",
     "ByteBPETokenizer",
     "GPTTokenizer",
+    "MarianTokenizer",
     "TweetTokenizer",
     "Unigram",
     "XLMRobertaTokenizer",
@@ -30,7 +32,7 @@ __all__ = [
     "original_words",
 ]
 CLASSES = dict.fromkeys(TITLES, ByteBPETokenizer) | {GPT.title: GPTTokenizer, BERTWEET.title: TweetTokenizer}
-CLASSES |= {XLM_ROBERTA.title: XLMRobertaTokenizer}
+CLASSES |= {XLM_ROBERTA.title: XLMRobertaTokenizer, MARIAN.title: MarianTokenizer}
 
 
 def from_pretrained(name, **options) -> Tokenizer:
@@ -48,6 +50,8 @@ def class_of(directory: str | Path) -> type[Tokenizer]:
     directory = Path(directory)
     if (directory / bpe_files.CODES).exists():
         return TweetTokenizer
+    if any((directory / name).exists() for name in (SOURCE, TARGET)) or is_marian(directory):
+        return MarianTokenizer
     bpe = any((directory / name).exists() for name in (bpe_files.VOCAB, bpe_files.MERGES))
     whole = directory / tokenizer_files.WHOLE
     if not bpe and (directory / tokenizer_files.VOCAB).exists():
@@ -75,3 +79,9 @@ def class_of(directory: str | Path) -> type[Tokenizer]:
     if kind == "Unigram":
         return XLMRobertaTokenizer
     raise UserError(f"{whole}: model.type is {quoted(kind)}, but only 'BPE', 'Unigram' or 'WordPiece' is supported")
+
+
+def is_marian(directory: Path) -> bool:
+    """Whether the files of a folder say that it is Marian's, whose vocab.json looks like that of BPE."""
+    kind = bpe_files.source(directory, "config.json").get("model_type")
+    return kind == "marian" or bpe_files.title_of(directory) == MARIAN.title

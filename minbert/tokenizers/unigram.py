@@ -24,6 +24,8 @@ from minbert.tokenizers.framed import whole_characters
 from minbert.tokenizers.unigram_files import BYTE, BYTES, NORMAL, SPACE, UNKNOWN, USER_DEFINED, Model
 
 PENALTY = 10.0  # how much worse an unknown character is than the worst piece
+RESET = 1e5  # a sum further from 0 begins again at 0, as in SentencePiece 0.2.3
+LONG = 1000  # characters; a longer word is not cut before the sum before it is known
 BLOCK = 512  # chunks whose sums are computed at once
 SMALLEST = 2.0**-126  # of positive numbers in float32, but for those of fewer digits
 
@@ -32,9 +34,9 @@ class Cut(NamedTuple):
     """A word of normal text, cut.
 
     pieces  (id, begin, end in the word) of each piece; each unknown character is one
-    total   the sum of their scores
+    total   the sum of their scores, as far as it was not begun again
     room    the smallest lead of a winner, for each of the additions that could have spoilt it
-    depth   no sum on the way was further from 0
+    depth   no sum on the way was further from 0; infinite if one was begun again
     """
 
     pieces: tuple[tuple[int, int, int], ...]
@@ -172,15 +174,19 @@ class Unigram:
 
     def cut(self, word: str, before: float = 0.0) -> Cut:
         """Normal text cut by the Viterbi algorithm, as SentencePiece computes it: sums are kept in float32, but a new
-        sum is compared with the kept one before it is rounded. Of equal ones the first found stays.
+        sum is compared with the kept one before it is rounded. Of equal ones the first found stays. Where a sum is
+        beyond RESET, counting begins again at 0.
 
         before  the sum of the scores of what stands before the word
         """
         size = len(word)
-        best = array("f", [before]) * (size + 1)  # of each end; storing rounds
+        best, depth = array("f", [before]) * (size + 1), 0.0  # of each end; storing rounds
         begins, ids, leads = [-1] * (size + 1), [0] * (size + 1), [math.inf] * (size + 1)
         in_text, scores, unknown_score = self.in_text, self.scores, self.unknown_score
         for begin in range(size):
+            if abs(best[begin]) > RESET:
+                best[begin:] = array("f", (total - best[begin] for total in best[begin:]))
+                depth = math.inf
             here, single = best[begin], False
             for length in self.lengths.get(word[begin : begin + 2]) or self.lengths.get(word[begin], ()):
                 end = begin + length
@@ -212,11 +218,14 @@ class Unigram:
             pieces.append((ids[end], begins[end], end))
             lead, end = min(lead, leads[end]), begins[end]
         # Here and where a sum stands before the word, each of at most `size` additions is wrong by half a spacing.
-        return Cut(tuple(reversed(pieces)), best[size] - before, lead / (2 * size + 2), max(map(abs, best)) + self.most)
+        depth += max(map(abs, best)) + self.most
+        return Cut(tuple(reversed(pieces)), best[size] - before, lead / (2 * size + 2), depth)
 
     def cut_chunk(self, chunk: str) -> Chunk | None:
         """What stands between two spaces, cut; None if it cannot be cut alone: a rule looks beyond its end, or writes
-        spaces that stay."""
+        spaces that stay, or it is so long that it is better cut once, with the sum before it."""
+        if len(chunk) > LONG:
+            return None
         data = chunk.encode()
         at = 0
         for char in chunk:
@@ -238,21 +247,23 @@ class Unigram:
             array("f", (self.scores[id] for cut in cuts for id, _, _ in cut.pieces)).tobytes(),
         )
 
-    def cut_text(self, normal: str) -> Iterator[tuple[str, int, Cut]]:
-        """Yields (word, where it begins, its Cut) for the words of a normal text."""
+    def cut_text(self, normal: str) -> Iterator[tuple[str, int, Cut, float]]:
+        """As `settle`, for the words of a normal text"""
         return self.settle(self.word.findall(normal))
 
-    def settle(self, words, total: float = 0.0) -> Iterator[tuple[str, int, Cut]]:
-        """Yields (word, where it begins, its Cut). A word whose lead float32 could take for none at the sum before it
-        is cut again, beginning with that sum. total: the sum before the first word"""
+    def settle(self, words, total: float = 0.0) -> Iterator[tuple[str, int, Cut, float]]:
+        """Yields (word, where it begins, its Cut, the sum after it). A word whose lead float32 could take for none at
+        the sum before it is cut again, beginning with that sum. total: the sum before the first word"""
         done = 0
         for word in words:
-            cut = self.cuts[word]
-            if cut.room <= spacing(abs(total) + cut.depth):
+            cut = self.cuts[word] if len(word) <= LONG else None
+            if cut is None or cut.room <= spacing(abs(total) + cut.depth) or abs(total) + cut.depth > RESET:
                 cut = self.cut(word, total)
-            for id, _, _ in cut.pieces:
-                total = to_float32(total + self.scores[id])
-            yield word, done, cut
+                total += cut.total
+            else:
+                for id, _, _ in cut.pieces:
+                    total = to_float32(total + self.scores[id])
+            yield word, done, cut, total
             done += len(word)
 
     def merge(self, word: str, cut: Cut) -> Iterator[tuple[int, str, int, int]]:
@@ -280,7 +291,7 @@ class Unigram:
     def pieces(self, text: str) -> list[str]:
         """A text's pieces. Unknown characters in a row are one piece, as they stand in the normal text."""
         cuts = self.cut_text(self.normalise(text))
-        return [piece for word, _, cut in cuts for _, piece, _, _ in self.merge(word, cut)]
+        return [piece for word, _, cut, _ in cuts for _, piece, _, _ in self.merge(word, cut)]
 
     def pieces_with_offsets(self, text: str) -> list[tuple[str, tuple[int, int]]]:
         """[(piece, (start, end) in the text), ...], as SentencePiece gives them: a space in a piece counts in."""
@@ -296,13 +307,25 @@ class Unigram:
         for number in reversed(range(len(ends) - 1)):
             if origins[number] == origins[number + 1]:
                 ends[number] = ends[number + 1]
-        for word, at, cut in self.cut_text(normal):
+        for word, at, cut, _ in self.cut_text(normal):
             for id, piece, begin, end in self.merge(word, cut):
                 bare = begin
                 while bare < end and word[bare] == self.space:
                     bare += 1
                 span = origins[at + begin], origins[at + end]
                 yield id, piece, span, (origins[at + bare], ends[at + end - 1] if bare < end else origins[at + bare])
+
+    def by_word(self, text: str) -> Iterator[tuple[str, list[tuple[int, str, tuple[int, int]]]]]:
+        """Yields (word, its [(id, piece, place), ...]) from `found`; a piece with "▁" in front begins a word."""
+        word, pieces = "", []
+        for id, piece, _, place in self.found(text):
+            if piece.startswith(self.space) and pieces:
+                yield word, pieces
+                word, pieces = "", []
+            word += piece.lstrip(self.space)
+            pieces.append((id, piece, place))
+        if pieces:
+            yield word, pieces
 
     def ids(self, text: str) -> list[int]:
         """The ids of `pieces`, found chunk by chunk: most chunks occur again."""
@@ -313,7 +336,8 @@ class Unigram:
         if None in chunks:
             return self.settled_ids(self.word.findall(self.normalise(text)))
         ids, totals, rooms, depths, words, _ = zip(*chunks)
-        if min(rooms) > spacing(sum(map(abs, totals)) + max(depths)):
+        furthest = sum(map(abs, totals)) + max(depths)
+        if min(rooms) > spacing(furthest) and furthest <= RESET:
             return list(itertools.chain.from_iterable(ids))
         return self.settle_chunks(chunks) if self.in_float32 else self.settled_ids(itertools.chain(*words))
 
@@ -329,19 +353,19 @@ class Unigram:
             before = sums[ends].astype(float)  # each chunk; the last: after all of them
             furthest = np.abs(before[:-1]) + [chunk.depth for chunk in block]
             close = np.array([chunk.room for chunk in block]) <= np.ldexp(1.0, np.frexp(furthest)[1] - 24)
+            close |= furthest > RESET
             first = int(close.argmax()) if close.any() else len(block)
             ids += itertools.chain.from_iterable(chunk.ids for chunk in block[:first])
             total, at = float(before[first]), at + first
             if first < len(block):
-                for word, _, cut in self.settle(block[first].words, total):
+                for word, _, cut, after in self.settle(block[first].words, total):
                     ids += self.ids_of(word, cut)
-                    for id, _, _ in cut.pieces:
-                        total = to_float32(total + self.scores[id])
+                    total = after
                 at += 1
         return ids
 
     def settled_ids(self, words):
-        return [id for word, _, cut in self.settle(words) for id in self.ids_of(word, cut)]
+        return [id for word, _, cut, _ in self.settle(words) for id in self.ids_of(word, cut)]
 
 
 def lengths_of(pieces) -> dict[str, tuple[int, ...]]:

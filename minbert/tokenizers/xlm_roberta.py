@@ -139,19 +139,10 @@ class XLMRobertaTokenizer(FramedTokenizer):
     # Text -> pieces
 
     def segments(self, text):
-        """Yields (piece without "▁", [(piece, (start, end))]); a piece that is no word of its own joins the one before.
-
-        A piece with "▁" in front begins a word.
-        """
-        word, pieces = "", []
-        for id, piece, _, place in self.model.found(text):
-            if piece.startswith(self.model.space) and pieces:
-                yield word, pieces
-                word, pieces = "", []
-            word += piece.lstrip(self.model.space)
-            pieces.append((self.tokens[self.ids[id]], place))
-        if pieces:
-            yield word, pieces
+        """Yields (word without "▁", [(piece, (start, end)), ...]): a piece that is no word of its own joins the one
+        before."""
+        for word, found in self.model.by_word(text):
+            yield word, [(self.tokens[self.ids[id]], place) for id, _, place in found]
 
     def text_to_ids(self, text, keep_special=False):
         """The ids of `pieces`, found chunk by chunk: most chunks occur again."""

@@ -37,9 +37,17 @@ class Pretrained(nn.Module):
     names         weights.names.Names: the names of its weights in other checkpoints
     prefix        the prefix of the encoder's names in this class: "" or names.own
     config_class  the class that reads its config.json
+    output        the name of its last part, in a model for a task
     """
 
     architecture = names = prefix = config_class = None
+    output = "classifier"
+
+    @property
+    def new_output(self) -> bool:
+        """Whether its last part has random weights: it was built here, or its checkpoint had none that fits."""
+        loaded = getattr(self, "loaded", None)
+        return loaded is None or self.names.titles[self.output] in loaded.new
 
     @classmethod
     def from_pretrained(cls, name: str | Path, missing_head: str = "new", new_head: bool | None = None, **changes):

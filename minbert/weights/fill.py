@@ -37,16 +37,17 @@ def check_size(path: Path, config, tensors: dict[str, Tensor]) -> None:
     """Raise UserError, before memory is taken, if config.json describes far more parameters than the weights hold."""
     described, held = encoder_size(config), sum(tensor.numel() for tensor in tensors.values())
     if described > held + SPARE:
-        raise UserError(f"{path}: describes an encoder of {described:,} parameters, but the weights have {held:,}")
+        raise UserError(f"{path}: describes a model of {described:,} parameters, but the weights have {held:,}")
 
 
 def encoder_size(config) -> int:
-    """The number of parameters in the embeddings and the layers, without pooler and heads."""
+    """The number of parameters in the embeddings and the layers of an encoder or decoder, without pooler and heads."""
     wide, inner = config.hidden_size, config.intermediate_size
     rows = config.vocab_size + config.max_position_embeddings + config.type_vocab_size + 2
-    return rows * config.embedding_size + config.num_hidden_layers * (
+    size = rows * config.embedding_size + config.num_hidden_layers * (
         4 * wide * wide + 2 * wide * inner + 9 * wide + inner
     )
+    return size + config.others_size
 
 
 def same_classifier(stored, wanted) -> bool:

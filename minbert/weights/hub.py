@@ -28,11 +28,19 @@ from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, wei
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
-PAIRS = ("merges.txt", "bpe.codes", "vocab.json")  # what tokenizers of other families read, the vocabulary last
+PAIRS = (
+    "merges.txt",
+    "bpe.codes",
+    "source.spm",
+    "target.spm",
+    "vocab.json",
+)  # what tokenizers of other families read, the vocabulary last
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")  # the files of a tokenizer, of a family's models
+MARIAN = ("source.spm", "target.spm", "vocab.json")
 TOKENIZERS = {  # by model_type, where they are not WORDPIECE
     **dict.fromkeys(("roberta", "openai-gpt", "gpt2"), BYTE_BPE),
     **dict.fromkeys(("xlm-roberta", "camembert"), ("sentencepiece.bpe.model",)),
+    "marian": MARIAN,
 }
 BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")  # and heeds these
 
@@ -130,6 +138,7 @@ KNOWN = {  # most had these names on the hub before each name there got an owner
             "openai-community/openai-gpt",
         )
     },
+    "opus-mt-en-es": Known("Helsinki-NLP/opus-mt-en-es", tokenizer=MARIAN),
 }
 
 
@@ -337,6 +346,8 @@ def download(name, known, tokenizer_only):
             for file in ("1_Pooling/config.json", SETTINGS[0], PROMPTS):
                 fetch(file, optional=True)
         fetch("config.json")
+        if (directory / MARIAN[0]).exists():
+            fetch("generation_config.json", optional=True)
         weights = [file for file in WEIGHTS if file in known.sha256] or WEIGHTS
         if not any(fetch(file, optional=True) or fetch_shards(file) for file in weights):
             raise UserError(f"{known.repository} on the hub has no {' and no '.join(weights)}")

@@ -246,7 +246,7 @@ def spoil(saved, how):
         ("heads", "hidden_size 128 cannot be split into 3 attention heads"),
         ("no tensor", "holds something other than named tensors"),
         ("claims", "its tensors claim more numbers than the file holds"),
-        ("wide", "describes an encoder of"),
+        ("wide", "describes a model of"),
     ],
 )
 def test_what_does_not_fit(source, capsys, monkeypatch, tmp_path, how, message):

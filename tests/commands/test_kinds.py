@@ -64,9 +64,6 @@ def test_numbers_of_pairs(here, capsys):
     assert [float(row["predicted"]) for row in found] == pytest.approx(
         [float(row["predicted"]) for row in scored], abs=1e-5
     )
-    capsys.readouterr()
-    predict.main(["--model", "out", "--sentence", "good film"])
-    assert re.fullmatch(r"-?\d\.\d{4}\n", capsys.readouterr().out)
 
 
 def test_the_pair_is_read(here):
@@ -123,8 +120,8 @@ def test_a_stopped_run_of_numbers_ends_with_the_same_bits(here, option, monkeypa
 @pytest.mark.parametrize(
     "words, reason",
     [
-        ([*NUMBER, "--class_weights", "balanced"], "there are no classes for --class_weights"),
-        ([*NUMBER, "--labels", "1", "2"], "there are no classes for --labels"),
+        ([*NUMBER, "--class_weights", "balanced"], "number has no use for --class_weights"),
+        ([*NUMBER, "--labels", "1", "2"], "number has no use for --labels"),
         (["--label_kind", "number", "--label_column", "moods"], r"train.csv:2: 'joy' is no number such as 3.5"),
         ([*NUMBER, "--pair_column", "nothing"], "no column"),
     ],
@@ -132,3 +129,54 @@ def test_a_stopped_run_of_numbers_ends_with_the_same_bits(here, option, monkeypa
 def test_what_does_not_go_together(here, words, reason):
     with pytest.raises(UserError, match=reason):
         train.main(["--train", "train.csv", *words, *FAST, "--out", "out"])
+
+
+def test_a_folder_knows_whether_it_learnt_pairs(here, capsys):
+    train.main(["--train", "train.csv", *NUMBER, *FAST, "--out", "pairs", "--no_baseline"])
+    train.main(["--train", "one.csv", *NUMBER, *FAST, "--text_column", "text", "--out", "one", "--no_baseline"])
+    for words, reason in [
+        (["pairs", "--text", "one.csv", "--text_column", "text"], r"one.csv: pairs learnt from pairs: name the second"),
+        (["pairs", "--sentence", "good film"], "--sentence: pairs learnt from pairs"),
+        (["one", "--text", "dev.csv"], "dev.csv: has pairs, but one learnt from single texts"),
+    ]:
+        with pytest.raises(UserError, match=reason):
+            predict.main(["--model", *words])
+    predict.main(["--model", "one", "--text", "dev.csv", "--text_column", "sentence1", "--out", "p.csv"])
+    assert len(table("p.csv")) == 4
+    capsys.readouterr()
+    predict.main(["--model", "one", "--sentence", "good film"])
+    assert re.fullmatch(r"-?\d\.\d{4}\n", capsys.readouterr().out)
+
+
+def test_benchmarks_of_two_classes_have_their_scores(here, capsys):
+    """Of pairs, Matthews and the F1 of the last class; of balanced single texts neither, as accuracy tells enough."""
+    rows = [(a, b, "1" if score > 2.5 else "0") for a, b, score, _ in PAIRS]
+    write("mrpc.csv", ("sentence1", "sentence2", "label"), rows)
+    write("sst.csv", ("sentence", "label"), [(a, label) for a, _, label in rows])
+    words = (*FAST, "--no_baseline", "--out", "out")
+    train.main(["--train", "mrpc.csv", "--dev", "mrpc.csv", *words])
+    out = capsys.readouterr().out
+    figures = json.loads(Path("out/run.json").read_text())["scores"]["dev"]
+    line = f"dev: Matthews {figures['matthews']:.4f}, F1 of 1 {figures['f1']:.4f}, of always saying the commonest 0.5"
+    assert line in out and "each row of train is read as a pair" in out
+    train.main(["--train", "sst.csv", "--dev", "sst.csv", *words])
+    assert "Matthews" not in capsys.readouterr().out
+
+
+def test_one_class_is_left_out_of_the_micro_f1(here, capsys):
+    rows = [(a, "effect" if score > 3 else "none at all" if score < 2 else "advice") for a, _, score, _ in PAIRS]
+    write("ddi.csv", ("sentence", "label"), rows)
+    words = ("--train", "ddi.csv", "--dev", "ddi.csv", *FAST, "--null_label", "none at all", "--out", "out")
+    train.main([*words, "--no_baseline"])
+    out = capsys.readouterr().out
+    scores = table("out/dev_predictions.csv")
+    right = sum(row["gold"] == row["predicted"] != "none at all" for row in scores)
+    named = sum(row[side] != "none at all" for row in scores for side in ("gold", "predicted"))
+    assert f"micro F1 without --null_label {2 * right / named:.4f}" in out
+    assert len(re.findall(r"epoch \d .*micro F1", out)) == 3
+
+
+def test_many_numbers_are_no_classes(here):
+    write("scores.csv", ("text", "label"), [(f"text {at}", str(at)) for at in range(300)])
+    with pytest.raises(UserError, match=r"300 different numbers, such as '0', .*: --label_kind number learns numbers"):
+        train.main(["--train", "scores.csv", *FAST, "--out", "out"])

@@ -21,6 +21,10 @@ import torch
 from minbert import BertModel, BertSentClassifier, BertTokenizer, fast, training
 from minbert.commands import common, predict
 from minbert.files import stream
+from minbert.files.examples import Examples
+from minbert.runs import classifier
+from minbert.tasks import TASKS
+from minbert.tasks.task import beginning
 from tests.conftest import ROOT, VOCAB
 
 WORDS = [word for word in VOCAB if word[0] not in "[#"]
@@ -323,7 +327,7 @@ def test_memory_does_not_grow_with_the_file(answer, monkeypatch):
     monkeypatch.setattr(stream, "TEXTS", 32)
     monkeypatch.setattr(stream, "BLOCK", 2048)
     # What torch holds in passing comes and goes with Python's collector; it does not see more than a window.
-    monkeypatch.setattr(training, "predict", lambda model, data, *_: torch.zeros(len(data), 2))
+    monkeypatch.setattr(classifier, "predict", lambda model, data, *_: torch.zeros(len(data), 2))
 
     def peak(form, size):
         texts = sentences(100) * (size // 100)
@@ -370,7 +374,8 @@ def test_a_line_of_ten_megabytes_harms_nobody(run):
 @pytest.mark.parametrize("longest", [3, 7, 8, 9, 40])
 def test_texts_are_cut_as_the_tokenizer_cuts_them(tokenizer, longest):
     texts = ["good " * words for words in (1, 5, 6, 7, 100)]
-    found, cut = predict.encode(texts, tokenizer, longest)
+    encoded = TASKS["class"].encode(Examples("", "", texts), tokenizer, longest)
+    found, cut = encoded.encoding, encoded.cut
     assert cut == sum(len(text.split()) > longest - 2 for text in texts)
     with pytest.warns(UserWarning, match=f"{cut} of 5"):
         assert found == tokenizer(texts, truncation=True, max_length=longest)
@@ -384,10 +389,10 @@ def test_of_a_long_text_no_more_is_split_than_is_read(tokenizer):
         "x" * 3000 + " good bad" * 6000,
         ("x" * 55 + " ") * 99,
     ):
-        cut = predict.beginning(text, tokenizer, 10)
+        cut = beginning(text, tokenizer, 10)
         assert tokenizer.text_to_ids(cut)[:11] == tokenizer.text_to_ids(text)[:11]
         assert len(cut) < 6500
-    assert len(predict.beginning("good " * 1000, tokenizer, 10)) < 600
+    assert len(beginning("good " * 1000, tokenizer, 10)) < 600
 
 
 def test_a_line_too_long_to_hold_is_reported(run, monkeypatch):
@@ -647,7 +652,7 @@ def test_a_run_that_is_stopped_leaves_no_result_and_an_old_one_as_it_was(run, mo
     monkeypatch.setattr(stream, "TEXTS", 2)
     write("new.txt", sentences(10))
     Path("out.csv").write_text("old")
-    found, seen = training.predict, []
+    found, seen = classifier.predict, []
 
     def stopped(*arguments):
         seen.append(Path("out.csv.new").exists())
@@ -655,7 +660,7 @@ def test_a_run_that_is_stopped_leaves_no_result_and_an_old_one_as_it_was(run, mo
             raise error
         return found(*arguments)
 
-    monkeypatch.setattr(training, "predict", stopped)
+    monkeypatch.setattr(classifier, "predict", stopped)
     assert run("--text", "new.txt", "--out", "out.csv").status == (130 if error is KeyboardInterrupt else 2)
     assert seen == [True, True, True]
     assert Path("out.csv").read_text() == "old" and not Path("out.csv.new").exists()
@@ -681,8 +686,8 @@ def test_a_file_of_bad_rows_alone_is_named(run):
 def test_plain_computes_the_written_out_way_and_says_the_same(answer, monkeypatch):
     write("new.txt", sentences(20))
     seen = []
-    real = training.predict
-    monkeypatch.setattr(training, "predict", lambda model, *rest: seen.append(type(model)) or real(model, *rest))
+    real = classifier.predict
+    monkeypatch.setattr(classifier, "predict", lambda model, *rest: seen.append(type(model)) or real(model, *rest))
     fast_way, plain_way = answer("--text", "new.txt"), answer("--text", "new.txt", "--plain")
     assert seen == [fast.TWINS[BertSentClassifier], BertSentClassifier]
     for one, other in zip(fast_way, plain_way, strict=True):

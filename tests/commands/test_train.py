@@ -682,6 +682,9 @@ def test_a_classifier_of_another_kind_is_not_scored_but_a_new_one_takes_its_plac
     path = Path("tiny", "config.json")
     path.write_text(json.dumps(config("tiny") | {"architectures": ["BertForTokenClassification"]}), encoding="utf-8")
     ran = run("--eval_only", "--model", "tiny", "--dev", "dev.csv", "--out", "out")
+    said = "dev.csv: is not CoNLL, with a tag for each word: --label_kind tags needs that form"
+    assert ran.status == 2 and said in ran.err
+    ran = run("--eval_only", "--model", "tiny", "--dev", "dev.csv", "--out", "out", "--label_kind", "class")
     said = "tiny: its classifier labels each token, not the text (BertForTokenClassification): it cannot be scored"
     assert ran.status == 2 and said in ran.err
     assert "new, with random weights: classifier; left out: classifier of 2 classes, which labels each" in train().out

@@ -6,7 +6,7 @@ import torch
 from minbert.metrics import places, score
 from minbert.runs import findings
 from minbert.runs.baseline import Verdict
-from minbert.runs.stages import Scored
+from minbert.runs.scored import Scored
 
 
 @pytest.fixture

@@ -17,9 +17,14 @@ from torch import multiprocessing
 
 from minbert import BertSentClassifier, UserError
 from minbert.batch import make_batch
+from minbert.families import bert
+from minbert.files.conll import Sentences
 from minbert.files.examples import read_examples
+from minbert.files.squad import Questions
 from minbert.runs import parallel, state
 from minbert.runs.classifier import begin, fit, predict
+from minbert.tasks import TASKS
+from minbert.tasks.spans import Spans
 from minbert.training import Data, Settings, batch_loss, class_weights, update
 from tests.conftest import ROOT
 
@@ -101,14 +106,39 @@ def train(config, lessons, settings=SETTINGS, dropout=0.0, best=True):
     return weights, losses, figures, predict(model, lessons), torch.initial_seed()
 
 
-def distance(weights, others):
-    """The largest difference between two models' weights, key biases apart.
+def train_on_tokens(config, tokenizer, kind):
+    """The same for tags of sentences, or for answers in passages: rows of one batch have 1 to 6 words, or windows."""
+    task = {"tags": TASKS["tags"], "spans": Spans(overlap=2, none=True)}[kind]
+    words = [["the", "good", "film", "was", "not", "bad"][:length] for length in (1, 6, 2, 5, 3, 4, 1)]
+    tags = [["B-X" if word in ("good", "bad") else "O" for word in each] for each in words]
+    found = {
+        "tags": Sentences("", words, tags, [[1] * len(each) for each in words]),
+        "spans": Questions("", list("1234567"), ["was it"] * 7, [" ".join(each) for each in words],
+                           [[(0, 3)], [(4, 8)], [], [(4, 8)], [(9, 13)], [(4, 8)], []], [*range(7)]),
+    }[kind]  # fmt: skip
+    labels = task.labels(found)
+    encoded = task.encode(found, tokenizer, 10)
+    data = Data(encoded.encoding, task.targets(found, task.gold(found, labels), labels, encoded))
+    torch.manual_seed(0)
+    model = bert.MODELS[task.head](config.change(initializer_range=0.2, **task.changes(labels)))
+    losses = []
+    watch = {"watch": lambda _, figures, rate: losses.append(figures["loss"])}
+    history = fit(model, data, data, SETTINGS, task=task, **watch)
+    figures = [{name: line[name] for name in ("loss", "best", *task.shown)} for line in history]
+    sizes = [len(ids) for ids in encoded.encoding["input_ids"]]
+    at = {"tags": 0, "spans": 1}[kind]
+    logits = [row.narrow(at, 0, size).clone() for row, size in zip(predict(model, data), sizes, strict=True)]
+    return {name: value.clone() for name, value in model.state_dict().items()}, losses, figures, logits
+
+
+def distance(weights, others, unseen=()):
+    """The largest difference between two models' weights, key biases and those whose names end as `unseen` apart.
 
     A key's bias adds the same to all scores of a query, and softmax does not see it: its gradient is rounding error
     around 0, and Adam takes steps of full size after it.
     """
     assert weights.keys() == others.keys()
-    names = [name for name in weights if not name.endswith("key.bias")]
+    names = [name for name in weights if not name.endswith(("key.bias", *unseen))]
     return max((weights[name] - others[name]).abs().max().item() for name in names)
 
 
@@ -165,7 +195,7 @@ def step(config, lessons, rows, weight, poison=0.0):
         model.bert.embeddings.token.weight[batch.input_ids[-1, 1]] += poison
     wrapped = parallel.wrap(model, 0)
     before = copy.deepcopy(model.state_dict())
-    part, factor = parallel.share(batch, weight)
+    part, factor = parallel.share(batch, lambda labels: TASKS["class"].count(labels, weight))
     loss = parallel.mean(factor * batch_loss(wrapped, part, weight))
     try:
         update(model, loss, torch.optim.SGD(model.parameters(), lr=0.1), max_grad_norm=0.1)
@@ -181,6 +211,24 @@ def read(config, lessons, copies):
     data = Data({name: rows * copies for name, rows in lessons.encoding.items()}, None)
     seen = []
     return predict(model, data, bar=lambda stream, total: (seen.append(rows) or rows for rows in stream)), seen
+
+
+ADDED_TO_ALL = ("answers.bias", "layers.1.feed_forward_norm.bias")  # to the scores of all tokens of a window
+
+
+@pytest.mark.parametrize("kind", ["tags", "spans"])
+@pytest.mark.parametrize("option", ["flexible", "pretrain"])
+def test_two_processes_learn_tags_and_answers_as_one_does(both, tiny, tokenizer, kind, option):
+    """Their shares of a batch have different numbers of words: the mean is over those of the whole batch."""
+    config = tiny.change(option=option, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    alone, losses, history, logits = train_on_tokens(config, tokenizer, kind)
+    for weights, *found in both(train_on_tokens, config, tokenizer, kind):
+        assert distance(weights, alone, {"tags": (), "spans": ADDED_TO_ALL}[kind]) < 1e-4
+        assert found[0] == pytest.approx(losses, abs=1e-5)
+        assert found[1] == [pytest.approx(line, abs=1e-4) for line in history]
+        for one, two in zip(found[2], logits, strict=True):
+            dim = -1  # the classes of a token, or the tokens of a window
+            assert torch.allclose(one.log_softmax(dim), two.log_softmax(dim), atol=1e-4)
 
 
 @pytest.mark.fault("command line: several processes, one that dies or has less to do")

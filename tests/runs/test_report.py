@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from minbert.commands import train as train_classifier
 from minbert.files.examples import Examples, read_examples
+from minbert.files.labels import LabelSet
 from minbert.runs import report
+from minbert.tasks import TASKS
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", "\r=1+1", "\0=1+1", '=HYPERLINK("http://x","y")']
 HARMLESS = ["1+1", "a=b", "", "'", '"=1"', " =1", "(-1)", "é", "\n=1"]
@@ -41,10 +44,12 @@ def cells_of(content):
 
 def written(texts, names, folder, **options):
     """write_predictions of these texts, each in truth of the first class and predicted to be of the last."""
-    path = folder / "predictions.csv"
-    probabilities = torch.eye(len(names))[-1].expand(len(texts), -1)
-    report.write_predictions(path, Examples("", "", texts), [0] * len(texts), probabilities, names, **options)
-    return path
+    task, labels = TASKS["class"], LabelSet(tuple(names), tuple(names))
+    logits = torch.where(torch.arange(len(names)) == len(names) - 1, 0.0, -torch.inf).expand(len(texts), -1)
+    outputs = {"course_files": {"dev": folder / "dev_out.txt"}, "folder": folder, "task": task, "excel_safe": False}
+    job, found = SimpleNamespace(**outputs | options), task.columns(logits, labels)
+    report.write_predictions(job, "dev", Examples("", "", texts), [0] * len(texts), found, labels)
+    return folder / "dev_predictions.csv"
 
 
 @pytest.mark.fault("tables: predictions that a spreadsheet would run, or with line breaks")

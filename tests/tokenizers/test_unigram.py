@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib.util
 import json
+import random
 import struct
 from pathlib import Path
 
@@ -270,11 +271,15 @@ def test_a_near_tie_goes_as_the_order_of_additions_decides():
     assert far == found.ids_of(normal, found.cut(normal))
 
 
-def in_float32(found, word):
-    """The ids of the best way, with numpy's float32: of each end the sum, where its piece begins, and which it is."""
+def in_float32(found, word, limit=1e5):
+    """The ids of the best way, with numpy's float32: of each end the sum, where its piece begins, and which it is.
+    Where a sum is further from 0 than the limit, it and those after it begin again."""
     best = [(np.float32(0.0), 0, 0), *[None] * len(word)]
     for begin in range(len(word)):
-        for end in range(begin + 1, len(word) + 1):
+        if abs(best[begin][0]) > limit:
+            offset = best[begin][0]
+            best[begin:] = [each and (np.float32(each[0] - offset), *each[1:]) for each in best[begin:]]
+        for end in range(begin + 1, min(begin + 6, len(word)) + 1):  # no piece is longer
             if (id := found.in_text.get(word[begin:end])) is not None:
                 total = np.float32(best[begin][0] + np.float32(found.scores[id]))
                 if best[end] is None or total > best[end][0]:
@@ -292,6 +297,34 @@ def test_sums_are_those_of_float32(size):
     scores = {"a": -5.1, "aa": -7.3, "aaa": -10.95, "aaaaa": -18.25, "aaaa": -14.6}
     found = pieces(*scores.items())
     assert found.ids("a" * size) == in_float32(found, "▁" + "a" * size)
+
+
+@pytest.mark.parametrize(
+    "shape", ["a" * 30, "aaaaaaa aaaaaaaaaaa ", "a" * 1200 + " "], ids=["no space", "words", "long words"]
+)
+def test_far_from_zero_the_sums_begin_again(shape):
+    """As in SentencePiece 0.2.3, where a sum beyond 100,000 would lose too many digits."""
+    scores = {"a": -513.3, "aa": -730.7, "aaa": -1096.1, "aaaaa": -1826.8, "aaaa": -1461.4, "▁a": -513.4, "▁aa": -731.1}
+    found, texts = pieces(*scores.items()), [(shape * 900)[:size].strip() for size in (3_001, 6_002)]
+    for text in texts:
+        assert found.ids(text) == in_float32(found, found.normalise(text))
+    assert any(found.ids(text) != in_float32(found, found.normalise(text), np.inf) for text in texts)
+
+
+def test_far_from_zero_the_ids_are_those_of_sentencepiece(tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs sentencepiece")
+    rows = [(char * size, -37.7 * size**0.6, NORMAL) for char in "ab" for size in (1, 2, 3, 5)]
+    path = tmp_path / "m.model"
+    path.write_bytes(model([*PIECES[:3], ("▁", -30.1, NORMAL), *rows]))
+    theirs, ours, draw = (
+        sentencepiece.SentencePieceProcessor(model_file=str(path)),
+        Unigram.read(path),
+        random.Random(5),
+    )
+    for space in ("", " "):
+        for size in (9_000, 21_000):
+            text = "".join(draw.choices(["a", "b", "aa", "bbb", space], k=size))
+            assert ours.ids(text) == theirs.encode(text)
 
 
 def test_float32_is_what_numpy_has():

@@ -264,7 +264,8 @@ def test_what_is_known_is_pinned():
         assert re.fullmatch("[0-9a-f]{40}", known.revision) if checked else known.revision == "main", name
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in known.sha256.values()), name
         assert name == known.repository.rpartition("/")[2]
-        assert known.tokenizer == (hub.BYTE_BPE if "gpt" in name or "roberta" in name else hub.WORDPIECE)
+        kinds = {"gpt": hub.BYTE_BPE, "roberta": hub.BYTE_BPE, "opus": hub.MARIAN}
+        assert known.tokenizer == next((files for part, files in kinds.items() if part in name), hub.WORDPIECE)
 
 
 def test_the_vocabularies_that_are_known_are_these(shared):

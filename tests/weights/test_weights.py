@@ -281,7 +281,7 @@ def test_sizes_that_the_weights_do_not_fill_take_no_memory(tiny_folder, monkeypa
     store(tiny_folder, stored(tiny_folder), **huge)
     monkeypatch.setattr(BertModel, "__init__", lambda *_: pytest.fail("a model was built"))
     with pytest.raises(
-        UserError, match=r"config\.json: describes an encoder of 6\d\d,\d+,\d+,\d+ parameters, but the weights"
+        UserError, match=r"config\.json: describes a model of 6\d\d,\d+,\d+,\d+ parameters, but the weights"
     ):
         BertSentClassifier.from_pretrained(tiny_folder)
 
