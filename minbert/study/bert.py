@@ -14,6 +14,7 @@ from minbert.runs import classifier, state
 from minbert.runs.loop import Loop
 from minbert.study.folds import inner_part
 from minbert.study.frozen import Reader
+from minbert.tasks import BY_PROBLEM
 from minbert.training import Settings, no_bar, set_seed
 
 OPTIONS = {"frozen": "pretrain", "flexible": "flexible"}
@@ -59,7 +60,8 @@ class Bert:
         set_seed(seed)
         self.model = self.reader.load(OPTIONS[self.mode])
         if frozen:
-            loop = Loop(Cached(self.model, *data, settings, self.reader.device, False, no_bar), self.reader.device)
+            device, task = self.reader.device, BY_PROBLEM[self.model.config.problem_type]
+            loop = Loop(Cached(self.model, *data, settings, device, False, no_bar, task), device)
         else:
             loop = classifier.begin(self.model, *data, settings, self.reader.device)
         loop.train(autosave=self.resumed(loop))
