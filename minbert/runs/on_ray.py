@@ -1,0 +1,188 @@
+"""Share work among processes and machines by Ray: it places the work, and does it again where a process is lost.
+
+Nothing is read or written but by the one process that asks: what a worker needs is sent to it, and what it found comes
+back. So the machines of a cluster need no common folder. Each must have the same minbert and libraries, and each worker
+computes with the same number of threads and the same kernels, so that the bits are those of one process.
+
+Private network only: Python objects are sent as pickles, so who can join a cluster can run code on it.
+"""
+
+import logging
+import os
+import platform
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import minbert
+from minbert.errors import Stopped, UserError
+from minbert.wording import counted
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+LOST = (
+    "--ray: a worker has ended again and again: is the memory full there? "
+    "--ray_cpus N gives each one more of a machine, so that fewer run at once"
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """How each worker computes."""
+
+    cpus: int  # of a worker, and its number of threads
+    gpus: int
+    kernels: dict  # as fast.measure.choices() gives them
+    versions: dict
+
+
+def versions():
+    return {name: version(name) for name in LIBRARIES} | {"minbert": minbert.__version__}
+
+
+def place(ray, cpus, device="cpu"):
+    """The Place of workers that compute as this process. Raises UserError if no machine of the cluster has room."""
+    from minbert.fast import measure
+
+    gpus = int(str(device) != "cpu")
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):
+        most = int(max(machine.get("CPU", 0) for machine in machines))
+        raise UserError(
+            f"--ray: no machine of the cluster has {counted(cpus, 'CPU')}{' and a GPU' * gpus} for a worker; the "
+            f"largest has {counted(most, 'CPU')}"
+        )
+    return Place(cpus, gpus, measure.choices(device), versions())
+
+
+@contextmanager
+def threads(count):
+    """A context in which torch and the libraries of scikit-learn compute on so many threads."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def settle(place):
+    """Let this process, a worker, compute as a Place says. Returns a context. Raises UserError for other versions."""
+    from minbert.fast import measure
+    from minbert.fast.memory import retain_freed_memory
+
+    here = versions()
+    if other := [name for name in here if here[name] != place.versions[name]]:
+        has, wanted = (", ".join(f"{name} {all[name]}" for name in other) for all in (here, place.versions))
+        raise UserError(f"--ray: {platform.node()} has {has}, but here is {wanted}: install the same")
+    logging.getLogger("minbert").setLevel(logging.ERROR)
+    retain_freed_memory()
+    measure.use(place.kernels, "--ray")
+    return threads(place.cpus)
+
+
+def package():
+    """Ray. Raises UserError if it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it sends nothing about this run to its makers
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--ray needs a package: pip install 'minbert[ray]'") from None
+    return ray
+
+
+@contextmanager
+def connected(address=None):
+    """Ray, connected to the cluster at an address; None: Ray's own default, which begins one on this machine where
+    there is none. What is connected already is used, and left. Raises UserError if that fails.
+    """
+    ray = package()
+    if ray.is_initialized():
+        yield ray
+        return
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"--ray: no cluster of Ray answers{' at ' + address if address else ''} ({error})") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def errors(ray):
+    """A context in which the errors of workers are raised as they were there."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.ActorDiedError, ray.exceptions.OutOfMemoryError):
+        raise UserError(LOST) from None
+
+
+class Worker:
+    """A process of Ray that makes something once, and calls it with each item.
+
+    make(*parts) -> a function of an item
+    """
+
+    def __init__(self, place, make, *parts):
+        self.place = place
+        with settle(place):
+            self.work = make(*parts)
+
+    def call(self, item):
+        with threads(self.place.cpus):
+            return self.work(item)
+
+
+def in_order(ray, place, make, parts, items):
+    """(item, make(*parts)(item)) for each item of a stream, in their order; few are held at a time.
+
+    parts  are sent to each worker once
+    """
+    cluster = ray.cluster_resources()
+    room = int(cluster.get("CPU", 0) // place.cpus)
+    room = max(1, min(room, int(cluster.get("GPU", 0))) if place.gpus else room)
+    options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_restarts": -1, "max_task_retries": -1}
+    kind, parts = ray.remote(**options)(Worker), [ray.put(part) for part in parts]
+    workers, waiting = [], deque()
+    for number, item in enumerate(items):
+        if len(workers) < room:
+            workers.append(kind.remote(place, make, *parts))
+        waiting.append((item, workers[number % len(workers)].call.remote(item)))
+        if len(waiting) > 2 * room:
+            yield result(ray, *waiting.popleft())
+    while waiting:
+        yield result(ray, *waiting.popleft())
+
+
+def result(ray, item, reference):
+    with errors(ray):
+        return item, ray.get(reference)
+
+
+def as_done(ray, running, stop):
+    """(what it is called, its result) of each task, as soon as it is done. Raises Stopped when a signal asks for it.
+
+    running  {reference: what it is called}
+    """
+    running = dict(running)
+    try:
+        while running:
+            done, _ = ray.wait(list(running), timeout=1)
+            for reference in done:
+                yield result(ray, running.pop(reference), reference)
+            if stop and stop.asked:
+                raise Stopped(stop.asked, stop.advice)
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
