@@ -13,6 +13,7 @@ import platform
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import minbert
@@ -117,14 +118,14 @@ def connected(address=None):
 
 @contextmanager
 def errors(ray):
-    """A context in which the errors of workers are raised as they were there."""
+    """A context in which the errors of workers are raised as they were there, if a user may be able to mend them."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
+        if isinstance(error.cause, (UserError, OSError, MemoryError, RuntimeError)):
+            raise error.cause from error
         raise
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.ActorDiedError, ray.exceptions.OutOfMemoryError):
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError):
         raise UserError(LOST) from None
 
 
@@ -135,39 +136,38 @@ class Worker:
     """
 
     def __init__(self, place, make, *parts):
-        self.place = place
-        with settle(place):
-            self.work = make(*parts)
+        self.place, self.make, self.work = place, partial(make, *parts), None
 
     def call(self, item):
-        with threads(self.place.cpus):
+        with settle(self.place):
+            self.work = self.work or self.make()
             return self.work(item)
 
 
 def in_order(ray, place, make, parts, items):
-    """(item, make(*parts)(item)) for each item of a stream, in their order; few are held at a time.
+    """(key, a function that waits for make(*parts)(item)) for each (key, item) of a stream, in their order.
 
     parts  are sent to each worker once
+    As many items as keep the workers busy are read ahead.
     """
     cluster = ray.cluster_resources()
     room = int(cluster.get("CPU", 0) // place.cpus)
     room = max(1, min(room, int(cluster.get("GPU", 0))) if place.gpus else room)
-    options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_restarts": -1, "max_task_retries": -1}
+    options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_restarts": -1, "max_task_retries": 3}
     kind, parts = ray.remote(**options)(Worker), [ray.put(part) for part in parts]
     workers, waiting = [], deque()
-    for number, item in enumerate(items):
+    for number, (key, item) in enumerate(items):
         if len(workers) < room:
             workers.append(kind.remote(place, make, *parts))
-        waiting.append((item, workers[number % len(workers)].call.remote(item)))
+        waiting.append((key, partial(result, ray, workers[number % len(workers)].call.remote(item))))
         if len(waiting) > 2 * room:
-            yield result(ray, *waiting.popleft())
-    while waiting:
-        yield result(ray, *waiting.popleft())
+            yield waiting.popleft()
+    yield from waiting
 
 
-def result(ray, item, reference):
+def result(ray, reference):
     with errors(ray):
-        return item, ray.get(reference)
+        return ray.get(reference)
 
 
 def as_done(ray, running, stop):
@@ -180,7 +180,7 @@ def as_done(ray, running, stop):
         while running:
             done, _ = ray.wait(list(running), timeout=1)
             for reference in done:
-                yield result(ray, running.pop(reference), reference)
+                yield running.pop(reference), result(ray, reference)
             if stop and stop.asked:
                 raise Stopped(stop.asked, stop.advice)
     finally:
