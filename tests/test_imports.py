@@ -223,6 +223,7 @@ def test_what_is_imported_is_installed():
         "ftfy",
         "spacy",
         "emoji",
+        "ray",
         "scipy",
         "xgboost",
         "vaderSentiment",

@@ -10,8 +10,9 @@ Private network only: Python objects are sent as pickles, so who can join a clus
 import logging
 import os
 import platform
+import signal
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -46,14 +47,17 @@ def place(ray, cpus, device="cpu"):
     from minbert.fast import measure
 
     gpus = int(str(device) != "cpu")
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):
-        most = int(max(machine.get("CPU", 0) for machine in machines))
-        raise UserError(
-            f"--ray: no machine of the cluster has {counted(cpus, 'CPU')}{' and a GPU' * gpus} for a worker; the "
-            f"largest has {counted(most, 'CPU')}"
-        )
+    if not workers(ray, cpus, gpus):
+        what = counted(cpus, "CPU") + " and a GPU" * gpus
+        raise UserError(f"--ray: no machine of the cluster has {what}, which --ray_cpus and --device ask for")
     return Place(cpus, gpus, measure.choices(device), versions())
+
+
+def workers(ray, cpus, gpus):
+    """For how many workers the cluster has room."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    rooms = ((int(each.get("CPU", 0) // cpus), int(each.get("GPU", 0)) if gpus else 10**9) for each in machines)
+    return sum(map(min, rooms))
 
 
 @contextmanager
@@ -89,6 +93,7 @@ def settle(place):
 def package():
     """Ray. Raises UserError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it sends nothing about this run to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray
     except ImportError:
@@ -106,14 +111,24 @@ def connected(address=None):
         yield ray
         return
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"--ray: no cluster of Ray answers{' at ' + address if address else ''} ({error})") from None
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        what = f"no cluster of Ray answers at {address}" if address else "Ray does not begin here"
+        raise UserError(f"--ray: {what}: {str(error).partition(chr(10))[0]}") from None
     try:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, stopped if handler == signal.SIG_DFL else handler)  # Ray has put its own
         yield ray
     finally:
         ray.shutdown()
+        with suppress(ValueError, TypeError):
+            signal.signal(signal.SIGTERM, handler)
+
+
+def stopped(number, frame):
+    raise Stopped(number, "")
 
 
 @contextmanager
@@ -138,6 +153,9 @@ class Worker:
     def __init__(self, place, make, *parts):
         self.place, self.make, self.work = place, partial(make, *parts), None
 
+    def ready(self):
+        """Done as soon as there is room for this worker."""
+
     def call(self, item):
         with settle(self.place):
             self.work = self.work or self.make()
@@ -150,16 +168,20 @@ def in_order(ray, place, make, parts, items):
     parts  are sent to each worker once
     As many items as keep the workers busy are read ahead.
     """
-    cluster = ray.cluster_resources()
-    room = int(cluster.get("CPU", 0) // place.cpus)
-    room = max(1, min(room, int(cluster.get("GPU", 0))) if place.gpus else room)
     options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_restarts": -1, "max_task_retries": 3}
     kind, parts = ray.remote(**options)(Worker), [ray.put(part) for part in parts]
-    workers, waiting = [], deque()
-    for number, (key, item) in enumerate(items):
-        if len(workers) < room:
-            workers.append(kind.remote(place, make, *parts))
-        waiting.append((key, partial(result, ray, workers[number % len(workers)].call.remote(item))))
+    made, room, busy, free, waiting = 0, workers(ray, place.cpus, place.gpus), {}, deque(), deque()
+    for key, item in items:
+        if made < room:
+            worker, made = kind.remote(place, make, *parts), made + 1
+            busy |= {worker.ready.remote(): worker, worker.ready.remote(): worker}  # it holds one item, and the next
+        while not free:
+            done, _ = ray.wait(list(busy))
+            free.extend(map(busy.pop, done))
+        worker = free.popleft()
+        reference = worker.call.remote(item)
+        busy[reference] = worker
+        waiting.append((key, partial(result, ray, reference)))
         if len(waiting) > 2 * room:
             yield waiting.popleft()
     yield from waiting
