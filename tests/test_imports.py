@@ -224,6 +224,7 @@ def test_what_is_imported_is_installed():
         "spacy",
         "emoji",
         "ray",
+        "threadpoolctl",
         "scipy",
         "xgboost",
         "vaderSentiment",
