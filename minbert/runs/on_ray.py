@@ -93,7 +93,6 @@ def settle(place):
 def package():
     """Ray. Raises UserError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it sends nothing about this run to its makers
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray
     except ImportError:
@@ -114,7 +113,7 @@ def connected(address=None):
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises that, too, where a machine is too busy for its processes to begin
         what = f"no cluster of Ray answers at {address}" if address else "Ray does not begin here"
         raise UserError(f"--ray: {what}: {str(error).partition(chr(10))[0]}") from None
     try:
@@ -147,18 +146,18 @@ def errors(ray):
 class Worker:
     """A process of Ray that makes something once, and calls it with each item.
 
-    make(*parts) -> a function of an item
+    make(*parts) -> a function of an item; parts: references, so that a worker in its place can have them, too
     """
 
-    def __init__(self, place, make, *parts):
-        self.place, self.make, self.work = place, partial(make, *parts), None
+    def __init__(self, place, make, parts):
+        self.place, self.make, self.parts, self.work = place, make, parts, None
 
     def ready(self):
         """Done as soon as there is room for this worker."""
 
     def call(self, item):
         with settle(self.place):
-            self.work = self.work or self.make()
+            self.work = self.work or self.make(*package().get(self.parts))
             return self.work(item)
 
 
@@ -173,7 +172,7 @@ def in_order(ray, place, make, parts, items):
     made, room, busy, free, waiting = 0, workers(ray, place.cpus, place.gpus), {}, deque(), deque()
     for key, item in items:
         if made < room:
-            worker, made = kind.remote(place, make, *parts), made + 1
+            worker, made = kind.remote(place, make, parts), made + 1
             busy |= {worker.ready.remote(): worker, worker.ready.remote(): worker}  # it holds one item, and the next
         while not free:
             done, _ = ray.wait(list(busy))
