@@ -149,15 +149,15 @@ class Worker:
     make(*parts) -> a function of an item; parts: references, so that a worker in its place can have them, too
     """
 
-    def __init__(self, place, make, parts):
-        self.place, self.make, self.parts, self.work = place, make, parts, None
+    def __init__(self, place, make):
+        self.place, self.make, self.work = place, make, None
 
     def ready(self):
         """Done as soon as there is room for this worker."""
 
-    def call(self, item):
+    def call(self, item, parts):
         with settle(self.place):
-            self.work = self.work or self.make(*package().get(self.parts))
+            self.work = self.work or self.make(*package().get(parts))
             return self.work(item)
 
 
@@ -172,13 +172,13 @@ def in_order(ray, place, make, parts, items):
     made, room, busy, free, waiting = 0, workers(ray, place.cpus, place.gpus), {}, deque(), deque()
     for key, item in items:
         if made < room:
-            worker, made = kind.remote(place, make, parts), made + 1
+            worker, made = kind.remote(place, make), made + 1
             busy |= {worker.ready.remote(): worker, worker.ready.remote(): worker}  # it holds one item, and the next
         while not free:
             done, _ = ray.wait(list(busy))
             free.extend(map(busy.pop, done))
         worker = free.popleft()
-        reference = worker.call.remote(item)
+        reference = worker.call.remote(item, parts)
         busy[reference] = worker
         waiting.append((key, partial(result, ray, reference)))
         if len(waiting) > 2 * room:
