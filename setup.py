@@ -6,6 +6,7 @@ CARD = ["*.json", "*.md", "*.svg", "model.safetensors"]
 SHIPPED = {  # a folder of the package: the folder in a clone, and what of it is shipped
     "minbert.shipped.checkpoints.tiny": ("checkpoints/tiny", [*CARD, "vocab.txt"]),
     "minbert.shipped.checkpoints.tiny-gpt2": ("checkpoints/tiny-gpt2", [*CARD, "merges.txt"]),
+    "minbert.shipped.checkpoints.tiny-translate": ("checkpoints/tiny-translate", [*CARD, "*.spm"]),
     "minbert.shipped.data.reviews": ("data/reviews", ["*.csv"]),
 }
 

@@ -21,7 +21,7 @@ PICTURE = Path(__file__).parent / "house.svg"
 FLOORS = (
     {"commands": "one file for each command"},
     {
-        "pretraining": "a BERT from your own text",
+        "pretraining": "models from your own text",
         "course": "hand out, check, grade",
         "study": "baselines and statistics",
         "pages": "results as HTML pages",
@@ -67,6 +67,8 @@ ROWS = (
         "encoder_decoder": ("one stack reads,", "another writes"),
         "search_settings": ("how a model is", "searched"),
         "search": ("which rows go on,", "which are finished"),
+        "translation": ("a text → another", "language"),
+        "chrf": ("how like the right", "one it is"),
     },
     {
         "token_heads": ("tags [B, T, C],", "answers [B, 2, T]"),
@@ -212,7 +214,7 @@ def draw():
     parts += [f'<polygon points="{wall}" class="wall"/>']
     parts += [f'<polygon points="{LEFT - 62},100 {WIDTH / 2},8 {RIGHT + 62},100" class="wall roof"/>']
     for room, (x, top, width, height) in place.items():
-        files = [file for file in rooms[room] if file not in ("common", "probe_tables")]
+        files = [file for file in rooms[room] if file not in ("common", "probe_tables", "translator")]
         if room == ROOF:
             parts += [text(WIDTH / 2, 56, "commands/", "name", "middle")]
             parts += [text(WIDTH / 2, 75, captions[room], "small", "middle")]

@@ -14,6 +14,7 @@ COMMANDS = {  # name: its module, and one line of help
     "probe": ("minbert.commands.probe", "ask a language model for missing words, next words, likelier sentences"),
     "generate": ("minbert.commands.generate", "let a GPT go on with a text, and see how probable each token was"),
     "similar": ("minbert.commands.similar", "find passages that are like a query; compare pairs of texts"),
+    "translate": ("minbert.commands.translate", "translate texts, see where a translator looks, and train one"),
     "pretrain": ("minbert.commands.pretrain", "make a BERT from text, or go on with one"),
     "convert": ("minbert.commands.convert", "turn a course kit's one-file checkpoint into a model's folder"),
     "export": ("minbert.commands.export", "write a model as ONNX, for programs without Python or torch"),

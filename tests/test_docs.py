@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import minbert
-from bench import accuracy, measure, scale
+from bench import accuracy, measure, pairs, scale
 from bench.__main__ import MARKS, strongest
-from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json
+from data import translation
+from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json, tokenizers
 from minbert.course.parts import PARTS, WHOLE
 from minbert.metrics import NORMAL, wilson
 from minbert.pretraining import corpus
@@ -28,9 +29,9 @@ from tests.conftest import ROOT
 from tests.test_readme import PAGES, blocks
 
 LINKED = [*PAGES, "CHANGELOG.md", "checkpoints/README.md", "tests/README.md"]
-CARD, GPT2_CARD = (f"checkpoints/{name}/README.md" for name in ("tiny", "tiny-gpt2"))
-LINKED += [CARD, GPT2_CARD]
-NUMBERED = [*PAGES, "CHANGELOG.md", CARD, GPT2_CARD]  # pages in which every number is checked
+CARD, GPT2_CARD, TRANSLATE_CARD = (f"checkpoints/{tiny}/README.md" for tiny in ("tiny", "tiny-gpt2", "tiny-translate"))
+LINKED += [CARD, GPT2_CARD, TRANSLATE_CARD]
+NUMBERED = [*PAGES, "CHANGELOG.md", CARD, GPT2_CARD, TRANSLATE_CARD]  # pages in which every number is checked
 MODEL = ("config", "embeddings", "attention", "encoder", "bert", "heads")
 
 
@@ -92,6 +93,29 @@ def gpt2_sizes():
 def gpt2_end():
     """The last entry of its history."""
     return pretraining("tiny-gpt2")["history"][-1]
+
+
+def translate_sizes():
+    """Layers, hidden size, heads, parameters, pieces of each language, positions, megabytes."""
+    folder = hub.find("tiny-translate")
+    model, tokenizer = families.load(folder, "translation"), tokenizers.from_pretrained(folder)
+    config, count = model.config, sum(weight.numel() for weight in model.parameters())
+    megabytes = sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".md") / 1e6
+    sizes = (config.num_hidden_layers, config.hidden_size, config.num_attention_heads, count)
+    return *sizes, len(tokenizer.source), len(tokenizer.target), config.max_position_embeddings, megabytes
+
+
+def translate_run():
+    """The record of the run that made tiny-translate."""
+    return json.loads((hub.find("tiny-translate") / "translation.json").read_text(encoding="utf-8"))
+
+
+def translate_training():
+    """Epochs, steps, pairs in a step, minutes."""
+    record = translate_run()
+    epochs, size = (record["arguments"][name] for name in ("epochs", "batch_size"))
+    minutes = sum(epoch["train_seconds"] for epoch in record["history"]) / 60
+    return epochs, epochs * math.ceil(record["text"]["train_pairs"] / size), size, minutes
 
 
 def held_out(number):
@@ -361,6 +385,20 @@ CHECKED = [
     (CARD, "six with {:,}.", lambda: tiny("vocab_size")),
     (CARD, "cut at {} tokens", lambda: positions()),
     (
+        TRANSLATE_CARD,
+        "It has {} layers in each stack, hidden size {}, {} heads, {:,} parameters, {} English and {} German pieces, "
+        "and reads sentences of up to {} tokens. It takes {:.1f} MB, with the matrices stored in 8 bits.",
+        translate_sizes,
+    ),
+    (TRANSLATE_CARD, "{} epochs, {:,} steps of {} pairs, in {:.0f} minutes", translate_training),
+    (TRANSLATE_CARD, "torch {}", lambda: translate_run()["versions"]["torch"]),
+    (
+        TRANSLATE_CARD,
+        "{:,} pairs to learn from, with up to {} English words",
+        lambda: (translation.ROWS["train"], translation.LONGEST),
+    ),
+    (TRANSLATE_CARD, "Numbers from {} on", lambda: translation.SMALL + 1),
+    (
         GPT2_CARD,
         "It has {} layers, hidden size {}, {} heads, {:,} parameters, positions for {} tokens and byte-level BPE with "
         "{:,} tokens. It takes {:.1f} MB, with the matrices stored in 8 bits.",
@@ -405,6 +443,8 @@ SPELT = [
         "the mean of {} seeds",
         lambda: len({run["seed"] for run in results("accuracy")["runs"]} - {0}),
     ),
+    ("docs/results.md", "for {} epochs. The dev file", lambda: pairs.SETTINGS["epochs"]),
+    ("docs/results.md", "the head alone, for {} epochs", lambda: pairs.FROZEN_EPOCHS),
     ("README.md", "{} notebooks", lambda: len(list((ROOT / "examples").glob("*.ipynb")))),
     ("docs/use.md", "in {} places", lambda: len(minbert_probing().READOUTS)),
     ("docs/use.md", "the most probable tokens only, {} by default", lambda: commands_endpoint().TOP),
@@ -517,7 +557,7 @@ MEASURED = {
 }
 # Names that hold a digit and claim nothing.
 NAMES = (
-    r"SST-[25]|all-MiniLM-L6-v2|AVX-512"
+    r"SST-[25]|chrF2|all-MiniLM-L6-v2|AVX-512"
     r"|SHA-256|CC0 1\.0|Apache-2\.0|part\d|bf16|int8|b?float(16|32)|8[ -]bits?|16 bits|F1"
     r"|GPT-[12]|tiny-gpt2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
     r"|GPT-[12]|gpt2|finetuned-sst-2|1_Pooling|2_Dense|top 5|bzip2|UTF-(8|16)|cp1252|numbers, from 1"
@@ -573,13 +613,16 @@ def memory_of_bf16():
 def prose(page):
     """A page without code, without the targets of links, and without the tables that tests of their own compare."""
     text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(f"{re.escape(MARKS[0])}.*?{re.escape(MARKS[1])}", "", text, flags=re.DOTALL)
+    for begin, end in (MARKS, pairs.MARKS):
+        text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
     text = "\n".join(line for line in text.splitlines() if not is_compared(line))
     text = re.sub(r"^ *\d+\. ", "", re.sub(r"`[^`]*`|\]\([^)]*\)", "", text), flags=re.MULTILINE)
     return " ".join(text.split())
 
 
 def is_compared(line):
+    if re.match(r"\| (dev|test.*|long) \| \d|\| .+\.( \|.*){2}", line):
+        return True  # tests/test_tiny_translate.py compares these
     if line.startswith("> ") or (line.startswith("| ") and re.search(r'\[MASK\]|\| "', line)):
         return True  # tests/test_tiny.py compares these
     return line.startswith(

@@ -49,7 +49,7 @@ MODEL = {
     *("config", "tokenizer", "encoding", "batch", "embeddings", "attention", "encoder", "decoder", "bert", "heads"),
     *("losses", "optimizer", "training", "metrics", "probing", "generation", "left_to_right"),
     *("token_heads", "windows", "entities", "answers"),
-    *("encoder_decoder", "search", "search_settings"),
+    *("encoder_decoder", "search", "search_settings", "translation", "chrf"),
 }
 DOORS = {"__main__", "legacy"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -214,21 +214,8 @@ def test_what_is_imported_is_installed():
     setup.read(ROOT / "setup.cfg")
     required = {line.split()[0] for line in setup["options"]["install_requires"].split("\n") if line}
     packages = {full.partition(".")[0] for names in THEIRS.values() for full in names} - set(sys.stdlib_module_names)
-    extras = {
-        "matplotlib",
-        "pyarrow",
-        "onnx",
-        "onnxscript",
-        "onnxruntime",
-        "ftfy",
-        "spacy",
-        "emoji",
-        "ray",
-        "threadpoolctl",
-        "scipy",
-        "xgboost",
-        "vaderSentiment",
-    }
+    extras = {"matplotlib", "pyarrow", "onnx", "onnxscript", "onnxruntime", "ftfy", "spacy", "emoji", "sacrebleu"}
+    extras |= {"scipy", "xgboost", "vaderSentiment", "optuna", "ray", "threadpoolctl"}
     assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | extras
 
 

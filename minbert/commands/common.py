@@ -28,7 +28,10 @@ from minbert.shell import SCRIPTS, advice, called
 LARGEST = 10**9  # number of anything on a command line; torch counts no further than 2^63
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
     f"minbert {command}": command
-    for command in (*SCRIPTS, "convert", "export", "generate", "similar", "study", "handout", "grade", "size", "doctor")
+    for command in (
+        *(*SCRIPTS, "convert", "export", "generate", "similar", "translate", "study", "handout", "grade", "size"),
+        "doctor",
+    )
 }
 
 

@@ -13,6 +13,8 @@ WORDS = {  # word: the module of its command, and one line of help
     "infer": ("minbert.commands.study_infer", "predicted labels and a random sample of true ones: shares, regressions"),
     "label": ("minbert.commands.study_label", "what to label next, how many are needed, which labels may be wrong"),
     "calibrate": ("minbert.commands.study_calibrate", "do the probabilities mean what they say?"),
+    "search": ("minbert.commands.study_search", "which settings suit these texts: Optuna proposes, inner folds judge"),
+    "errors": ("minbert.commands.study_errors", "what is wrong, what a second run fixed, and which words misled it"),
 }
 
 

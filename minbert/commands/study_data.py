@@ -38,19 +38,21 @@ def fold_flags(parser):
     add("--seed", **common.SEED)
 
 
+SYSTEM = "LEARNER+FEATURES, vader, words:FILE, bert:frozen, bert:flexible"
+
+
 def system_flags(parser):
     """Adds them, and returns the group's function to add more."""
     add = parser.add_argument_group("systems").add_argument
-    add(
-        "--systems",
-        nargs="+",
-        default=DEFAULT,
-        metavar="NAME",
-        help=f"LEARNER+FEATURES, vader, words:FILE, bert:frozen, bert:flexible; or {LADDER}, {NO_BERT}, {TABLE_S2}; "
-        f"default: {' '.join(DEFAULT)}",
-    )
+    several = f"{SYSTEM}; or {LADDER}, {NO_BERT}, {TABLE_S2}; default: {' '.join(DEFAULT)}"
+    add("--systems", nargs="+", default=DEFAULT, metavar="NAME", help=several)
     add("--tune", type=number(int, 0), default=0, metavar="N", help="try N settings on inner folds; default: none")
     add("--seeds", type=natural, default=1, metavar="N", help="of systems that draw numbers; default: %(default)s")
+    return one_system_flags(add)
+
+
+def one_system_flags(add):
+    """Flags of systems, however many there are. add: of a group"""
     add("--positive", metavar="LABEL", help="the class of F1; default: of two the rarer, of more the mean of all")
     add("--lexicon_cuts", nargs=2, type=float, metavar="X", help="fix the cut-points of word lists: -0.05 0.05")
     add("--vectors", metavar="FILE", help="word vectors in GloVe's form for +vectors; default: the model's")

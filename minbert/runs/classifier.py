@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from minbert import training
-from minbert.batch import epoch_order, make_batch
+from minbert.batch import make_batch
 from minbert.errors import UserError
 from minbert.fast.optimizer import clip as fast_clip
 from minbert.fast.optimizer import fused_adamw
 from minbert.fast.rows import UsedRows
-from minbert.optimizer import SCHEDULES, AdamW, clip, parameter_groups
+from minbert.optimizer import AdamW, clip, parameter_groups
 from minbert.runs import parallel
-from minbert.runs.loop import Loop, Task
+from minbert.runs.epochs import Epochs
+from minbert.runs.loop import Loop
 from minbert.tasks import BY_PROBLEM
 from minbert.training import Data, Settings, autocast, class_weights, no_bar
 
@@ -50,14 +51,13 @@ def begin(
     return Loop(mode(model.to(device), train, dev, settings, device, plain, bar, task), device)
 
 
-class Classifier(Task):
+class Classifier(Epochs):
     """What the modes of training have in common: epochs, batches, and the choice of the best epoch on dev."""
 
     def __init__(self, model, train, dev, settings, device, plain, bar, task):
         began = time.perf_counter()
         self.model, self.train, self.dev, self.settings, self.device = model, train, dev, settings, device
         self.best = {}  # the weights of the epoch best on dev
-        self.epoch, self.order = 0, None  # the epoch, from 1, whose order of examples is at hand
         self.answers, self.names = task, task.stored(model.config)
         if model.new_output:
             self.answers.prepare(model, train.labels)
@@ -73,17 +73,6 @@ class Classifier(Task):
         # "loss" is summed over the examples of the epoch, "decay" is what its steps leave of a weight without gradient
         self.start = {"loss": 0.0, "decay": 1.0, "seconds": time.perf_counter() - began}
 
-    def rate(self, progress):
-        _, total, warmup = self.settings.steps(len(self.train))
-        return self.settings.lr * SCHEDULES[self.settings.schedule](progress["steps"], warmup, total)
-
-    def rows(self, progress):
-        epoch, batch = divmod(progress["steps"], self.settings.steps(len(self.train))[0])
-        if epoch + 1 != self.epoch:
-            self.epoch, self.order = epoch + 1, epoch_order(len(self.train), self.settings.seed, epoch + 1)
-        size = self.settings.batch_size
-        return self.order[batch * size :][:size].tolist()
-
     def loss(self, progress):
         batch, factor = parallel.share(self.batch(self.rows(progress)), self.counted)
         *inputs, labels = batch.to(self.device)
@@ -97,20 +86,8 @@ class Classifier(Task):
         return self.answers.count(labels.to(self.device), self.class_weights)
 
     def count(self, progress, figures, rate):
-        progress["loss"] += figures["loss"] * len(self.rows(progress))
+        super().count(progress, figures, rate)
         progress["decay"] *= 1 - rate * self.settings.weight_decay
-
-    def due(self, progress):
-        return progress["steps"] == (len(progress["history"]) + 1) * self.settings.steps(len(self.train))[0]
-
-    def finished(self, progress):
-        return len(progress["history"]) == self.settings.epochs
-
-    def possible(self, progress):
-        """Whether there can be such a progress between two steps of this run."""
-        steps, _, _ = self.settings.steps(len(self.train))
-        epochs = len(progress["history"])
-        return epochs <= self.settings.epochs and 0 <= progress["steps"] - epochs * steps <= steps
 
     def measure(self, progress, bar):
         """The figures of an epoch. Its weights are kept if they are the best so far."""

@@ -74,7 +74,7 @@ def design(columns: dict[str, Sequence[str]], rows: int) -> tuple[list[str], np.
 
 def read_predictions(path, outcome: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """(probability of the class [N], whether it is the predicted one [N]) in the order of the data."""
-    beside = {"predicted": "predicted", "class": outcome}
+    beside = {"predicted": "predicted", "class": f"p_{outcome}"}
     probability, hard = np.full(rows, np.nan), np.zeros(rows)
     for number, (predicted, p) in numbered(path, rows, beside).items():
         try:
@@ -85,7 +85,7 @@ def read_predictions(path, outcome: str, rows: int) -> tuple[np.ndarray, np.ndar
     if np.isnan(probability).any():
         raise UserError(f"{path}: row {int(np.isnan(probability).argmax()) + 1} of the data has no prediction")
     if probability.min() < 0 or probability.max() > 1:
-        raise UserError(f"{path}: the column {outcome} holds no probabilities")
+        raise UserError(f"{path}: the column p_{outcome} holds no probabilities")
     return probability, hard
 
 
@@ -171,10 +171,14 @@ def read_classes(path) -> tuple[list[str], list[str], np.ndarray]:
     columns = read_table(path, ["row", "predicted"])
     if columns["row"] != [str(at) for at in range(1, len(columns["row"]) + 1)]:
         raise UserError(f"{path}: row does not count from 1 to {len(columns['row']):,}: a text has no prediction")
-    names = [name for name in columns if name not in ("row", "predicted", "text")]
+    names = [name.removeprefix("p_") for name in columns if name.startswith("p_")]
     if len(names) < 2:
         raise UserError(f"{path}: needs the columns row, predicted and a probability of each class")
-    return names, columns["predicted"], np.column_stack([numbers_of(path, name, columns[name]) for name in names])
+    return (
+        names,
+        columns["predicted"],
+        np.column_stack([numbers_of(path, f"p_{name}", columns[f"p_{name}"]) for name in names]),
+    )
 
 
 def read_features(path, rows: int) -> np.ndarray:

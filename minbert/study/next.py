@@ -107,7 +107,7 @@ class Curve:
 
 
 def learning_curve(sizes, errors, draws: int = 1000, seed: int = 0) -> Curve:
-    """Fit the curve by least squares to errors of folds, each size weighted by the variance of its folds.
+    """Fit the curve by least squares to errors of folds, each size weighted by the spread of its folds.
 
     sizes   [S] numbers of labels, 5 or more different ones
     errors  [J, S], or [S]: for each fold, such as 1 - F1
@@ -120,7 +120,9 @@ def learning_curve(sizes, errors, draws: int = 1000, seed: int = 0) -> Curve:
     if errors.shape[1] != len(sizes) or not np.isfinite(errors).all() or (sizes < 1).any():
         raise UserError("a learning curve needs an error for each fold and number of labels")
     variances = errors.var(axis=0, ddof=1) if len(errors) > 1 else np.ones(len(sizes))
-    weights = 1 / variances if (variances > 0).all() else np.ones(len(sizes))
+    weights = np.ones(len(sizes))
+    if (variances > 0).all():  # few folds tell a variance badly: go half-way to their geometric mean
+        weights = 1 / np.sqrt(variances * np.exp(np.log(variances).mean()))
     times = np.random.default_rng(seed).integers(len(errors), size=(draws, len(errors)))
     fits = fit(sizes, np.vstack([errors.mean(axis=0), errors[times].mean(axis=1)]), weights / weights.sum())
     return Curve(*fits[0].tolist(), int(sizes.max()), fits[1:], len(errors))

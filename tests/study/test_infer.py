@@ -37,7 +37,7 @@ def files(tmp_path):
     labels = [[at + 1, names[at], LABELLED / ROWS] for at in drawn]
     return {
         "data": write(tmp_path / "data.csv", ["text", "x", "party", "author"], data),
-        "predictions": write(tmp_path / "predictions.csv", ["row", "predicted", "support", "against"], guesses),
+        "predictions": write(tmp_path / "predictions.csv", ["row", "predicted", "p_support", "p_against"], guesses),
         "labels": write(tmp_path / "labels.csv", ["row", "label", "pi"], labels),
         "rows": labels,
         "folder": tmp_path,
@@ -115,14 +115,17 @@ def change(files, name, header, rows):
         ("twice", "is there twice"),
         ("no probability", "'half' is no probability of being drawn"),
         ("missing prediction", "row 1500 of the data has no prediction"),
-        ("percent", "the column support holds no probabilities"),
+        ("percent", "the column p_support holds no probabilities"),
         ("words", "has 1500 different words"),
         ("formula", "is not of the form: CLASS ~ COLUMN"),
         (
             "no column",
             "data.csv: no column age; the columns are 'text', 'x', 'party', 'author'. Name it with --model\n",
         ),
-        ("no outcome", "predictions.csv: no column joy; the columns are 'row', 'predicted', 'support', 'against'\n"),
+        (
+            "no outcome",
+            "predictions.csv: no column p_joy; the columns are 'row', 'predicted', 'p_support', 'p_against'\n",
+        ),
         ("seen", "of the labelled texts are in"),
         ("unsaid", "say --trained_on FILE"),
     ],
@@ -149,9 +152,9 @@ def test_what_is_refused(files, capsys, case, said):
         change(files, "labels", ["row", "label", "pi"], [*rows[:-1], [*rows[-1][:2], "half"]])
         keywords["drawn"] = "pi"
     elif case == "missing prediction":
-        change(files, "predictions", ["row", "predicted", "support"], [[at, "support", 0.9] for at in range(1, 1500)])
+        change(files, "predictions", ["row", "predicted", "p_support"], [[at, "support", 0.9] for at in range(1, 1500)])
     elif case == "percent":
-        change(files, "predictions", ["row", "predicted", "support"], [[at, "support", 90] for at in range(1, 1501)])
+        change(files, "predictions", ["row", "predicted", "p_support"], [[at, "support", 90] for at in range(1, 1501)])
     elif case == "words":
         change(files, "data", ["text", "x", "id"], [[f"text {at}", at, f"id {at}"] for at in range(1500)])
         keywords["model"] = "support ~ id"

@@ -33,7 +33,7 @@ def pool(tmp_path):
     """Predictions of 90 texts, the less sure the later."""
     p = np.linspace(1, 0.5, 90).round(3)
     lines = [[at + 1, "support", (1 - p[at]).round(3), p[at]] for at in range(90)]
-    return write(tmp_path / "pool.csv", ["row", "predicted", *NAMES], lines)
+    return write(tmp_path / "pool.csv", ["row", "predicted", *(f"p_{name}" for name in NAMES)], lines)
 
 
 @pytest.fixture

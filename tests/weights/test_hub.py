@@ -694,7 +694,7 @@ def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
         *("../../etc/nothing", "http://127.0.0.1/a", "file:///etc", "two\nlines", "owner/two\nlines", "bert\x1b[2J"),
         *("x" * 300 + "/bert", "../" + "x" * 300, "x" * 300 + "/../bert", 3000 * "a/", "\udc80", "owner/\udc80"),
     ]
-    known = ", ".join(["tiny", "tiny-gpt2", *hub.KNOWN])
+    known = ", ".join(["tiny", "tiny-gpt2", "tiny-translate", *hub.KNOWN])
     for name, answer in zip(names, ask(*names), strict=True):
         told = name if name.isprintable() else repr(name)
         assert answer == (
@@ -711,7 +711,11 @@ def test_a_misspelt_name_gets_a_suggestion_without_asking_the_hub(ask, server):
     for (found, message), meant in zip(answers, ("bert-base-uncased", "bert-base-cased", "all-MiniLM-L6-v2", None)):
         assert found == "error" and message.startswith("there is no model ")
         assert "OWNER/NAME" in message
-        hint = f"did you mean {meant}?" if meant else "; known names are tiny, tiny-gpt2, bert-base-uncased, "
+        hint = (
+            f"did you mean {meant}?"
+            if meant
+            else "; known names are tiny, tiny-gpt2, tiny-translate, bert-base-uncased, "
+        )
         assert hint in message
     assert server.requests == []
 
