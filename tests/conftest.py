@@ -1,6 +1,9 @@
 """What several test files need: a tiny model and vocabulary, real weights, and reference files where they are."""
 
+import logging
 import os
+import secrets
+import warnings
 from pathlib import Path
 
 import pytest
@@ -88,6 +91,22 @@ def published():
         )
 
     return find
+
+
+@pytest.fixture(scope="session")
+def local_ray(tmp_path_factory):
+    """Ray on this machine with two CPUs, already connected, for all tests; they skip where it is not installed."""
+    token = tmp_path_factory.mktemp("ray") / "token"
+    token.write_text(secrets.token_hex(32))  # of its own: nothing is written into the home folder
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray = pytest.importorskip("ray", reason="needs Ray: pip install 'minbert[ray]'")
+        ray.init("local", num_cpus=2, object_store_memory=100 * 2**20, **quiet)
+        yield ray
+        ray.shutdown()
 
 
 @pytest.fixture

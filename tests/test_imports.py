@@ -215,7 +215,7 @@ def test_what_is_imported_is_installed():
     required = {line.split()[0] for line in setup["options"]["install_requires"].split("\n") if line}
     packages = {full.partition(".")[0] for names in THEIRS.values() for full in names} - set(sys.stdlib_module_names)
     extras = {"matplotlib", "pyarrow", "onnx", "onnxscript", "onnxruntime", "ftfy", "spacy", "emoji", "sacrebleu"}
-    extras |= {"scipy", "xgboost", "vaderSentiment", "optuna"}
+    extras |= {"scipy", "xgboost", "vaderSentiment", "optuna", "ray", "threadpoolctl"}
     assert {DISTRIBUTIONS.get(package, package) for package in packages} == required | extras
 
 

@@ -104,6 +104,9 @@ def prepared(place):
     study_files(place, texts[:80], examples.labels)
     (place / "my-english.txt").write_text("It is half past three.\n\nWe sold two cups. They lost nine keys.\n")
     (place / "my-texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    (place / "archive").mkdir()
+    for name in ("1.txt", "2.txt"):
+        (place / "archive" / name).write_text("\n".join(texts[:3]), encoding="utf-8")
     tiny_gpt.write(place / "my-gpt2", max_position_embeddings=1024)
     translator(place / "opus-mt-en-es")
     (place / "my-faq.csv").write_text(FAQ)

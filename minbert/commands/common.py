@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from minbert.config_json import PROBLEM_TYPES
@@ -158,6 +158,30 @@ PLAIN = {
     "action": "store_true",
     "help": "compute with the plain, written-out code: slower, the same results except for rounding",
 }
+
+
+def add_ray_flags(add):
+    cluster = "share the work out by Ray: to the cores of this machine, or to the cluster at ADDRESS"
+    add("--ray", nargs="?", const=True, metavar="ADDRESS", help=cluster)
+    add("--ray_cpus", type=natural, metavar="N", help="CPUs, and threads, of each worker of Ray; default: 1")
+
+
+def ray_of(args):
+    """A context that gives Ray, connected as --ray says, or None without that flag."""
+    from minbert.runs import on_ray
+
+    return on_ray.connected(None if args.ray is True else args.ray) if args.ray else nullcontext()
+
+
+def check_ray(args):
+    """Raise UserError if Ray is asked for and is not installed. Fills in --ray_cpus."""
+    from minbert.runs import on_ray
+
+    if args.ray:
+        on_ray.package()
+        args.ray_cpus = args.ray_cpus or 1
+    elif args.ray_cpus:
+        raise UserError("--ray_cpus is for --ray: give both")
 
 
 FILE_FLAGS = ("format", "text_column", "no_header", "encoding", "quoting")

@@ -11,6 +11,8 @@
     zcat new.gz | minbert predict --model runs/flexible-3-0.0001 --text - > labels.csv
     minbert predict --model runs/flexible-3-0.0001 --text new.txt --shard 2/8
                                                             every eighth row, from the second
+    minbert predict --model runs/flexible-3-0.0001 --text archive/*.csv --ray
+                                                            many files, on all cores, or a cluster of machines
 
 A sentence is answered by one line on the standard output: the label, a tab, and each label's probability, the highest
 first; with --with_text another tab and the text. Lines are also read where the standard input is a pipe and neither
@@ -29,6 +31,12 @@ file, FILE.predictions-2-of-8.csv for the second. This puts them together, in or
     sort -nu FILE.predictions-*-of-8.csv > all.csv
 (unless --with_text writes texts of several lines, which sort would take apart).
 
+Of several files, one that has a bad row is named at the end, and the others have their results.
+
+With --ray, Ray shares the texts of all files out, to the cores of this machine or of a cluster. The results are those
+of one process on as many threads, byte for byte: OMP_NUM_THREADS there is --ray_cpus here. The machines need no common
+folder. A worker that is lost is replaced, and its texts are read again. It needs `pip install 'minbert[ray]'`.
+
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
@@ -37,27 +45,24 @@ import os
 import re
 import stat
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from minbert.atomic import atomic_write
 from minbert.commands import common
+from minbert.commands.predict_files import BadRows, File, Found, label_files, result
 from minbert.config_json import unfit_classifier
 from minbert.errors import UserError
 from minbert.shell import advice
-from minbert.wording import counted
 
-LISTED = 20  # bad rows
 OF_FILES = (
     "out",
     "shard",
     "excel_safe",
     "skip_bad_rows",
     "pair_column",
+    "ray",
     *common.FILE_FLAGS,
 )  # sentences have no use for these flags
 
@@ -72,7 +77,8 @@ def shard(text):
 def flags(parser):
     add = parser.add_argument
     add("--model", required=True, metavar="FOLDER", help="a trained classifier: a folder that training has written")
-    add("--text", metavar="FILE", help="texts, one a line, or a table or JSON; -: the standard input")
+    rows = "texts, one a line, or a table or JSON; several files have a result each; -: the standard input"
+    add("--text", nargs="+", metavar="FILE", help=rows)
     add("--sentence", action="append", metavar="TEXT", help="answer at once; -: lines of the standard input")
     add("--question", metavar="TEXT", help="answer at once, from --passage; for a model that finds answers")
     add("--passage", metavar="TEXT", help="where the answer stands")
@@ -90,6 +96,7 @@ def flags(parser):
     add("--device", **common.DEVICE)
     add("--plain", **common.PLAIN)
     add("--skip_bad_rows", action="store_true", help="leave bad rows out and list them; default: stop there")
+    common.add_ray_flags(add)
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,12 @@ class Job:
 
     directory: Path  # of the model
     task: object  # tasks.Task
-    rows: Iterator | None  # stream.Row, those of --shard; None: sentences
-    out: str  # a path, or "-"
+    files: list  # the first a File, so that its mistakes are known at once, the others paths; []: sentences
+    open: object  # path -> File
     device: object  # torch.device
     tweets: bool  # whether @user and http are written for names and links
     # as the flags of the same names say
     model: str
-    text: str | None
     sentence: list | None  # ["-"]: the standard input
     question: str | None
     passage: str | None
@@ -115,6 +121,8 @@ class Job:
     precision: str
     plain: bool
     skip_bad_rows: bool
+    ray: str | bool | None  # True: no address was given
+    ray_cpus: int | None
 
 
 def check(args):
@@ -125,17 +133,13 @@ def check(args):
             raise UserError("--precision int8 is for a CPU: leave --device out")
         if args.plain:
             raise UserError("--plain computes in float32 or bfloat16: leave out --plain or --precision int8")
-    part, parts = args.shard
-    out = args.out
     asked = [f"--{name}" for name in ("sentence", "question", "text") if getattr(args, name)]
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} are two questions: ask one of them")
-    if not args.text:
+    if args.text:
+        check_files(args)
+    else:
         check_sentences(args)
-        out = "-"
-    elif not out:
-        suffix = "" if parts == 1 else f"-{part}-of-{parts}"
-        out = "-" if args.text == "-" else f"{args.text}.predictions{suffix}.csv"
 
     from minbert import families, tasks
     from minbert.files import mentions
@@ -145,7 +149,8 @@ def check(args):
     device = selftest.pick_device("cpu" if int8 else args.device)
     check_run(args.model)
     directory = hub.find(args.model)
-    check_output(out, [*([args.text] if args.text else []), *directory.iterdir()])
+    for path in args.text or []:
+        check_output(out_of(args, path), [*args.text, *directory.iterdir()])
     config = families.read_config(directory)
     common.fits(args.max_length, args.model, config)
     learnt, task = tasks.learnt(directory), tasks.of_model(directory, common.problem(config))
@@ -153,7 +158,7 @@ def check(args):
     task = task.with_flags(vars(args)).trained(learnt)
     if not args.text:
         check_pairs(args, learnt, bool(args.question), "--sentence")
-    rows = read_rows(args, task, learnt) if args.text else None
+    files = [read_file(args, task, learnt, args.text[0]), *args.text[1:]] if args.text else []
     selftest.self_test(device, args.precision, learns=False)
     tweets, note = mentions.choose(args.model, directory, args.tweets)
     if tweets and "tweets" in task.refused:
@@ -161,22 +166,44 @@ def check(args):
     if note:
         print(f"note: {note}", file=sys.stderr)
     given = {name: value for name, value in vars(args).items() if name in Job.__dataclass_fields__}
-    decided = {"directory": directory, "task": task, "rows": rows, "out": out, "device": device, "tweets": tweets}
-    return Job(**given | decided)
+    decided = {"directory": directory, "task": task, "files": files, "device": device, "tweets": tweets}
+    return Job(**given | decided, open=partial(read_file, args, task, learnt))
 
 
-def read_rows(args, task, learnt):
-    """The rows of --text that are this --shard's. Raises UserError for one text where pairs were learnt, or pairs where
-    one text was."""
+def check_files(args):
+    """Raise UserError for what does not go with several files or with Ray, and for a file that may not be read."""
+    common.check_ray(args)
+    if args.ray and args.shard != (1, 1):
+        raise UserError("--shard and --ray are two ways to share a file out: take one of them")
+    if len(args.text) > 1:
+        if args.out or "-" in args.text:
+            flag = "--out" if args.out else "--text -"
+            raise UserError(f"{flag} is for one file; of several, each has its result beside it")
+        for path in args.text:
+            common.readable(path)
+        if twice := [path for path in args.text if args.text.count(path) > 1]:
+            raise UserError(f"--text: {twice[0]} is named twice")
+
+
+def out_of(args, path):
+    """Where the result for a file goes."""
+    part, parts = args.shard
+    suffix = "" if parts == 1 else f"-{part}-of-{parts}"
+    return args.out or ("-" if path == "-" else f"{path}.predictions{suffix}.csv")
+
+
+def read_file(args, task, learnt, path):
+    """The File. Raises UserError for one text where pairs were learnt, or pairs where one text was."""
     from minbert.files.formats import How
 
     part, parts = args.shard
     how = How(**{name: getattr(args, name) for name in (*common.FILE_FLAGS, "pair_column")}, pairs=True)
-    rows = task.rows(args.text, how)
+    rows = task.rows(path, how)
     first = next(rows, None)
     if first and not first.problem:
-        check_pairs(args, learnt, bool(task.take([first]).pairs), args.text)
-    return islice(chain([first] if first else [], rows), part - 1, None, parts)
+        check_pairs(args, learnt, bool(task.take([first]).pairs), path)
+    rows = islice(chain([first] if first else [], rows), part - 1, None, parts)
+    return File(path, out_of(args, path), rows, BadRows(path))
 
 
 def check_pairs(args, learnt, pairs, what):
@@ -265,30 +292,14 @@ def check_output(path, inputs):
 def run(job):
     """Rows -> labels, a line of the result for each."""
     from minbert.fast.memory import retain_freed_memory
-    from minbert.runs import report
 
     retain_freed_memory()
     model, tokenizer = load_model(job)
-    if job.rows is None:
-        with result("-") as file:
-            answer(job, model, tokenizer, file)
-        return
-    with result(job.out) as file:
-        label(job, model, tokenizer, file)
-    if job.out != "-":
-        print(f"written to {report.short(job.out)}", file=sys.stderr)
-
-
-@contextmanager
-def result(path):
-    """The stream to write to."""
-    if path == "-":
-        if hasattr(sys.stdout, "reconfigure"):  # a notebook's has it not, and takes all characters
-            sys.stdout.reconfigure(encoding="utf-8", newline="")
-        yield sys.stdout
-        return
-    with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as file:
-        yield file
+    if job.files:
+        label_files(job, model, tokenizer)
+    else:
+        with result("-") as stream:
+            answer(job, model, tokenizer, stream)
 
 
 def load_model(job):
@@ -306,22 +317,6 @@ def load_model(job):
         fast.swap_in(model), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)
     return model.to(job.device), tokenizer
-
-
-class BadRows:
-    """Counts the rows that hold no text, and keeps the first of them."""
-
-    def __init__(self, path):
-        self.path, self.count, self.first = path, 0, []
-
-    def add(self, row):
-        self.count += 1
-        if self.count <= LISTED:
-            self.first.append(f"  {self.path}:{row.line}: {row.problem}")
-
-    def __str__(self):
-        more = [f"  ... and {self.count - LISTED} more"] if self.count > LISTED else []
-        return "\n".join([f"{self.path}: {counted(self.count, 'bad row')}", *self.first, *more])
 
 
 def answer(job, model, tokenizer, file):
@@ -342,31 +337,12 @@ def answer(job, model, tokenizer, file):
             print(file=file, flush=True)
             continue
         found = Found(job, model, tokenizer, [stream.Row(number, number, text, None, beside)])
-        if found.encoded.cut:
+        if found.cut:
             report.warn(f"{name} was longer than {found.longest} tokens and was cut")
         cells = [*job.task.cells(found.header, found.rows[0]), *[text] * job.with_text]
         print(*map(on_one_line, cells), sep="\t", file=file, flush=True)
     if not number:
         raise UserError("the standard input holds no line")
-
-
-class Found:
-    """The predictions for some rows: their examples, and the header and rows that the task's columns give."""
-
-    def __init__(self, job, model, tokenizer, rows, bar=None):
-        from minbert import training
-        from minbert.files.mentions import replace_mentions
-        from minbert.runs import classifier
-
-        self.longest = min(job.max_length or tokenizer.max_length, model.config.most_tokens)
-        self.examples, labels = job.task.take(rows), job.task.stored(model.config)
-        if job.tweets:
-            self.examples.rewrite(replace_mentions)
-        self.encoded = job.task.encode(self.examples, tokenizer, self.longest, model.config.type_vocab_size)
-        targets = job.task.targets(self.examples, None, labels, self.encoded)
-        data, options = training.Data(self.encoded.encoding, None), (job.device, job.precision, bar or training.no_bar)
-        logits = classifier.predict(model, data, *options)
-        self.header, self.rows = job.task.columns(logits, labels, targets)
 
 
 def typed_lines():
@@ -385,51 +361,6 @@ def typed_lines():
         if long:
             text, problem = "", f"longer than {stream.LONGEST:,} bytes"
         yield text, problem and problem.partition(";")[0]  # what follows names flags of files
-
-
-def label(job, model, tokenizer, file):
-    """Write the lines of each row that holds a text, and say on stderr what was done."""
-    from tqdm import tqdm
-
-    from minbert.files import stream
-    from minbert.runs import report
-
-    write = report.csv_writer(file, job.excel_safe)
-    header = None
-    bad, done, tokens, cut, longest, begin = BadRows(job.text), 0, 0, 0, 0, time.perf_counter()
-
-    def watch(batches, total):
-        for batch in batches:
-            yield batch
-            bar.update(len(batch))
-
-    with tqdm(unit=" texts", unit_scale=True, leave=False, disable=None) as bar:
-        for window in stream.windows(job.rows, bad.add):
-            if bad.count and not job.skip_bad_rows:
-                raise UserError(f"{bad}\nFix these rows, or leave bad rows out with --skip_bad_rows.")
-            if not window:
-                break
-            found = Found(job, model, tokenizer, window, watch)
-            if not done:
-                header, longest = found.header, found.longest
-                write(["row", *header, *["text", *["pair"] * bool(found.examples.pairs)] * job.with_text])
-            for row, lines in zip(window, found.rows, strict=True):
-                texts = [row.text, *row.beside[-1:] * bool(found.examples.pairs)] if job.with_text else []
-                for line in lines:
-                    write([row.number, *map(report.nine_digits, line), *texts])
-            done, cut = done + len(window), cut + found.encoded.cut
-            tokens += sum(map(len, found.encoded.encoding["input_ids"]))
-    seconds = time.perf_counter() - begin
-    if header is None:
-        write(["row", *job.task.header(job.task.stored(model.config)), *["text"] * job.with_text])
-    if not done and job.shard[0] == 1:  # a later part of a short file may be empty
-        raise UserError(f"{bad}\nNo row is left." if bad.count else f"{job.text}: there are no rows to label")
-    if cut:
-        report.warn(f"{cut} of {done} texts were longer than {longest} tokens and were cut")
-    if bad.count:
-        report.warn(str(bad))
-    speed = f"{done / seconds:,.0f} texts/s, {tokens / seconds:,.0f} tokens/s"
-    print(f"{counted(done, 'row')} labelled in {seconds:.1f} s: {speed}; {bad.count} left out", file=sys.stderr)
 
 
 def main(arguments):

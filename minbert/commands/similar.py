@@ -39,7 +39,8 @@ from pathlib import Path
 
 from minbert.atomic import atomic_write
 from minbert.commands import common
-from minbert.commands.predict import BadRows, check_output, result, typed_lines
+from minbert.commands.predict import check_output, typed_lines
+from minbert.commands.predict_files import BadRows, result
 from minbert.errors import UserError
 
 DEFAULT = "tiny"  # a model that is always there

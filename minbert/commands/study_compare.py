@@ -4,6 +4,7 @@
     minbert study compare --data tweets.csv --systems table-s2 --tune 20 --seeds 3 --out runs/table-s2
     minbert study compare --data tweets.csv --systems vader words:moral.tsv svm+tfidf bert:frozen
     minbert study compare --data tweets.csv --out runs/table-s2 --shard 2/3   on the second of three machines
+    minbert study compare --data tweets.csv --out runs/table-s2 --ray         on all cores, or a cluster of machines
     minbert study compare --data tweets.csv --permute                         with random labels: a check of the check
 
 Everything is fitted on training parts: vocabulary, weights of words, settings, cut-points, the best epoch. Copies and
@@ -28,6 +29,7 @@ def flags(parser):
     add = parser.add_argument_group("output").add_argument
     add("--out", default="runs/study", metavar="FOLDER", help="default: %(default)s")
     add("--shard", type=study_data.shard, metavar="I/N", help="compute only the units of machine I of N, from 1")
+    common.add_ray_flags(add)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def check(args):
     from minbert.runs.report import writable
 
     study_data.check_systems(args)
+    common.check_ray(args)
     if args.folds_file:
         common.readable(args.folds_file)
     folder = Path(args.out)
@@ -56,17 +59,28 @@ def run(job):
 
     retain_freed_memory()
     data = study_data.read_data(job.args)
-    with state.Stop() as stop, study_data.claim(job):
+    with common.ray_of(job.args) as ray, state.Stop() as stop, study_data.claim(job):  # Ray has a handler of its own
         stop.advice = "; the same command goes on"
         study = prepare(job, data, stop)
         units = study.share(*job.args.shard) if job.args.shard else study.units()
-        found = study_data.work(study, units, stop)
+        found = study_data.work(units, stop, on_ray(job, study, units, ray) if ray else study.run(units))
         if job.args.shard:
             print(
                 f"{len(units)} of {len(study.units())} units are done here; the last call, without --shard, joins all"
             )
             return
         finish(job, study, found)
+
+
+def on_ray(job, study, units, ray):
+    """What study.run gives, computed by the workers of Ray."""
+    from minbert.runs.on_ray import place
+    from minbert.runs.selftest import pick_device
+    from minbert.study.on_ray import run as share
+
+    trained = any(name.startswith("bert:") for name in job.names)
+    device = pick_device(job.args.device) if trained else "cpu"
+    return share(study, units, ray, place(ray, job.args.ray_cpus, device))
 
 
 def prepare(job, data, stop):

@@ -154,10 +154,10 @@ def claim(job):
     return state.claim(job.folder)
 
 
-def work(study, units, stop):
-    """Compute the units that are missing; a line for each system."""
+def work(units, stop, run):
+    """What run, as Study.run, finds of the units; a line for each system."""
     found, began = [], time.perf_counter()
-    for at, (unit, made) in enumerate(stop.watch(study.run(units))):
+    for at, (unit, made) in enumerate(stop.watch(run)):
         found.append((unit, made))
         if at + 1 == len(units) or units[at + 1].system != unit.system:
             count = sum(other.system == unit.system for other in units)

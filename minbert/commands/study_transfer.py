@@ -69,7 +69,7 @@ def run(job):
         for column, side in zip(columns, sides):
             folder = job.folder / f"trained-on-{folder_name(column)}"
             study = study_data.study(job, side, folder, divided, score, stop, {"label": column})
-            learnt[column] = study.collect(study_data.work(study, study.units(), stop))
+            learnt[column] = study.collect(study_data.work(study.units(), stop, study.run(study.units())))
             rows.write_rows(folder / "rows.csv.gz", learnt[column])
         gold = {column: dict(zip(side.ids, side.labels.tolist())) for column, side in zip(columns, sides)}
         finish(job, squares(learnt, gold, score), sides, divided, folds.digest(first.ids, divided))

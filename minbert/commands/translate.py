@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.commands import common, translator
-from minbert.commands.predict import check_output, result, typed_lines
+from minbert.commands.predict import check_output, typed_lines
+from minbert.commands.predict_files import result
 from minbert.errors import UserError
 from minbert.wording import counted
 

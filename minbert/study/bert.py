@@ -46,6 +46,11 @@ class Bert:
     def with_settings(self, settings):
         return Bert(self.reader, self.mode, self.space, self.batch_size, settings)
 
+    def prepare(self, texts):
+        """Read all texts, once, before the folds are shared out."""
+        if self.mode == "frozen":
+            self.reader.all_features()
+
     def fit(self, texts, labels, groups, seed):
         held = inner_part(labels, groups, HELD_OUT, seed)
         labels = np.asarray(labels)

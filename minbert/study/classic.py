@@ -108,6 +108,11 @@ class Classic:
     def with_settings(self, settings):
         return replace(self, settings=settings)
 
+    def prepare(self, texts):
+        """Have the vectors made, once, before the folds are shared out."""
+        if self.features == "vectors":
+            self.kit.vectors(texts[:1])
+
     def fit(self, texts, labels, groups, seed):
         own = dict(self.settings)
         ngrams, min_df = own.pop("ngrams", 1), own.pop("min_df", 1)

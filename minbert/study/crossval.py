@@ -50,6 +50,10 @@ class Unit:
     def name(self) -> str:
         return f"{self.place}-s{self.seed}"
 
+    def trial(self, number: int) -> str:
+        """The name of a try of a setting, which all seeds share."""
+        return f"{self.place}-try{number}"
+
 
 @dataclass
 class Study:
@@ -108,61 +112,66 @@ class Study:
             new.write_text(json.dumps(found) + "\n", encoding="utf-8")
         return found
 
+    def kept(self, system: str, name: str, make, *words) -> dict:
+        """A unit that is there, or make(*words), which is written."""
+        return self.read(system, name) or self.write(system, name, make(*words))
+
     def run(self, units: list[Unit]) -> Iterator[tuple[Unit, dict]]:
         """Each unit and what it found, computed where it is not there yet."""
-        parts = {(repeat, fold): split for repeat, fold, *split in self.folds.splits()}
         for unit in units:
-            yield unit, self.read(unit.system, unit.name) or self.compute(unit, *parts[unit.repeat, unit.fold])
+            yield unit, self.kept(unit.system, unit.name, self.fitted, unit)
 
-    def compute(self, unit: Unit, train: np.ndarray, test: np.ndarray) -> dict:
-        """Choose the settings on the training part, train there, and predict the test part, once."""
-        system, began = self.systems[unit.system], time.perf_counter()
-        settings = self.tuned(unit, train) if self.tries > 1 else ladder.defaults(system)
+    def fitted(self, unit: Unit) -> dict:
+        numbers = range(len(self.choices(unit)))
+        tries = [self.kept(unit.system, unit.trial(number), self.attempt, unit, number) for number in numbers]
+        return self.compute(unit, *tries)
+
+    def compute(self, unit: Unit, *tries: dict) -> dict:
+        """Train with the settings that were best on the training part, and predict the test part, once.
+
+        tries  what `attempt` found for each choice; of equally good ones, the first is taken
+        """
+        system, began, (train, test) = self.systems[unit.system], time.perf_counter(), self.split(unit)
+        settings = max(tries, key=lambda found: found["score"])["settings"] if tries else ladder.defaults(system)
         system = system.with_settings(settings)
         if hasattr(system, "place"):  # it can be stopped while it trains
             system.place, system.stop = self.path(unit.name).with_suffix(".safetensors"), self.stop
         system.fit(*self.rows(train), seed_of(self.seed, unit.system, unit.repeat, unit.fold, unit.seed))
         found = system.predict_proba([self.data.texts[at] for at in test])
-        return self.write(
-            unit.system,
-            unit.name,
-            {
-                "settings": system.settings,
-                "texts": [self.data.ids[at] for at in test],
-                "probabilities": [[float(f"{value:.9g}") for value in row] for row in np.asarray(found).tolist()],
-                "seconds": time.perf_counter() - began,
-            },
-        )
+        return {
+            "settings": system.settings,
+            "texts": [self.data.ids[at] for at in test],
+            "probabilities": [[float(f"{value:.9g}") for value in row] for row in np.asarray(found).tolist()],
+            "seconds": time.perf_counter() - began,
+        }
+
+    def split(self, unit: Unit) -> tuple[np.ndarray, np.ndarray]:
+        """The rows to train on, and to test on."""
+        part = self.folds.parts[unit.repeat - 1]
+        return np.flatnonzero(part != unit.fold), np.flatnonzero(part == unit.fold)
 
     def rows(self, wanted):
         """texts, labels, groups of a part."""
         return [self.data.texts[at] for at in wanted], self.data.labels[wanted], self.folds.groups[wanted]
 
-    def tuned(self, unit: Unit, train: np.ndarray) -> dict:
-        """The settings that are best on inner folds of a training part; of equally good ones, the first."""
-        system, place = self.systems[unit.system], (unit.system, unit.repeat, unit.fold)
-        choices = ladder.choices(system, self.tries, seed_of(self.seed, "settings", *place))
-        if len(choices) < 2:
-            return choices[0]
-        labels, groups = self.data.labels[train], self.folds.groups[train]
-        inner = divide(labels, groups, INNER, seed_of(self.seed, "inner", *place))
-        scores = []
-        for number, settings in enumerate(choices):
-            name = f"{unit.place}-try{number}"
-            found = self.read(unit.system, name)
-            if found is None:
-                began = time.perf_counter()
-                score = np.mean([self.attempt(system, settings, train, inner == k, place) for k in range(1, INNER + 1)])
-                seconds = time.perf_counter() - began
-                found = self.write(unit.system, name, {"settings": settings, "score": float(score), "seconds": seconds})
-            scores.append(found["score"])
-        return choices[int(np.argmax(scores))]
+    def choices(self, unit: Unit) -> list[dict]:
+        """The settings that are tried on a training part; [] where there is nothing to choose from."""
+        seed = seed_of(self.seed, "settings", unit.system, unit.repeat, unit.fold)
+        found = ladder.choices(self.systems[unit.system], self.tries, seed) if self.tries > 1 else []
+        return found if len(found) > 1 else []
 
-    def attempt(self, system, settings, train, held, place) -> float:
-        """The score of some settings on a held-out part of a training part."""
-        made = system.with_settings(settings).fit(*self.rows(train[~held]), seed_of(self.seed, "try", *place))
-        texts, labels, _ = self.rows(train[held])
-        return self.score(labels, made.predict_proba(texts).argmax(axis=1))
+    def attempt(self, unit: Unit, number: int) -> dict:
+        """How good some settings are on inner folds of a training part: the mean score."""
+        place, settings, began = (unit.system, unit.repeat, unit.fold), self.choices(unit)[number], time.perf_counter()
+        train, _ = self.split(unit)
+        inner = divide(self.data.labels[train], self.folds.groups[train], INNER, seed_of(self.seed, "inner", *place))
+        scores = []
+        for fold in range(1, INNER + 1):
+            made = self.systems[unit.system].with_settings(settings)
+            made.fit(*self.rows(train[inner != fold]), seed_of(self.seed, "try", *place))
+            texts, labels, _ = self.rows(train[inner == fold])
+            scores.append(self.score(labels, made.predict_proba(texts).argmax(axis=1)))
+        return {"settings": settings, "score": float(np.mean(scores)), "seconds": time.perf_counter() - began}
 
     def collect(self, found: list[tuple[Unit, dict]]) -> rows_file.Rows:
         """The predictions of finished units as rows."""

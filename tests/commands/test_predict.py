@@ -449,6 +449,52 @@ def test_what_an_open_quote_ran_over_is_read_by_itself(tmp_path, monkeypatch):
 # Parts of a file
 
 
+def test_several_files_have_the_results_that_each_has_alone(run, monkeypatch):
+    monkeypatch.setattr(stream, "TEXTS", 4)
+    alone = {}
+    for number, name in ((9, "a.txt"), (1, "b.txt"), (6, "c.txt")):
+        write(name, sentences(number))
+        assert run("--text", name, "--with_text").status == 0
+        alone[name] = Path(f"{name}.predictions.csv").read_bytes()
+        Path(f"{name}.predictions.csv").unlink()
+    ran = run("--text", *alone, "--with_text")
+    assert ran.status == 0 and ran.err.count("written to") == 3
+    assert {name: Path(f"{name}.predictions.csv").read_bytes() for name in alone} == alone
+
+
+def test_of_several_files_a_bad_one_is_named_and_the_others_have_their_results(run, monkeypatch):
+    monkeypatch.setattr(stream, "TEXTS", 2)
+    for name in ("a.txt", "c.txt"):
+        write(name, sentences(3))
+    Path("b.txt").write_bytes(b"good\nbad\ngood\n\xff\nbad\n")
+    Path("empty.csv").write_text("id,text\n")
+    ran = run("--text", "a.txt", "b.txt", "empty.csv", "c.txt")
+    assert ran.status == 2 and "b.txt:4" in ran.err and "empty.csv: there are no rows" in ran.err
+    assert ran.err.endswith("2 files of 4 without a result\n")
+    assert sorted(path.name for path in Path().glob("*.predictions.csv*")) == [
+        "a.txt.predictions.csv",
+        "c.txt.predictions.csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["a.txt", "b.txt", "--out", "all.csv"], "--out is for one file"),
+        (["a.txt", "-"], "--text - is for one file"),
+        (["a.txt", "b.txt", "a.txt"], "a.txt is named twice"),
+        (["a.txt", "missing.txt"], "missing.txt"),
+        (["a.txt", "a.txt.predictions.csv"], "would overwrite what is read here"),
+    ],
+)
+def test_what_does_not_go_with_several_files_is_refused_before_the_first(run, flags, said):
+    for name in ("a.txt", "b.txt", "a.txt.predictions.csv"):
+        write(name, ["good"])
+    ran = run("--text", *flags)
+    assert ran.status == 2 and said in ran.err
+    assert Path("a.txt.predictions.csv").read_text() == "good\n"
+
+
 @pytest.mark.fault("command line: several processes, one that dies or has less to do")
 @pytest.mark.parametrize("parts", [1, 3, 7])
 def test_the_shards_cover_every_row_once_and_say_what_the_whole_says(answer, parts):
