@@ -90,6 +90,10 @@ def of(config) -> Sizes:
     layers, heads, labels = config.num_hidden_layers, config.num_attention_heads, config.num_labels
     rest = {"S": config.type_vocab_size, "E": config.embedding_size, "tied": config.tie_word_embeddings, "C": labels}
     rest |= {"V": config.vocab_size, "P": config.max_position_embeddings, "most": config.most_tokens}
+    if decoder := getattr(config, "decoder_layers", 0):
+        if config.decoder_ffn_dim != config.intermediate_size:
+            raise UserError("the two stacks have feed-forward layers of different sizes: there is no formula for it")
+        layers, rest["A"] = layers + decoder, layers + 2 * decoder  # a decoder's layer looks back, and at the source
     return Sizes(family, L=layers, D=config.hidden_size, H=heads, F=config.intermediate_size, **rest)
 
 

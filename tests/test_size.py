@@ -15,7 +15,8 @@ ODD = {
     **{"vocab_size": 97, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "num_labels": 5},
     **{"intermediate_size": 37, "max_position_embeddings": 41},
 }
-KINDS = {"base": "none", "classifier": "classifier", "masked": "words", "causal": "words"}
+DECODER = {"decoder_layers": 2, "decoder_attention_heads": 3, "decoder_ffn_dim": 37}
+KINDS = {"base": "none", "classifier": "classifier", "masked": "words", "causal": "words", "translation": "words"}
 BUILT = [(family, kind) for family in FAMILIES for kind in KINDS if kind in FAMILIES[family].MODELS]
 COUNTED = [name for name, model in PUBLISHED.items() if model.parameters]
 GPT3 = {  # Brown et al. 2020, table D.1: FLOPs of the whole training
@@ -42,7 +43,7 @@ def trained(model, utilisation, devices, tokens, peak=312e12):
 def test_each_family_has_as_many_parameters_as_its_models(family, kind):
     classes = FAMILIES[family].MODELS
     other = {"model_type": family} if hasattr(FAMILIES[family].CONFIG, "model_type") else {}
-    config = FAMILIES[family].CONFIG(**ODD | other)
+    config = FAMILIES[family].CONFIG(**ODD | other | (DECODER if family == "marian" else {}))
     with torch.device("meta"):
         model = classes[kind](config)
     assert count(size.of(config), KINDS[kind]) == sum(parameter.numel() for parameter in model.parameters())
@@ -204,3 +205,8 @@ def test_mistakes():
         size.parameters(PUBLISHED["openai-gpt"].sizes, "classifier")
     with pytest.raises(UserError, match=r"a text of 513 tokens, but the model has 512 positions"):
         cost.training_memory(PUBLISHED["roberta-base"].sizes, "none", 1, 513, "fp32")
+
+
+def test_stacks_of_different_widths_have_no_formula():
+    with pytest.raises(UserError, match="feed-forward layers of different sizes"):
+        size.of(FAMILIES["marian"].CONFIG(**ODD | DECODER | {"decoder_ffn_dim": 38}))

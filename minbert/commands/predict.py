@@ -179,10 +179,11 @@ def check_files(args):
         if args.out or "-" in args.text:
             flag = "--out" if args.out else "--text -"
             raise UserError(f"{flag} is for one file; of several, each has its result beside it")
-        for path in args.text:
-            common.readable(path)
         if twice := [path for path in args.text if args.text.count(path) > 1]:
             raise UserError(f"--text: {twice[0]} is named twice")
+    for path in args.text:
+        if path != "-":
+            common.readable(path)
 
 
 def out_of(args, path):

@@ -20,6 +20,7 @@ from minbert.commands.train import replaceable
 from minbert.errors import UserError
 from minbert.pretraining import corpus, fit
 from minbert.runs import report, stages
+from minbert.tasks import Task
 from minbert.weights import hub
 from tests.conftest import ROOT, VOCAB
 
@@ -179,7 +180,7 @@ def answer(place, monkeypatch, capsys):
     monkeypatch.setattr(training, "predict", reached)
     monkeypatch.setattr(stages, "encode", reached)
     monkeypatch.setattr(stages, "train", reached)
-    monkeypatch.setattr(predict, "encode", reached)
+    monkeypatch.setattr(Task, "encode", reached)
     monkeypatch.setattr(corpus, "read_texts", reached)
     monkeypatch.setattr(fit, "begin", reached)
 
@@ -233,7 +234,7 @@ def test_the_paths_are_looked_at_before_the_training_file_is_read_or_a_model_sou
     def reached(*arguments):
         raise Reached
 
-    monkeypatch.setattr(stages, "read_examples", reached)
+    monkeypatch.setattr(stages, "read_data", reached)
     monkeypatch.setattr(hub, "find", reached)  # which may download it
     status, err = answer(*TRAIN, *words.split())
     assert status == 2 and said in err

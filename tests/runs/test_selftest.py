@@ -103,7 +103,7 @@ def test_programs_ask_the_device_before_they_read_weights_or_text(program, tiny_
     (tiny_folder.parent / "texts.txt").write_text("good\n")
     flags = {train: ["--model", "tiny"], pretrain: ["--text", "texts.txt"]}
     flags[predict] = ["--model", "tiny", "--text", "texts.txt"]
-    for module, name in ((weights, "read_tensors"), (stages, "read_examples"), (corpus, "read_texts")):
+    for module, name in ((weights, "read_tensors"), (stages, "read_data"), (corpus, "read_texts")):
         monkeypatch.setattr(module, name, None)
     monkeypatch.setattr(F, *spoilt("layer_norm", lambda y, *_: y + 1))
     monkeypatch.setattr("sys.argv", [program.__name__, *flags[program], "--precision", "bf16", "--device", "cpu"])

@@ -259,22 +259,25 @@ def test_a_score_has_one_output(tiny, tmp_path):
     assert same(BertSentClassifier.from_pretrained(tmp_path / "ours").state_dict(), ours.state_dict())
 
 
-@pytest.mark.parametrize(
-    "case, said",
-    [
-        ("ner-model", "labels each token, not the text (BertForTokenClassification)"),
-        ("tf-checkpoint-folder", "model holds Google's TensorFlow checkpoint, to be converted (bert_model.ckpt.index)"),
-    ],
-)
-def test_reported_folders_are_refused_by_name(shared, monkeypatch, capsys, case, said):
+def test_a_tensorflow_checkpoint_is_refused_by_name(shared, monkeypatch, capsys):
     from minbert.__main__ import main
 
-    monkeypatch.chdir(shared(f"cases/{case}"))
-    texts = "two.txt" if (shared(f"cases/{case}") / "two.txt").exists() else "README.md"
-    assert main(["predict", "--model", "model", "--text", texts, "--out", "-"]) == 2
+    monkeypatch.chdir(shared("cases/tf-checkpoint-folder"))
+    assert main(["predict", "--model", "model", "--text", "README.md", "--out", "-"]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and said in err and err.count("\n") == 1 and err.startswith("error: model")
-    assert case.startswith("tf") or "no label can be predicted; train one for texts: " in err
+    said = "error: model holds Google's TensorFlow checkpoint, to be converted (bert_model.ckpt.index)"
+    assert out == "" and err.startswith(said) and err.count("\n") == 1
+
+
+def test_a_tagger_labels_words_and_never_whole_texts(shared, monkeypatch, capsys):
+    from minbert.__main__ import main
+
+    monkeypatch.chdir(shared("cases/ner-model"))
+    assert main(["predict", "--model", "model", "--text", "two.txt", "--out", "-"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    text = (shared("cases/ner-model") / "two.txt").read_text()
+    assert header == '"row","word","predicted"'
+    assert "".join(row.split(",")[1].strip('"') for row in rows) == "".join(text.split())
 
 
 def test_keys_that_nobody_knows_are_named_once(write, caplog):

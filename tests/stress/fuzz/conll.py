@@ -125,7 +125,7 @@ def check(path, data, tags_required):
         raise
     assert expected is not None, "read, but cannot be unpacked or decoded"
     sentences, problems, left_out, width = expected
-    assert width != 1 or not tags_required, "read, but without tags"
+    assert not (width == 1 and tags_required and (sentences or left_out)), "read, but without tags"
     tags = found.tags if width != 1 else found.words
     rows = [list(zip(*sentence)) for sentence in zip(found.lines, found.words, tags, strict=True)]
     assert rows == sentences, f"read {rows}, not {sentences}"
