@@ -17,7 +17,9 @@ from bench import accuracy, measure, pairs, scale
 from bench.__main__ import MARKS, strongest
 from data import translation
 from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json, tokenizers
+from minbert.commands import study_infer
 from minbert.course.parts import PARTS, WHOLE
+from minbert.files.examples import read_examples
 from minbert.metrics import NORMAL, wilson
 from minbert.pretraining import corpus
 from minbert.published import PUBLISHED
@@ -127,6 +129,22 @@ def rounded_up(number, step):
     return (number // step + 1) * step
 
 
+def simulated(part, *case):
+    """What bench/results/coverage.json has of a case."""
+    found = json.loads(read("bench/results/coverage.json"))[part]
+    return next(row for row in found if row["case"] == list(case))
+
+
+def rejected(*case):
+    return 100 * simulated("tests", *case)["share"]
+
+
+def held(what):
+    """Of labels alone and of the corrected estimate from 300 labels: the coverage in percent, then the SD."""
+    rows = [simulated("infer", "uneven", what, way, 300) for way in ("labels alone", "tuned")]
+    return (*(100 * row["share"] for row in rows), *(row["sd"] for row in rows))
+
+
 def imdb_reviews():
     """How many labelled reviews bench.accuracy trains on."""
     text = ast.get_docstring(ast.parse(read("bench/accuracy.py")))
@@ -207,6 +225,38 @@ def exports_tried():
 
 # A page, words with numbers in them, and what the numbers are by the code. {} is a number, written as the page does.
 CHECKED = [
+    (
+        "docs/study.md",
+        "four systems on {} of the reviews",
+        lambda: len(read_examples(ROOT / "data/reviews/dev.csv").texts),
+    ),
+    (
+        "docs/study.md",
+        "| corrected t, 2 x 5 folds | {:.1f} |",
+        lambda: rejected("corrected t", "2 x 5 folds", "offered", 200),
+    ),
+    (
+        "docs/study.md",
+        "| corrected t, 10 x 5 folds | {:.1f} |",
+        lambda: rejected("corrected t", "10 x 5 folds", "offered", 200),
+    ),
+    ("docs/study.md", "one test set | {:.1f} |", lambda: rejected("McNemar", "exact", "offered", 400)),
+    (
+        "docs/study.md",
+        "| plain t, 10 x 5 folds (not offered) | {:.1f} |",
+        lambda: rejected("plain t", "10 x 5 folds", "not offered", 200),
+    ),
+    ("docs/study.md", "| 5 x 2 F (not offered) | {:.1f} |", lambda: rejected("5 x 2 F", "", "not offered", 200)),
+    ("docs/study.md", "| share of a class | {:.1f} | {:.1f} | {:.3f} | {:.3f} |", lambda: held("prevalence")),
+    ("docs/study.md", "| slope, linear | {:.1f} | {:.1f} | {:.3f} | {:.3f} |", lambda: held("lm slope")),
+    ("docs/study.md", "| slope, logistic | {:.1f} | {:.1f} | {:.3f} | {:.3f} |", lambda: held("logit slope")),
+    (
+        "docs/study.md",
+        "slope in {:.1f} % of the samples with 100 labels, and in {:.1f} % with 300",
+        lambda: tuple(100 * simulated("designs", "unequal", "logit slope", "tuned", n)["share"] for n in (100, 300)),
+    ),
+    ("docs/study.md", "draws {:,} samples", lambda: json.loads(read("bench/results/coverage.json"))["repetitions"]),
+    ("docs/study.md", "fewer than {} labels", lambda: study_infer.FEW_LABELS),
     *(
         (
             "docs/teaching.md",
@@ -460,6 +510,17 @@ SPELT = [
 # Numbers that only a measurement gives, and the command that repeats it.
 TRIED = "minbert pretrain --teacher all-MiniLM-L6-v2 --inherit --layers N --vocab_size N, then minbert train"
 MEASURED = {
+    "docs/study.md": {
+        "tries 20 settings": "the flag in the same sentence",
+        "Nadeau and Bengio (2003)": "a source",
+        "says 80 %, is it right in 80 %": "an example",
+        "Northcutt et al. 2021": "a source",
+        "Egami et al. (2023)": "a source",
+        "Angelopoulos et al. 2023": "a source",
+        "in 5 % of the samples at most": "python -m bench.coverage",
+        "tested at 5 %": "python -m bench.coverage",
+        "A 95 % interval should hold the true value in 95 % of the samples. From 300": "python -m bench.coverage",
+    },
     "README.md": {"less than 90 seconds": "make train"},
     "docs/results.md": {
         "0 differences": "python -m pytest tests/test_tokenizer.py",

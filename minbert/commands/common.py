@@ -96,7 +96,8 @@ class Parser(argparse.ArgumentParser):
         flags, hint = self._option_string_actions, ""
         unknown = [word for word in self.words if re.match(r"--?[a-zA-Z_]+(=|$)", word)]
         unknown = [word for word in unknown if word.partition("=")[0] not in flags]
-        dashed = "expected one argument" in message and not (unknown and unknown[0].startswith("--"))
+        wanted = re.search("expected (one|at least one) argument", message)
+        dashed = wanted and not (unknown and unknown[0].startswith("--"))
         wrong = re.match(r"argument (--\w+): invalid choice: '(.*?)' ", message)
         if dashed:
             hint = "; a value that begins with - is written --flag=-value"

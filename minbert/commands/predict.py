@@ -268,7 +268,7 @@ def check_task(args, directory, config, task):
     if unfit := unfit_classifier(directory / "config.json", config.form, common.problem(config), task.of):
         remedy = f"train one for texts: {advice('train', '--model', args.model)}"
         raise UserError(f"{args.model}: its classifier {unfit}: no label can be predicted; {remedy}")
-    defaults = common.parse("predict", __doc__, flags, [f"--model={args.model}"])
+    defaults = common.parse("predict", __doc__, flags, ["--model=" + args.model])
     refused = [name for name in (*task.refused, *task.unasked) if name in vars(args)]
     if given := [f"--{name}" for name in refused if getattr(args, name) != getattr(defaults, name)]:
         raise UserError(f"{args.model} gives {task.title}: it has no use for {', '.join(given)}")

@@ -4,6 +4,7 @@ import importlib
 
 from minbert.commands import common
 from minbert.errors import UserError
+from minbert.shell import called
 
 WORDS = {  # word: the module of its command, and one line of help
     "doctor": ("minbert.commands.study_doctor", "what is wrong with the data, before anything is trained"),
@@ -16,6 +17,9 @@ WORDS = {  # word: the module of its command, and one line of help
     "search": ("minbert.commands.study_search", "which settings suit these texts: Optuna proposes, inner folds judge"),
     "errors": ("minbert.commands.study_errors", "what is wrong, what a second run fixed, and which words misled it"),
 }
+
+
+STATUS = "Exit status: 0 done, 2 a mistake that you can fix, with the reason."
 
 
 def main(words):
@@ -32,4 +36,5 @@ def main(words):
 def overview():
     """The words, one line each."""
     lines = [f"  {word:9} {text}" for word, (_, text) in WORDS.items()]
-    return "\n".join([__doc__, "", *lines, "", "minbert study WORD --help shows a manual."])
+    usage = f"usage: {called('study')} WORD [flags]"
+    return "\n".join([usage, "", __doc__, "", *lines, "", "minbert study WORD --help shows a manual.", "", STATUS])

@@ -14,7 +14,7 @@ import torch
 
 from minbert import BertForMaskedLM, BertTokenizer, training, weights
 from minbert.__main__ import main
-from minbert.commands import common, predict
+from minbert.commands import common
 from minbert.commands.common import SCRIPTS
 from minbert.commands.train import replaceable
 from minbert.errors import UserError
