@@ -28,13 +28,8 @@ from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, wei
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
-PAIRS = (
-    "merges.txt",
-    "bpe.codes",
-    "source.spm",
-    "target.spm",
-    "vocab.json",
-)  # what tokenizers of other families read, the vocabulary last
+OF_OTHERS = ("sentencepiece.bpe.model", "vocab.json")  # those of other families
+WITH_OTHERS = ("merges.txt", "bpe.codes", "source.spm", "target.spm")  # what is read beside these
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")  # the files of a tokenizer, of a family's models
 MARIAN = ("source.spm", "target.spm", "vocab.json")
 TOKENIZERS = {  # by model_type, where they are not WORDPIECE
@@ -204,7 +199,7 @@ def complete(directory, tokenizer_only):
     """The directory, if it holds what a model needs."""
     missing = [] if (directory / "config.json").exists() else ["config.json"]
     if tokenizer_only:
-        found = any((directory / file).exists() for file in (*VOCABULARIES, PAIRS[-1]))
+        found = any((directory / file).exists() for file in (*VOCABULARIES, *OF_OTHERS))
         missing = [] if found else [tokenizer_of(directory)[0], VOCABULARIES[-1]]
     else:
         weights = any((directory / f"{file}{end}").exists() for file in WEIGHTS for end in ("", ".index.json"))
@@ -279,7 +274,7 @@ def cached(known, tokenizer_only):
     others = ("main",) if known.sha256 else ()  # another commit will do if its bytes are the published ones
     before = [name for name, other in KNOWN.items() if other is known]  # a repository that has moved since
     for repository, revision in itertools.product((known.repository, *before), (known.revision, *others)):
-        names = (*VOCABULARIES, PAIRS[-1])
+        names = (*VOCABULARIES, *OF_OTHERS)
         files = (try_to_load_from_cache(repository, file, revision=revision) for file in names)
         if found := next((file for file in files if isinstance(file, str)), None):
             try:
@@ -330,7 +325,7 @@ def download(name, known, tokenizer_only):
 
     if reason := unresolvable():  # the client would try for half a minute
         raise UserError(offline(name, known, known.tokenizer[0], reason))
-    every = (*PAIRS[:-1], *VOCABULARIES, PAIRS[-1])
+    every = (*WITH_OTHERS, *VOCABULARIES, *OF_OTHERS)  # the vocabulary last
     vocabularies = [file for file in every if file in known.sha256] or VOCABULARIES
     for file in BESIDE if vocabularies is VOCABULARIES else BESIDE[:1]:
         config = fetch(file, optional=True)  # before the vocabulary, by which the cache is found to hold a tokenizer

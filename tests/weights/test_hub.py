@@ -443,9 +443,18 @@ def test_every_file_of_a_tokenizer_is_downloaded_where_nothing_is_known_of_it(as
     assert ask(OTHER) == [("found", folder)]
 
 
-@pytest.mark.parametrize("pair", [("vocab.json", "merges.txt"), ("vocab.txt", "bpe.codes")])
-def test_the_tokenizer_of_another_family_is_downloaded(ask, server, pair):
-    files = {"config.json": b'{"model_type": "roberta"}', "model.safetensors": b"weights"} | dict.fromkeys(pair, b"{}")
+@pytest.mark.parametrize(
+    "kind, pair",
+    [
+        ("roberta", ("vocab.json", "merges.txt")),
+        ("roberta", ("vocab.txt", "bpe.codes")),
+        ("xlm-roberta", ("sentencepiece.bpe.model",)),
+        ("marian", ("source.spm", "target.spm", "vocab.json")),
+    ],
+)
+def test_the_tokenizer_of_another_family_is_downloaded(ask, server, kind, pair):
+    files = {"config.json": b'{"model_type": "%s"}' % kind.encode(), "model.safetensors": b"weights"}
+    files |= dict.fromkeys(pair, b"{}")
     server.repositories[OTHER] = files | {"README.md": b"#"}
     [(found, folder)] = ask(OTHER, tokenizer_only=True)
     assert found == "found", folder
@@ -521,7 +530,7 @@ def test_other_merges_are_an_error_and_not_kept(ask, server, relative):
 def test_a_bert_is_not_asked_for_what_others_need(ask, server):
     ask(OTHER)
     asked = {path.rpartition("/")[2] for _, path in server.requests}
-    assert asked.isdisjoint(hub.PAIRS)
+    assert asked.isdisjoint((*hub.WITH_OTHERS, *hub.OF_OTHERS))
 
 
 def test_a_model_with_pytorch_model_bin_only(ask, server, tiny_folder):
