@@ -25,7 +25,7 @@ def seen(tmp_path):
 
 
 @pytest.mark.parametrize("content, kind", [
-    (CONLL, "tags"), (CONLL.replace("\n", "\r\n"), "tags"), (gzip.compress(CONLL.encode()), "tags"),
+    (CONLL, "tags"), (CONLL.replace("\n", "\r\n"), "tags"), (gzip.compress(CONLL.encode(), mtime=0), "tags"),
     ("-DOCSTART- -X- O\nEU NNP B-ORG\nis V O\n", "tags"), ("a\tB\nb\tI\nc\tO\n\nd\tO\n", "tags"),
     ("# id 1\na O\n\n# id 2\nb O\n", "tags"), (SQUAD, "spans"), (SQUAD.replace("{", "{\n ", 1), "spans"),
     ('{"version": "1.1", ' + SQUAD[1:], "spans"), ("\ufeff" + SQUAD, "spans"),
