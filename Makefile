@@ -49,7 +49,7 @@ lint: .venv/ready
 
 # transformers and others, to compare with
 .venv/reference: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference,study,bleu]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reference,study,bleu,ray]'
 	@touch $@
 
 clean:

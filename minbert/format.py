@@ -1,8 +1,9 @@
 """The format number in minbert's files: with it, an older minbert can say why it cannot read a newer file.
 
 Its key is "minbert_format". It stands in config.json (for the weights beside it, too), run.json, texts.json,
-pretraining.json, state.safetensors (the state of a stopped run, which counts its own formats), and the model_config of
-a course kit's file. A file without a number, older or from other software, is read as format 1. Tables, vocab.txt and
+pretraining.json, what a study keeps (study.json, its units, trials.json), state.safetensors (the state of a stopped
+run, which counts its own formats), and the model_config of a course kit's file. A file without a number, older or from
+other software, is read as format 1. Tables, vocab.txt and
 labels.txt are plain text and have no number. model.safetensors has no number either: safetensors writes several entries
 of metadata in any order, so the same model would not always give the same bytes.
 """

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import minbert
-from bench import accuracy, measure, pairs, scale
+from bench import accuracy, measure, pairs, scale, study
 from bench.__main__ import MARKS, strongest
 from data import translation
 from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json, tokenizers
@@ -674,7 +674,7 @@ def memory_of_bf16():
 def prose(page):
     """A page without code, without the targets of links, and without the tables that tests of their own compare."""
     text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
-    for begin, end in (MARKS, pairs.MARKS):
+    for begin, end in (MARKS, pairs.MARKS, study.MARKS):
         text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
     text = "\n".join(line for line in text.splitlines() if not is_compared(line))
     text = re.sub(r"^ *\d+\. ", "", re.sub(r"`[^`]*`|\]\([^)]*\)", "", text), flags=re.MULTILINE)

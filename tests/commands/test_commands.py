@@ -15,7 +15,7 @@ from minbert.training import Settings
 from tests.conftest import ROOT
 
 COMMANDS = {path.stem: path for path in (ROOT / "minbert" / "commands").glob("[!_]*.py")}
-for helper in ("common", "probe_tables"):
+for helper in ("common", "probe_tables", "predict_files", "study", "study_data"):
     del COMMANDS[helper]
 STORIES = ("train", "pretrain")  # those that are flags, check and run
 

@@ -1,0 +1,128 @@
+"""A paper's table on tweets: the systems of minbert study on the same folds, and whether sentiment is stance.
+
+    python -m bench.study --data FOLDER                        what is not yet in the results
+    python -m bench.study --data FOLDER --again offensive
+
+FOLDER holds tweeteval/ as published. offensive and emotion are the first 2,000 training tweets of each, compared with
+nothing tuned, on 5 folds, one seed. stance has all tweets on the five targets with the sentiment that VADER's compound
+score gives them (-0.05 and 0.05, as its authors say); neutral ones and tweets of no stance are left out. Writes
+bench/results/study.json, and tables into docs/results.md between its two marks.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.measure import RESULTS, machine, table
+from minbert.__main__ import main as minbert
+from minbert.study.lexicon import vader
+
+PATH, PAGE = RESULTS / "study.json", Path(__file__).parent.parent / "docs" / "results.md"
+MARKS = "<!-- made by python -m bench.study: -->", "<!-- until here -->"
+ROWS = 2000
+TARGETS = ("abortion", "atheism", "climate", "feminist", "hillary")
+COMPARED = ("vader", "nb+count", "svm+tfidf", "logreg+tfidf", "rf+count", "rf+tfidf", "rf+vectors")
+COMPARED += ("xgb+count", "xgb+tfidf", "xgb+vectors", "bert:frozen", "bert:flexible")
+TASKS = {"offensive": COMPARED, "emotion": COMPARED}
+
+
+def tweets(folder, task, part="train"):
+    """(text, label) of a part of a data set of tweeteval."""
+    there = Path(folder, "tweeteval", task)
+    mapping = next(path for path in (there / "mapping.txt", there.parent / "mapping.txt") if path.exists())
+    names = dict(line.split("\t") for line in mapping.read_text(encoding="utf-8").splitlines() if line)
+    texts, labels = (
+        (there / f"{part}_{what}.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        for what in ("text", "labels")
+    )
+    return [(text, names[label]) for text, label in zip(texts, labels, strict=True)]
+
+
+def write(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return str(path)
+
+
+def call(*words):
+    """minbert study WORDS, in this process. Returns the seconds."""
+    began = time.perf_counter()
+    if minbert(["study", *map(str, words)]):
+        raise SystemExit("minbert study failed")
+    return round(time.perf_counter() - began, 1)
+
+
+def compare(folder, task, place):
+    """The table of a task, a dictionary for each system, and the seconds of the whole command."""
+    data = write(place / "tweets.csv", ("text", "label"), tweets(folder, task)[:ROWS])
+    out = place / task
+    seconds = call("compare", "--data", data, "--repeats", 1, "--systems", *TASKS[task], "--out", out)
+    with open(out / "table.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    units = json.loads((out / "study.json").read_text(encoding="utf-8"))["test_parts_opened"]
+    for row in rows:
+        row["seconds"] = round(sum(unit["seconds"] for name, unit in units.items() if name.startswith(named(row))), 1)
+    return {"rows": [row | {"f1": float(row["f1"]), "f1_sd": float(row["f1_sd"])} for row in rows], "seconds": seconds}
+
+
+def named(row):
+    return row["system"].replace(":", "_")
+
+
+def stance(folder, place):
+    """The square of sentiment and stance, for a linear classifier of counted words."""
+    rows = [
+        (text, target, stance, "positive" if score >= 0.05 else "negative" if score <= -0.05 else "neutral")
+        for target in TARGETS
+        for part in ("train", "val", "test")
+        for text, stance in tweets(folder, f"stance/{target}", part)
+        for score in [vader()(text)]
+    ]
+    data = write(place / "stance.csv", ("text", "target", "stance", "sentiment"), rows)
+    pairs = ("--target_column", "target", "--label_columns", "sentiment", "stance")
+    same = ("--same", "negative=against", "positive=favor", "--systems", "svm+tfidf", "--repeats", 1)
+    seconds = call("transfer", "--data", data, *pairs, *same, "--out", place / "square")
+    with open(place / "square" / "table.csv", newline="", encoding="utf-8") as stream:
+        return {"rows": list(csv.DictReader(stream)), "seconds": seconds, "tweets": len(rows)}
+
+
+def page(record):
+    """The tables."""
+    found = []
+    for task in TASKS:
+        if task in record:
+            lines = [
+                (row["system"], f"{row['f1']:.3f} ({row['f1_sd']:.3f})", f"{row['seconds']:,.0f}")
+                for row in record[task]["rows"]
+            ]
+            found += [f"{task}, {ROWS:,} tweets:", table(["system", "F1, mean (SD)", "seconds"], lines)]
+    return "\n\n".join(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="FOLDER")
+    parser.add_argument("--again", nargs="+", default=[], choices=[*TASKS, "stance"])
+    args = parser.parse_args()
+    record = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
+    for task in (*TASKS, "stance"):
+        if task in record and task not in args.again:
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            work = stance if task == "stance" else lambda *where, task=task: compare(where[0], task, where[1])
+            record[task] = work(args.data, Path(place))
+        record["machine"] = machine()
+        PATH.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    text = page(record)
+    print(text)
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    if begin:
+        PAGE.write_text(f"{before}{begin}\n{text}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
