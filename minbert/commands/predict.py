@@ -31,10 +31,10 @@ file, FILE.predictions-2-of-8.csv for the second. This puts them together, in or
     sort -nu FILE.predictions-*-of-8.csv > all.csv
 (unless --with_text writes texts of several lines, which sort would take apart).
 
-Of several files, one that has a bad row is named at the end, and the others have their results.
+If one of several files has a bad row, the others still get their results, and that file is named at the end.
 
-With --ray, Ray shares the texts of all files out, to the cores of this machine or of a cluster. The results are those
-of one process on as many threads, byte for byte: OMP_NUM_THREADS there is --ray_cpus here. The machines need no common
+With --ray, Ray shares the texts of all files among the cores of this machine or of a cluster. The results are those of
+one process on as many threads, byte for byte: OMP_NUM_THREADS there is --ray_cpus here. The machines need no common
 folder. A worker that is lost is replaced, and its texts are read again. It needs `pip install 'minbert[ray]'`.
 
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
@@ -84,7 +84,9 @@ def flags(parser):
     add("--passage", metavar="TEXT", help="where the answer stands")
     common.add_file_flags(add)
     add("--tweets", **common.TWEETS)
-    add("--pair_column", metavar="NAME", help="of a second text: rows are pairs; default: by known names of both")
+    add(
+        "--pair_column", metavar="NAME", help="column of a second text: rows are pairs; default: by known names of both"
+    )
     add("--out", metavar="FILE", help="-: the standard output; default: see above")
     add("--with_text", action="store_true", help="write the texts too")
     add("--excel_safe", action="store_true", help="an apostrophe before words that a spreadsheet takes for a formula")

@@ -8,8 +8,8 @@
 
 Each line shows its formula as minbert computes it, in letters that --formulas explains. Nothing is downloaded.
 
-Memory is that of AdamW, and without what the libraries take. --precision bf16, the default, is mixed precision as large
-models are trained in it: it also stands for 16-bit numbers of other kinds. GB are 10^9 bytes.
+Memory is for training with AdamW, without what the libraries take. --precision bf16, the default, is mixed precision as
+it is usual for large models, and stands for 16-bit numbers of other kinds, too. GB are 10^9 bytes.
 
 Hours need the number of tokens to train on: --tokens, or what a published model learnt from. Then they follow from the
 devices, their peak, and the part of the peak that is reached. The default of 0.3 is what MT-NLG reached.
@@ -60,19 +60,19 @@ def flags(parser):
     add = parser.add_argument
     add("model", nargs="?", metavar="NAME|CONFIG", help="a published model, a folder or a config.json; default: list "
         "the published ones")  # fmt: skip
-    add("--head", choices=HEADS, help="what stands on the model; default: words if it writes, else none")
+    add("--head", choices=HEADS, help="head of the model; default: words if it generates text, else none")
     add(
         "--labels",
         type=common.natural,
         metavar="N",
         help="classes of a classifier; default: what its config says, or 2",
     )
-    add("--batch_size", type=common.natural, default=16, metavar="N", help="texts side by side; default: %(default)s")
+    add("--batch_size", type=common.natural, default=16, metavar="N", help="texts in a batch; default: %(default)s")
     add("--max_length", type=common.natural, metavar="N", help="tokens of a text; default: the most that it reads")
     add("--precision", choices=cost.WIDTHS, default="bf16", help="default: %(default)s")
     add("--recompute", action="store_true", help="compute layers once more in the backward pass, and keep their inputs")
-    add("--stored_attention", action="store_true", help="attention stores who looks at whom, as plain code does; "
-        "without it, it is fused, as in minbert's fast code and FlashAttention")  # fmt: skip
+    add("--stored_attention", action="store_true", help="count stored attention weights, as plain code has them; "
+        "without it, attention is fused, as in minbert's fast code and FlashAttention")  # fmt: skip
     add("--tokens", type=positive, metavar="N", help="tokens to train on, 300e9, say; an epoch counts each once")
     add("--hardware", type=hardware, default="a100", metavar="NAME|TFLOPS", help="v100, a100, h100, or the TFLOPs a "
         "second that a device computes at its peak; default: %(default)s")  # fmt: skip

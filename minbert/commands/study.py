@@ -1,4 +1,4 @@
-"""From labelled texts to the table of a paper: each word is a small command with a manual of its own."""
+"""From labelled texts to the table of a paper: each COMMAND is small, and has a manual of its own."""
 
 import importlib
 
@@ -30,11 +30,11 @@ def main(words):
     elif word in WORDS:
         importlib.import_module(WORDS[word][0]).main(arguments)
     else:
-        raise UserError(f"study has no {word}{common.nearest(word, WORDS)} (minbert study --help lists its words)")
+        raise UserError(f"study has no {word}{common.nearest(word, WORDS)} (minbert study --help lists its commands)")
 
 
 def overview():
     """The words, one line each."""
     lines = [f"  {word:9} {text}" for word, (_, text) in WORDS.items()]
-    usage = f"usage: {called('study')} WORD [flags]"
-    return "\n".join([usage, "", __doc__, "", *lines, "", "minbert study WORD --help shows a manual.", "", STATUS])
+    usage = f"usage: {called('study')} COMMAND [flags]"
+    return "\n".join([usage, "", __doc__, "", *lines, "", "minbert study COMMAND --help shows a manual.", "", STATUS])

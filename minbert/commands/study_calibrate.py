@@ -9,8 +9,8 @@ counts), the Brier score and the log loss; then the same at a temperature, one n
 temperature of a fold is fitted to the other folds, so nothing is judged by what it was fitted to. Predicted labels do
 not change. The last number, T, is fitted to all rows: use it for new texts.
 
-With --positive LABEL it shows the threshold with the largest F1 of that class, chosen in the other folds, and what F1
-comes of it, beside that of the plain prediction. With --out the bins are written as CSV, to draw a reliability plot.
+With --positive LABEL it shows the threshold with the largest F1 of that class, chosen in the other folds, and the F1
+with it, beside that of the plain prediction. With --out the bins are written as CSV, to draw a reliability plot.
 
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """

@@ -8,9 +8,16 @@
     minbert study compare --data tweets.csv --permute                         with random labels: a check of the check
 
 Everything is fitted on training parts: vocabulary, weights of words, settings, cut-points, the best epoch. Copies and
-near copies of a text are in one fold. A run that was stopped, or killed, goes on with the same command. Machines that
-share the folder of --out, or copy the files in its units/ together, share the work with --shard; a last call without it
-joins them. Written: table.csv, table.md, table.tex, rows.csv.gz with every prediction, folds.csv and study.json.
+near copies of a text are in one fold. If a run was stopped or killed, the same command goes on. With --shard, machines
+share the work: they share the folder of --out, or you copy the files in its units/ together; a last call without
+--shard joins the results. It writes table.csv, table.md, table.tex, rows.csv.gz with every prediction, folds.csv and
+study.json.
+
+A system LEARNER+FEATURES is nb, svm, logreg, rf or xgb with count, tfidf or vectors (but not nb+vectors). words:FILE is
+a word list: a word, a tab and a number on each line. ladder stands for twelve systems, from vader to bert:flexible,
+classic for those without BERT, table-s2 for each rf, each xgb and bert:flexible.
+
+Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped by a signal.
 """
 
 from dataclasses import dataclass
@@ -21,8 +28,7 @@ from minbert.commands import common, study_data
 
 def flags(parser):
     study_data.data_flags(parser)
-    study_data.fold_flags(parser)
-    add = parser.add_argument_group("folds").add_argument
+    add = study_data.fold_flags(parser)
     add("--folds_file", metavar="FILE", help="made by minbert study folds, or elsewhere; default: made now")
     add = study_data.system_flags(parser)
     add("--permute", action="store_true", help="shuffle the labels: a check, every system must be at chance")

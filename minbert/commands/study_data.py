@@ -16,18 +16,20 @@ READING = (*common.FILE_FLAGS, "pair_column")  # flags that read_examples knows 
 
 
 def data_flags(parser, label=True):
+    """Adds them, and returns the group's function to add more. So does fold_flags."""
     add = parser.add_argument_group("data").add_argument
     add("--data", metavar="FILE", required=True, help="labelled texts: CSV, JSONL, Parquet and others")
     common.add_file_flags(add)
     if label:
-        add("--label_column", metavar="NAME", help="as --text_column")
-    add("--pair_column", metavar="NAME", help="of a second text, such as a target: rows are pairs")
+        add("--label_column", metavar="NAME", help="column or field with the label")
+    add("--pair_column", metavar="NAME", help="column of a second text, such as a target: rows are pairs")
     add("--target_column", dest="pair_column", metavar="NAME", help="the same as --pair_column")
-    add("--group_column", metavar="NAME", help="authors, say: all texts of one are in the same fold")
+    add("--group_column", metavar="NAME", help="column of authors, say: all texts of one are in the same fold")
     if label:
         add("--labels", nargs="+", metavar="LABEL", help="VALUE or VALUE=NAME of each class; default: those in --data")
     add("--skip_bad_rows", action="store_true", help="list bad rows and go on; default: list them and stop")
     add("--limit", type=natural, metavar="N", help="use the first N rows, for a quick look")
+    return add
 
 
 def fold_flags(parser):
@@ -36,6 +38,7 @@ def fold_flags(parser):
     add("--folds", type=several, default=5, metavar="K", help="default: %(default)s")
     add("--repeats", type=natural, default=2, metavar="R", help="divide anew R times; default: %(default)s")
     add("--seed", **common.SEED)
+    return add
 
 
 SYSTEM = "LEARNER+FEATURES, vader, words:FILE, bert:frozen, bert:flexible"
@@ -47,23 +50,29 @@ def system_flags(parser):
     several = f"{SYSTEM}; or {LADDER}, {NO_BERT}, {TABLE_S2}; default: {' '.join(DEFAULT)}"
     add("--systems", nargs="+", default=DEFAULT, metavar="NAME", help=several)
     add("--tune", type=number(int, 0), default=0, metavar="N", help="try N settings on inner folds; default: none")
-    add("--seeds", type=natural, default=1, metavar="N", help="of systems that draw numbers; default: %(default)s")
+    add(
+        "--seeds",
+        type=natural,
+        default=1,
+        metavar="N",
+        help="runs of a system that draws random numbers; default: %(default)s",
+    )
     return one_system_flags(add)
 
 
 def one_system_flags(add):
     """Flags of systems, however many there are. add: of a group"""
-    add("--positive", metavar="LABEL", help="the class of F1; default: of two the rarer, of more the mean of all")
-    add("--lexicon_cuts", nargs=2, type=float, metavar="X", help="fix the cut-points of word lists: -0.05 0.05")
+    add("--positive", metavar="LABEL", help="the class whose F1 counts; default: the rarer of two, or the mean of all")
+    add("--lexicon_cuts", nargs=2, type=float, metavar="X", help="fix the cut-points of word lists, -0.05 0.05, say")
     add("--vectors", metavar="FILE", help="word vectors in GloVe's form for +vectors; default: the model's")
-    add("--model", default="tiny", metavar="NAME", help="of bert:..., a folder or a known name; default: %(default)s")
+    add("--model", default="tiny", metavar="NAME", help="BERT of bert:...: a folder or a name; default: %(default)s")
     add("--max_length", type=number(int, 3, wanted="3 or more"), metavar="N", help="cut texts to N tokens")
     add(
         "--epochs",
         type=natural,
         default=3,
         metavar="N",
-        help="of bert:flexible, a quarter of bert:frozen's; default: %(default)s",
+        help="epochs of bert:flexible; bert:frozen takes four times as many; default: %(default)s",
     )
     add("--batch_size", type=natural, default=16, metavar="N", help="of bert:...; default: %(default)s")
     add("--device", **common.DEVICE)

@@ -2,8 +2,9 @@
 
     minbert study doctor --data tweets.csv --text_column tweet --label_column stance --group_column author
 
-Nothing is trained. Each line is a finding: stop, what has to be mended; warn, what to know; ok. Exit status: 2 if there
-is a stop, else 0.
+Nothing is trained. Each line is a finding: mend a stop, keep a warn in mind; ok is fine.
+
+Exit status: 2 if there is a stop, else 0.
 """
 
 import re
@@ -19,7 +20,7 @@ AUTHORS = ("author", "author_id", "user", "user_id", "username", "screen_name", 
 
 def flags(parser):
     study_data.data_flags(parser)
-    add = parser.add_argument_group("what is planned").add_argument
+    add = parser.add_argument_group("the study that you plan").add_argument
     add("--folds", type=common.number(int, 2, wanted="2 or more"), default=5, metavar="K", help="default: %(default)s")
     add("--epochs", type=natural, default=3, metavar="N", help="of bert:flexible; default: %(default)s")
     add("--batch_size", type=natural, default=16, metavar="N", help="default: %(default)s")

@@ -9,10 +9,10 @@
 --run and --against take the folder of a run, or a file of predictions: test_predictions.csv or, if there is none,
 dev_predictions.csv of the folder. Two runs must have predicted the same texts.
 
---evidence hides each word of a text behind [MASK] and measures how far that moves the prediction. The words whose
-hiding moves it furthest away are written as **word**. A deletion curve tests them: hiding these words first must lower
-the probability faster than hiding words at random. With --method gradients, integrated gradients weigh the words. The
-weights go to FILE_evidence.jsonl beside the predictions, a line for each row.
+--evidence hides each word of a text behind [MASK] and measures how far that moves the prediction. Words that move it
+furthest away are written as **word**. A deletion curve tests them: hiding these words first must lower the probability
+faster than hiding words at random. With --method gradients, integrated gradients weigh the words. The weights go to
+FILE_evidence.jsonl beside the predictions, a line for each row.
 
 --out writes a table of all rows: their case, labels, probabilities and texts.
 
@@ -39,7 +39,7 @@ def flags(parser):
         type=common.number(int, 0),
         default=10,
         metavar="N",
-        help="rows that are shown of each case; default: 10",
+        help="rows to show of each case; default: 10",
     )
     add("--evidence", type=common.number(int, 1), metavar="N", help="weigh the words of N mistakes")
     add("--method", choices=("occlusion", "gradients"), help="with --evidence; default: occlusion")

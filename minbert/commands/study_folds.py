@@ -1,4 +1,4 @@
-"""Divide labelled texts into folds, once: every system, and every other program, then tests on the same parts.
+"""Divide labelled texts into folds, once, so that every system and every other program tests on the same parts.
 
     minbert study folds --data tweets.csv --text_column tweet --label_column stance --out folds.csv
     minbert study folds --data tweets.csv --group_column author --repeats 10

@@ -8,17 +8,21 @@
 A classifier makes mistakes, and a regression on its predictions takes them for facts: a slope may lose most of its size
 and keep a narrow interval. Three answers are shown, each with its 95 % interval. "predictions as truth" is that
 regression. "labels alone" uses the labelled texts and nothing else. "corrected" uses all predictions, and the labelled
-texts to take their mistakes out; it is right whatever the predictions are, and narrower where they are good.
+texts to take their mistakes out: it is valid whatever the predictions are, and its interval is narrower where they are
+good.
 
---data holds all texts with the columns of the model; numbers are used as they are, words as groups. --predictions is
-what minbert predict wrote for that file. --labels has the columns row and label: rows of --data, counted from 1, as
-minbert study label writes them. The labelled texts must be drawn at random from --data: --drawn simple says that each
+--model is a formula: "support ~ 1" asks for the share of the class support, "support ~ ideology" how its probability
+depends on that column. --data holds all texts with these columns; the values of a column of words are groups.
+--predictions is what minbert predict wrote for that file. --labels has the columns row and label: rows of --data,
+counted from 1, as minbert study label writes them. The labelled texts must be drawn at random from --data: --drawn simple says that each
 text had the same chance; --drawn COLUMN names the column of --labels that holds each text's probability of being
 drawn, empty for texts that were chosen in another way, which are then left out.
 
-The model must not have learnt from the labels that correct it. Name its training texts with --trained_on, and they are
-compared; or say --unseen. After cross-fitting, give --predictions a file for each split: in each, a labelled text is
-predicted by a model of the other folds, and any other text by the mean of all folds' models; the median is taken.
+The classifier must not have learnt from the labels that correct it. Name its training texts with --trained_on, and
+minbert compares them; or say --unseen. With cross-fitting, the labelled texts are divided into folds, and a model is
+trained without each. Then a labelled text is predicted by the model that was trained without it, and any other text by
+the mean of all these models. If you did this several times, give --predictions a file for each: the answer is the
+median.
 
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
@@ -40,12 +44,17 @@ def flags(parser):
     add = parser.add_argument
     add("--data", required=True, metavar="FILE", help="all texts, with the columns of the model")
     common.add_file_flags(add)
-    add("--predictions", required=True, nargs="+", metavar="FILE", help="of minbert predict for --data")
+    add("--predictions", required=True, nargs="+", metavar="FILE", help="what minbert predict wrote for --data")
     add("--labels", required=True, metavar="FILE", help="a table with the columns row and label")
     add("--drawn", required=True, metavar="simple|COLUMN", help="how the labelled texts were drawn from --data")
-    add("--model", required=True, metavar="FORMULA", help='"CLASS ~ COLUMN + COLUMN", or "CLASS ~ 1"')
-    add("--family", choices=("lm", "logit"), default="logit", help="default: %(default)s")
-    add("--group_column", metavar="NAME", help="of --data: rows that go together, such as an author's")
+    add("--model", required=True, metavar="FORMULA", help='"CLASS ~ COLUMN + COLUMN", or "CLASS ~ 1": the share')
+    add(
+        "--family",
+        choices=("lm", "logit"),
+        default="logit",
+        help="lm: linear regression; logit: logistic; default: %(default)s",
+    )
+    add("--group_column", metavar="NAME", help="column of --data: rows that belong together, such as an author's")
     add("--trained_on", nargs="+", metavar="FILE", help="what the model was trained on: refused if it met the labels")
     add("--unseen", action="store_true", help="the model has seen none of the labels")
     add("--out", metavar="FILE", help="write all numbers as CSV")

@@ -6,15 +6,15 @@
     minbert study label --suspicious rows.csv.gz --system bert:flexible --out suspicious.csv
 
 --next N chooses N of the texts that minbert predict has labelled. A third of them is drawn at random. The others are
-those that teach most: with --way margin, where the two likeliest classes are closest; with badge, where an error would
-change the classifier most, in different directions, for which --features has a row of numbers for each text, such as
-minbert similar writes. With --way random all are drawn. The table has the columns row, predicted, chosen, probability
-and label, which is yours to fill in. probability is that of being drawn, and is empty where a text was not drawn at
-random: minbert study infer --drawn probability then uses the random texts alone. No estimate for all texts can be made
-from the others.
+those that should teach most: with --way margin, where the two likeliest classes are closest; with --way badge, where an
+error would change the classifier most, in different directions. For badge, --features has a row of numbers for each
+text, such as minbert similar writes. With --way random, all are drawn. The table has the columns row, predicted,
+chosen, probability and label. Fill in label. probability is that of being drawn, and is empty where a text was not
+drawn at random: minbert study infer --drawn probability then uses the random texts alone. The others say nothing about
+all texts.
 
 --curve reads a table with the columns n, fold and error: the error, such as 1 - F1, of each fold with n labels. It
-needs 5 or more n. The curve a + b n^-c is fitted, and says nothing beyond 4 times the largest n.
+needs 5 or more different n. minbert fits the curve a + b n^-c, and says nothing beyond 4 times the largest n.
 
 --suspicious reads the rows of minbert study compare: predictions for texts that a system had not seen. A label is
 suspicious if the system is as sure of another class as it is of the texts of that class on average (Northcutt et al.
@@ -42,7 +42,7 @@ FLAGS = {  # the flags that go with one question only
 def flags(parser):
     add = parser.add_argument
     add("--next", type=common.natural, metavar="N", help="choose N texts to label")
-    add("--predictions", metavar="FILE", help="of minbert predict, for texts without labels")
+    add("--predictions", metavar="FILE", help="what minbert predict wrote for texts without labels")
     add("--way", choices=("margin", "badge", "random"), help="how two thirds are chosen; default: margin")
     add("--features", metavar="FILE.npy", help="for badge: a row of numbers for each text")
     add("--curve", metavar="FILE", help="how many labels are needed: a table with the columns n, fold, error")

@@ -5,11 +5,13 @@
     minbert study search --data train.csv --system bert:frozen --range lr 0.0001 0.01 --range epochs 1 20
 
 Give it the training texts alone: what is chosen on texts that are tested later looks better than it is. Each setting is
-judged on 3 inner folds of --data; copies of a text are in one fold. The first trial has the defaults. A search that was
-stopped, or killed, goes on with the same command, and finds what it would have found. --trials can be raised later.
-Written: trials.json in --out.
+judged on 3 folds of --data; copies of a text are in one fold. The first trial has the defaults. If a search was stopped
+or killed, the same command goes on, and finds what it would have found. You may raise --trials later. It writes
+trials.json into --out.
 
 The score of the best trial is too good, since it is the best of many: test the settings on other texts.
+
+Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped by a signal.
 """
 
 from dataclasses import dataclass

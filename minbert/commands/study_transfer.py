@@ -4,8 +4,10 @@
     minbert study transfer --data tweets.csv --label_columns sentiment stance --systems vader svm+tfidf bert:frozen
 
 Both sides are trained and tested on the same folds. The table has a line for each system and each label it learnt from:
-its F1 on both labels, the mean and the standard error over folds. A system that learnt the first label and is worse at
-the second one than its twin that learnt that, beyond chance, is named in a warning.
+its F1 on both labels, the mean and the standard error over folds. A warning names a system that learnt the first label
+if, at the second label, it is worse beyond chance than the same system that learnt the second.
+
+Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped by a signal.
 """
 
 from dataclasses import dataclass
@@ -16,8 +18,7 @@ from minbert.errors import UserError
 
 
 def flags(parser):
-    study_data.data_flags(parser, label=False)
-    add = parser.add_argument_group("data").add_argument
+    add = study_data.data_flags(parser, label=False)
     add("--label_columns", nargs=2, required=True, metavar="NAME", help="two columns, such as sentiment stance")
     add("--same", nargs="+", metavar="A=B", help="which labels mean the same; texts with another one are left out")
     study_data.fold_flags(parser)

@@ -15,9 +15,9 @@
                                                     learn from pairs: a table with the columns source and target
     minbert translate --resume runs/translator      resume training that was stopped
 
-A translator is a Marian, as the opus-mt models are. It reads one sentence at a time, so texts are split at the ends of
-sentences and joined again. With --gold or --pair_column, the translations are scored: the share that is exactly right,
-chrF, and BLEU if sacrebleu is installed.
+A translator is a Marian model, as the opus-mt models are. It reads one sentence at a time, so texts are split into
+sentences, and their translations joined again. With --gold or --pair_column, minbert scores the translations: the share
+that is exactly right, chrF, and BLEU if sacrebleu is installed.
 
 Training saves its state after each epoch, every few minutes, and when Ctrl-C or SIGTERM stops it.
 Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 training was stopped.
@@ -52,11 +52,11 @@ def flags(parser):
     add("--gold", metavar="FILE", help="the right translations, one per line: print scores")
     add("--pair_column", metavar="NAME", help="the column of the right translations in the table: print scores")
     add("--show", choices=("beams", "attention"), help="print more than the translation")
-    add("--language", metavar="CODE", help="into which language, such as fra, for a model of several")
+    add("--language", metavar="CODE", help="the target language, such as fra, if the model knows several")
     add("--beams", type=common.number(int, 1, 65, "from 1 to 64"), metavar="N", help="how many translations compete; 1 "
         "takes the likeliest piece each time; default: as the model's folder says, or else 4")  # fmt: skip
-    add("--length_penalty", type=common.number(float, -100, 101, "from -100 to 100"), metavar="X", help="above 0 "
-        "favours long translations, below 0 short ones; default: as the folder says, or else 1")  # fmt: skip
+    add("--length_penalty", type=common.number(float, -100, 101, "from -100 to 100"), metavar="X", help="the power "
+        "of the length; larger favours longer translations; default: as the folder says, or else 1")  # fmt: skip
     add("--max_length", type=common.number(int, 2, wanted="2 or more"), metavar="N", help="tokens of a translated "
         "sentence at most; of --train: of a text, and longer ones are left out")  # fmt: skip
     add("--device", **common.DEVICE)

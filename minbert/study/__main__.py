@@ -1,4 +1,4 @@
-"""python -m minbert.study WORD, the same as minbert study WORD."""
+"""python -m minbert.study COMMAND, the same as minbert study COMMAND."""
 
 import sys
 
