@@ -14,9 +14,9 @@ good.
 --model is a formula: "support ~ 1" asks for the share of the class support, "support ~ ideology" how its probability
 depends on that column. --data holds all texts with these columns; the values of a column of words are groups.
 --predictions is what minbert predict wrote for that file. --labels has the columns row and label: rows of --data,
-counted from 1, as minbert study label writes them. The labelled texts must be drawn at random from --data: --drawn simple says that each
-text had the same chance; --drawn COLUMN names the column of --labels that holds each text's probability of being
-drawn, empty for texts that were chosen in another way, which are then left out.
+counted from 1, as minbert study label writes them. The labelled texts must be drawn at random from --data: --drawn
+simple says that each text had the same chance; --drawn COLUMN names the column of --labels that holds each text's
+probability of being drawn, empty for texts that were chosen in another way, which are then left out.
 
 The classifier must not have learnt from the labels that correct it. Name its training texts with --trained_on, and
 minbert compares them; or say --unseen. With cross-fitting, the labelled texts are divided into folds, and a model is
