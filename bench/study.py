@@ -27,7 +27,7 @@ ROWS = 2000
 TARGETS = ("abortion", "atheism", "climate", "feminist", "hillary")
 COMPARED = ("vader", "nb+count", "svm+tfidf", "logreg+tfidf", "rf+count", "rf+tfidf", "rf+vectors")
 COMPARED += ("xgb+count", "xgb+tfidf", "xgb+vectors", "bert:frozen", "bert:flexible")
-TASKS = {"offensive": COMPARED, "emotion": COMPARED}
+TASKS = {"offensive": COMPARED, "emotion": COMPARED[:-1]}  # to train a whole BERT takes longer than all others
 
 
 def tweets(folder, task, part="train"):
