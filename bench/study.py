@@ -100,6 +100,24 @@ def page(record):
                 for row in record[task]["rows"]
             ]
             found += [f"{task}, {ROWS:,} tweets:", table(["system", "F1, mean (SD)", "seconds"], lines)]
+    if "stance" in record:
+        square = {(row["trained_on"], row["tested_on"]): row for row in record["stance"]["rows"]}
+        sides = ("sentiment", "stance")
+        lines = [
+            (
+                learnt,
+                *(
+                    f"{float(square[learnt, asked]['f1']):.3f} ({float(square[learnt, asked]['f1_se']):.3f})"
+                    for asked in sides
+                ),
+            )
+            for learnt in sides
+        ]
+        header = ["svm+tfidf, trained on", *(f"F1 on {side} (SE)" for side in sides)]
+        found += [
+            f"sentiment and stance, of {record['stance']['tweets']:,} tweets those with both:",
+            table(header, lines),
+        ]
     return "\n\n".join(found)
 
 

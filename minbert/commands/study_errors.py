@@ -41,7 +41,7 @@ def flags(parser):
         metavar="N",
         help="rows to show of each case; default: 10",
     )
-    add("--evidence", type=common.number(int, 1), metavar="N", help="weigh the words of N mistakes")
+    add("--evidence", type=common.natural, metavar="N", help="weigh the words of N mistakes")
     add("--method", choices=("occlusion", "gradients"), help="with --evidence; default: occlusion")
     add("--model", metavar="FOLDER", help="with --evidence, the classifier; default: the folder of --run")
     add("--out", metavar="FILE", help="a table of all rows, as CSV")

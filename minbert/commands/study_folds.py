@@ -11,8 +11,10 @@ it with --folds_file.
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from minbert.commands import common, study_data
+from minbert.errors import UserError
 
 
 def flags(parser):
@@ -33,6 +35,8 @@ def check(args):
 
     common.readable(args.data)
     writable(args.out)
+    if Path(args.out).exists():
+        raise UserError(f"{args.out} exists, and a study may rest on it: name another file with --out")
     return Job(args)
 
 

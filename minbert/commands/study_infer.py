@@ -91,7 +91,9 @@ def run(job):
     names, x = joining.design(columns, len(texts))
     predictions = [joining.read_predictions(path, job.outcome, len(texts)) for path in args.predictions]
     splits, hard = [probability for probability, _ in predictions], predictions[0][1]
-    y, weights = joining.read_labels(args.labels, job.outcome, len(texts), args.drawn)
+    y, weights = joining.read_labels(
+        args.labels, job.outcome, len(texts), args.drawn, joining.classes_of(args.predictions[0])
+    )
     infer.refuse_seen(texts, weights, args.trained_on or ())
     infer.refuse_strange(weights, {"predicted probability": splits[0], **dict(zip(names[1:], x[:, 1:].T))})
     warn(y, weights, groups, job.outcome)

@@ -26,6 +26,7 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 import csv
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 from minbert.atomic import atomic_write
 from minbert.commands import common
@@ -83,6 +84,8 @@ def check(args):
             common.readable(path)
     if args.out:
         writable(args.out)
+        if asked == ["next"] and Path(args.out).exists():
+            raise UserError(f"{args.out} exists, and may hold labels: name another file with --out")
     return Job(asked[0], args)
 
 

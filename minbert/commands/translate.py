@@ -277,8 +277,9 @@ def scores(found, gold):
     """'1,000 translations: exact 0.990, chrF 99.8, BLEU 99.5 (sacrebleu)'"""
     from minbert.chrf import chrf
 
-    exact = sum(map(str.__eq__, found, gold)) / len(gold)
-    said = f"{counted(len(gold), 'translation', form=',')}: exact {exact:.3f}, chrF {chrf(found, gold):.1f}"
+    told = [(one, two) for one, two in zip(found, gold) if one or two]  # an empty line that stays empty is no success
+    exact = sum(one == two for one, two in told) / max(1, len(told))
+    said = f"{counted(len(told), 'translation', form=',')}: exact {exact:.3f}, chrF {chrf(found, gold):.1f}"
     try:
         import sacrebleu
     except ImportError:

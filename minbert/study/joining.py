@@ -89,11 +89,21 @@ def read_predictions(path, outcome: str, rows: int) -> tuple[np.ndarray, np.ndar
     return probability, hard
 
 
-def read_labels(path, outcome: str, rows: int, drawn: str) -> tuple[np.ndarray, np.ndarray]:
+def classes_of(path) -> list[str]:
+    """The classes that a file of predictions has probabilities of."""
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        header = next(csv.reader(stream), [])
+    return [name.removeprefix("p_") for name in header if name.startswith("p_")]
+
+
+def read_labels(
+    path, outcome: str, rows: int, drawn: str, classes: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """(whether the label is the class, NaN without a label [N]; W, 1 / the probability of being drawn, or 0 [N]).
 
     drawn  SIMPLE, or the column with each label's probability; where that is empty, the text was not drawn at random,
            and its label is not used
+    classes  what a label may be; (): anything
     """
     beside = {"label": "label"} | ({} if drawn == SIMPLE else {"drawn": drawn})
     y, weights, seen = np.full(rows, np.nan), np.zeros(rows), set()
@@ -102,6 +112,8 @@ def read_labels(path, outcome: str, rows: int, drawn: str) -> tuple[np.ndarray, 
             continue
         if not label:
             raise UserError(f"{path}: row {number} was drawn but has no label: a random sample with holes is none")
+        if classes and label not in classes:
+            raise UserError(f"{path}: row {number} is labelled {label!r}, but the classes are {', '.join(classes)}")
         try:
             pi = float(chance[0]) if chance else 1.0
         except ValueError:

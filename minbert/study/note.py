@@ -33,6 +33,8 @@ def note(study: Study, table: Table) -> list[str]:
             said.append(f"Variance of F1, {line.system}: folds {between:.0%}, seeds {within:.0%}.")
     if groups < FEW_GROUPS:
         said.append(f"There are only {groups} groups: the intervals rest on few independent observations.")
+    if study.facts.get("permute"):
+        said.append("The labels were shuffled: this checks the study, and says nothing about the texts.")
     said.append(f"Folds: SHA-256 {digest(study.data.ids, folds)}. No system has seen the labels of a test part.")
     return said
 

@@ -83,10 +83,16 @@ class Toolbox:
         if kind == "bert":
             facts |= {"epochs": self.args.epochs, "batch_size": self.args.batch_size}
         if name.startswith("xgb+"):
-            import xgboost
-
-            facts["xgboost"] = xgboost.__version__
+            facts["xgboost"] = xgboost_version()
         return facts
+
+
+def xgboost_version() -> str:
+    try:
+        import xgboost
+    except ImportError:
+        raise UserError("xgb+... needs a package: pip install xgboost; hgb+... needs none") from None
+    return xgboost.__version__
 
 
 def sha256(path) -> str:

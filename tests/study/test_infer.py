@@ -221,3 +221,11 @@ def test_the_share_of_labels_alone_is_wilsons():
     assert [answer.way for answer in found] == [TRUTH, LABELS, CORRECTED]
     assert (found[1].low, found[1].high) == wilson(3, 100) and (found[0].low, found[0].high) == wilson(0, 1000)
     assert found[2].estimate == pytest.approx(0.03) and found[2].low >= 0
+
+
+def test_a_label_that_is_no_class_is_named(files, capsys):
+    typo = [[row, "suport" if at == 3 else label, pi] for at, (row, label, pi) in enumerate(files["rows"])]
+    write(files["folder"] / "labels.csv", ["row", "label", "pi"], typo)
+    assert call(files) == 2
+    said = capsys.readouterr().err
+    assert f"row {typo[3][0]} is labelled 'suport', but the classes are support, against" in said

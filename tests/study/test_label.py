@@ -78,6 +78,7 @@ def test_badge_and_random(pool, tmp_path, capsys):
     np.save(features, np.random.default_rng(0).normal(size=(90, 4)))
     assert label("--next", "9", "--predictions", pool, "--way", "badge", "--features", features, "--out", out) == 0
     assert sorted({row["chosen"] for row in read(out)}) == ["badge", "random"]
+    Path(out).unlink()
     assert label("--next", "9", "--predictions", pool, "--way", "random", "--out", out) == 0
     assert {row["probability"] for row in read(out)} == {"0.1"}
 
@@ -163,3 +164,11 @@ def test_what_is_refused(pool, rows_file, tmp_path, capsys, words, said):
 def test_calibrate_refuses(rows_file, capsys):
     assert main(["study", "calibrate", "--rows", rows_file, "--positive", "joy"]) == 2
     assert "--positive joy: the classes are against, support" in capsys.readouterr().err
+
+
+def test_labels_that_somebody_filled_in_are_not_overwritten(pool, tmp_path, capsys):
+    out = tmp_path / "filled.csv"
+    out.write_text("row,label\n1,support\n")
+    assert label("--next", "6", "--predictions", pool, "--out", str(out)) == 2
+    assert "filled.csv exists, and may hold labels" in capsys.readouterr().err
+    assert out.read_text() == "row,label\n1,support\n"
