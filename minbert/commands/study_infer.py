@@ -94,7 +94,7 @@ def run(job):
     y, weights = joining.read_labels(
         args.labels, job.outcome, len(texts), args.drawn, joining.classes_of(args.predictions[0])
     )
-    infer.refuse_seen(texts, weights, args.trained_on or ())
+    infer.refuse_seen(texts, weights, args.trained_on or (), args.text_column)
     infer.refuse_strange(weights, {"predicted probability": splits[0], **dict(zip(names[1:], x[:, 1:].T))})
     warn(y, weights, groups, job.outcome)
     found = infer.answers(x, names, y, weights, splits, hard, args.family, groups)

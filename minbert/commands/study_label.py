@@ -144,7 +144,7 @@ def suspicious(args):
     for at in found:
         sure = (probabilities[at, which] for which in (gold[at], other[at]))
         lines.append([texts[at], names[gold[at]], f"{next(sure):.4f}", names[other[at]], f"{next(sure):.4f}"])
-    header = ["text", "label", "its probability", "rather", "that probability"]
+    header = ["line", "label", "its probability", "rather", "that probability"]
     print(f"{len(found):,} of {len(texts):,} labels are suspicious")
     if len(found):
         table(header, lines[:SHOWN])

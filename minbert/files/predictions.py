@@ -63,7 +63,9 @@ def read_predictions(path: str | Path) -> Predictions:
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.reader(stream, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as predictions: {error}") from None
     header = rows[0] if rows else []
     texts = 2 if header[1:2] == ["pair"] else 1

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 from minbert.errors import UserError
+from minbert.files import stream
 from minbert.files.checks import normalise
-from minbert.files.examples import read_examples
 from minbert.metrics import wilson
 from minbert.study import corrected
 from minbert.study.corrected import Fit
@@ -31,12 +31,12 @@ class Answer:
     lam: float | None = None
 
 
-def refuse_seen(texts: Sequence[str], weights, paths: Sequence[str]) -> None:
+def refuse_seen(texts: Sequence[str], weights, paths: Sequence[str], text_column: str | None = None) -> None:
     """Raise UserError if a labelled text is among those that the model was trained on: it has seen that label."""
     labelled = {normalise(text) for text, weight in zip(texts, weights) if weight > 0}
     for path in paths:
-        examples = read_examples(path, labels_required=False)
-        if both := labelled & {normalise(text) for text in examples.texts}:
+        _, rows = stream.read_rows(path, text_column)
+        if both := labelled & {normalise(row.text) for row in rows if not row.problem}:
             raise UserError(
                 f"{len(both)} of the labelled texts are in {path}: the model has seen their labels, and makes fewer "
                 "mistakes there than elsewhere. Label other texts, or predict each with a model of other folds"

@@ -229,3 +229,12 @@ def test_a_label_that_is_no_class_is_named(files, capsys):
     assert call(files) == 2
     said = capsys.readouterr().err
     assert f"row {typo[3][0]} is labelled 'suport', but the classes are support, against" in said
+
+
+def test_training_texts_are_found_in_a_file_with_several_label_columns(files, capsys):
+    """The file of the page has a stance and a sentiment: which one was learnt does not matter here."""
+    at = files["rows"][0][0] - 1
+    rows = [[f"a text, the {at}th", "support", "positive"], ["another one", "against", "negative"]]
+    path = write(files["folder"] / "trained.csv", ["text", "stance", "sentiment"], rows)
+    assert call(files, seen=("--trained_on", path)) == 2
+    assert "1 of the labelled texts are in" in capsys.readouterr().err
