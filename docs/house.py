@@ -35,6 +35,7 @@ FLOORS = (
     {"ground": "no torch, no model"},
 )
 ROOF, MODEL, GROUND = "commands", "model", "ground"
+NO_COMMANDS = ("common", "endpoint", "probe_tables", "predict_files", "translator")  # files of commands/ that help
 # The model's files in reading order: a row of boxes each; two lines of caption.
 ROWS = (
     {
@@ -214,11 +215,13 @@ def draw():
     parts += [f'<polygon points="{wall}" class="wall"/>']
     parts += [f'<polygon points="{LEFT - 62},100 {WIDTH / 2},8 {RIGHT + 62},100" class="wall roof"/>']
     for room, (x, top, width, height) in place.items():
-        files = [file for file in rooms[room] if file not in ("common", "probe_tables", "translator")]
+        files = [file for file in rooms[room] if file not in NO_COMMANDS and not file.startswith("study_")]
         if room == ROOF:
-            parts += [text(WIDTH / 2, 56, "commands/", "name", "middle")]
-            parts += [text(WIDTH / 2, 75, captions[room], "small", "middle")]
-            parts += [text(WIDTH / 2, 93, "minbert " + " · ".join(files), "files", "middle")]
+            half = len(files) // 2
+            parts += [text(WIDTH / 2, 42, "commands/", "name", "middle")]
+            parts += [text(WIDTH / 2, 59, captions[room], "small", "middle")]
+            parts += [text(WIDTH / 2, 77, "minbert " + " · ".join(files[:half]), "files", "middle")]
+            parts += [text(WIDTH / 2, 93, " · ".join(files[half:]), "files", "middle")]
             continue
         parts += [rectangle(x, top, width, height, "room")]
         if room == MODEL:
