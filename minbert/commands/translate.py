@@ -23,6 +23,7 @@ Training saves its state after each epoch, every few minutes, and when Ctrl-C or
 Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 training was stopped.
 """
 
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -36,6 +37,7 @@ from minbert.errors import UserError
 from minbert.wording import counted
 
 DEFAULT = "tiny-translate"
+TABLE = re.compile(r"\.(csv|tsv|jsonl?|parquet)(\.\w+)?$", re.IGNORECASE)  # names of files that are no plain lines
 WINDOW = 64  # lines that are translated together
 WIDTH, LOOKED = 80, 3  # of the screen; pieces shown beside one of the translation
 FAINT = 0.05  # a smaller share of a look is not shown
@@ -133,6 +135,8 @@ def check_scores(args):
             raise UserError("--gold is for --text: leave it out")
         if "-" in args.sentence and len(args.sentence) > 1:
             raise UserError("--sentence - reads all texts from the standard input: leave the others out")
+    if args.text and TABLE.search(args.text) and not (args.text_column or args.format):
+        raise UserError(f"{args.text} looks like a table: name a column with --text_column, or pass --format lines")
     if args.pair_column and not args.text_column:
         raise UserError("--pair_column needs --text_column NAME, the column of the texts")
     if args.gold and args.pair_column:

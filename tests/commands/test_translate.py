@@ -189,6 +189,14 @@ def test_what_is_refused(run, words, said, tmp_path, monkeypatch):
     assert (status, out) == (2, "") and said in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.TSV", "a.csv.gz", "a.jsonl"])
+def test_a_table_is_not_taken_for_lines(run, tmp_path, name):
+    """Its header and its commas would be translated, too."""
+    (tmp_path / name).write_text("text\ntwenty one\n")
+    status, out, err = run("--text", tmp_path / name)
+    assert (status, out) == (2, "") and "looks like a table: name a column with --text_column" in err
+
+
 def test_gold_of_another_length_is_refused(run, tmp_path):
     (tmp_path / "in.txt").write_text("a\nb\n")
     (tmp_path / "gold.txt").write_text("a\n")
