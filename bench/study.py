@@ -22,7 +22,7 @@ from minbert.__main__ import main as minbert
 from minbert.study.lexicon import vader
 
 PATH, PAGE = RESULTS / "study.json", Path(__file__).parent.parent / "docs" / "results.md"
-MARKS = "<!-- made by python -m bench.study: -->", "<!-- until here -->"
+MARKS = "<!-- made by python -m bench.study: -->", "<!-- until here: bench.study -->"
 ROWS = 2000
 TARGETS = ("abortion", "atheism", "climate", "feminist", "hillary")
 COMPARED = ("vader", "nb+count", "svm+tfidf", "logreg+tfidf", "rf+count", "rf+tfidf", "rf+vectors")
