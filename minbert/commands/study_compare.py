@@ -20,7 +20,6 @@ classic for those without BERT, table-s2 for each rf, each xgb and bert:flexible
 Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped by a signal.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.commands import common, study_data
@@ -38,15 +37,6 @@ def flags(parser):
     common.add_ray_flags(add)
 
 
-@dataclass(frozen=True)
-class Job:
-    """What was decided before the work begins."""
-
-    args: object
-    names: list  # of the systems
-    folder: Path
-
-
 def check(args):
     from minbert.runs.report import writable
 
@@ -56,7 +46,7 @@ def check(args):
         common.readable(args.folds_file)
     folder = Path(args.out)
     writable(folder / "study.json")
-    return Job(args, study_data.expand(args.systems), folder)
+    return study_data.Job(args, study_data.expand(args.systems), folder)
 
 
 def run(job):

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.commands import common
@@ -13,6 +14,15 @@ from minbert.wording import counted
 LADDER, TABLE_S2, NO_BERT = "ladder", "table-s2", "classic"  # names for several systems
 DEFAULT = ("nb+count", "svm+tfidf", "logreg+tfidf", "bert:frozen")
 READING = (*common.FILE_FLAGS, "pair_column")  # flags that read_examples knows by the same name
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was decided before the systems of a study are compared."""
+
+    args: object
+    names: list  # of the systems
+    folder: Path
 
 
 def data_flags(parser, label=True):

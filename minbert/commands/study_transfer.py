@@ -10,7 +10,6 @@ if, at the second label, it is worse beyond chance than the same system that lea
 Exit status: 0 done, 2 a mistake that you can fix, with the reason, 130 or 143 stopped by a signal.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.commands import common, study_data
@@ -27,15 +26,6 @@ def flags(parser):
     add("--out", default="runs/transfer", metavar="FOLDER", help="default: %(default)s")
 
 
-@dataclass(frozen=True)
-class Job:
-    """What was decided before the work begins."""
-
-    args: object
-    names: list  # of the systems
-    folder: Path
-
-
 def check(args):
     from minbert.runs.report import writable
 
@@ -45,7 +35,7 @@ def check(args):
     args.shard, args.labels = None, None
     folder = Path(args.out)
     writable(folder / "study.json")
-    return Job(args, study_data.expand(args.systems), folder)
+    return study_data.Job(args, study_data.expand(args.systems), folder)
 
 
 def run(job):

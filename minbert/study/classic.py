@@ -53,12 +53,17 @@ def forest(kit, seed, max_features, min_samples_leaf):
     return RandomForestClassifier(kit.trees, random_state=seed % 2**31, n_jobs=1, **options)
 
 
-def xgboost(kit, seed, **settings):
+def xgboost_package():
+    """xgboost. Raises UserError where it is not installed."""
     try:
-        from xgboost import XGBClassifier
+        import xgboost
     except ImportError:
         raise UserError("xgb+... needs a package: pip install xgboost; hgb+... needs none") from None
-    return XGBClassifier(random_state=seed % 2**31, n_jobs=1, tree_method="hist", **settings)
+    return xgboost
+
+
+def xgboost(kit, seed, **settings):
+    return xgboost_package().XGBClassifier(random_state=seed % 2**31, n_jobs=1, tree_method="hist", **settings)
 
 
 def histogram(kit, seed, **settings):

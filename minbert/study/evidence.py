@@ -57,20 +57,23 @@ class Evidence:
         return sum(two - one for one, two in zip(self.own, self.chance)) / len(self.own)
 
 
-def explain(model, tokenizer, text: str, method: str = "occlusion", number: int | None = None, **limits) -> Evidence:
+def explain(
+    model, tokenizer, text: str, method="occlusion", number: int | None = None, max_length=None, seed=0
+) -> Evidence:
     """The evidence for a class of one text.
 
     model   a plain classifier of texts, of any family whose tokenizer has a token to hide words
     method  "occlusion" or "gradients"
     number  of the class; None: the one that is predicted
-    limits  max_length, in tokens: default what the model reads; seed of the random orders, default 0
+    max_length  in tokens; None: what the model reads
+    seed        of the random orders
     Raises UserError for a method that there is not, and for a text without words.
     """
     if method not in METHODS:
         raise UserError(f"there is no method {method!r}: take {' or '.join(METHODS)}")
     if tokenizer.mask_token_id is None:
         raise UserError(f"the vocabulary has no {tokenizer.mask_token} to hide words with")
-    longest = min(limits.get("max_length") or tokenizer.max_length, model.config.most_tokens)
+    longest = min(max_length or tokenizer.max_length, model.config.most_tokens)
     encoding = tokenizer(text, truncation=True, max_length=longest, return_offsets_mapping=True)
     spans, groups = words_of(text, encoding["offset_mapping"])
     if not groups:
@@ -80,7 +83,7 @@ def explain(model, tokenizer, text: str, method: str = "occlusion", number: int 
         number = int(reader.logits([set()])[0].argmax())
     weights, gap = METHODS[method](reader, number)
     order = sorted(range(len(groups)), key=lambda word: -weights[word])
-    draw, orders = random.Random(limits.get("seed", 0)), [order]
+    draw, orders = random.Random(seed), [order]
     for _ in range(ORDERS):
         orders.append(draw.sample(order, len(order)))
     counts = sorted({round(len(order) * step / (POINTS - 1)) for step in range(POINTS)})

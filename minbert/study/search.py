@@ -66,7 +66,7 @@ def ranges(space: dict, given: dict[str, tuple[float, float]]) -> dict[str, Rang
         low, high = given.get(name) or (min(values) / (1 if whole else WIDER), max(values) * (1 if whole else WIDER))
         if whole and (low != int(low) or high != int(high)):
             raise UserError(f"--range {name} {low:g} {high:g}: whole numbers are needed")
-        top = high if name in given or max(values) > 1 else min(high, 1.0)
+        top = high if name in given or max(values) > 1 else min(high, 1.0)  # a share, or a rate: up to 1
         found[name] = Range(int(low) if whole else low, int(top) if whole else top, whole)
     return found
 

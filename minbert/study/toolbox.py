@@ -10,7 +10,7 @@ from minbert.atomic import atomic_write
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
 from minbert.jsonfile import read_json
-from minbert.study import systems
+from minbert.study import classic, systems
 from minbert.study.bert import OPTIONS, Bert
 from minbert.study.frozen import Reader, glove, refuse_what_was_learnt
 
@@ -83,16 +83,8 @@ class Toolbox:
         if kind == "bert":
             facts |= {"epochs": self.args.epochs, "batch_size": self.args.batch_size}
         if name.startswith("xgb+"):
-            facts["xgboost"] = xgboost_version()
+            facts["xgboost"] = classic.xgboost_package().__version__
         return facts
-
-
-def xgboost_version() -> str:
-    try:
-        import xgboost
-    except ImportError:
-        raise UserError("xgb+... needs a package: pip install xgboost; hgb+... needs none") from None
-    return xgboost.__version__
 
 
 def sha256(path) -> str:

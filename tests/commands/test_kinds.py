@@ -9,6 +9,7 @@ import pytest
 
 from minbert.commands import predict, train
 from minbert.errors import UserError
+from tests.commands.stopping import stop_and_resume
 
 PAIRS = [
     ("good film", "good plot", 4.5, "joy"), ("bad film", "bad plot", 1.0, "none"), ("good", "not bad", 3.5, "joy|calm"),
@@ -96,24 +97,9 @@ def test_several_labels(here, capsys):
 
 @pytest.mark.parametrize("option", ["flexible", "pretrain"])
 def test_a_stopped_run_of_numbers_ends_with_the_same_bits(here, option, monkeypatch):
-    from minbert.runs import state
-
     words = ["--train", "train.csv", "--dev", "dev.csv", *NUMBER, *FAST, "--option", option, "--no_baseline"]
     train.main([*words, "--out", "whole"])
-    step, steps = state.Autosave.step, []
-
-    def stop(self, due=False):
-        steps.append(due)
-        step(self, due=due)
-        if len(steps) == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(state.Autosave, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train.main([*words, "--out", "cut"])
-    monkeypatch.undo()
-    monkeypatch.chdir(here)
-    train.main(["--resume", "cut"])
+    stop_and_resume(words, 5, "cut", here, monkeypatch)
     assert Path("cut/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
 
 

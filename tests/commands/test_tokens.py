@@ -13,7 +13,7 @@ import torch
 from minbert import BertTokenizer, families
 from minbert.commands import predict, train
 from minbert.errors import UserError
-from minbert.runs import state
+from tests.commands.stopping import stop_and_resume
 from tests.conftest import VOCAB
 
 NAMES = [("good", "B-X"), ("bad", "B-Y"), ("wonderful", "B-X"), ("unaffable", "B-Y")]
@@ -153,20 +153,7 @@ SPANS = ("--train", "none.json", "--dev", "none.json", *FAST, "--epochs", "3", "
 def test_a_stopped_run_ends_with_the_same_bits(here, option, words, monkeypatch):
     words = [*words, "--option", option, "--warmup", "0"]
     train.main([*words, "--out", "whole"])
-    step, steps = state.Autosave.step, []
-
-    def stop(self, due=False):
-        steps.append(due)
-        step(self, due=due)
-        if len(steps) == 8:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(state.Autosave, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train.main([*words, "--out", "cut"])
-    monkeypatch.undo()
-    monkeypatch.chdir(here)
-    train.main(["--resume", "cut"])
+    stop_and_resume(words, 8, "cut", here, monkeypatch)
     for name in ("model.safetensors", "dev_predictions.csv"):
         assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes()
     encoders = [safetensors.torch.load_file(f"{name}/model.safetensors") for name in ("tiny", "whole")]
