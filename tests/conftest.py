@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 import warnings
 from pathlib import Path
 
@@ -23,6 +24,10 @@ CHECKPOINTS = Path(os.environ.get("MINBERT_CHECKPOINTS", ROOT / "checkpoints"))
 
 # Tests that compare the bits of several processes need the same kernels in each: what is chosen here.
 os.environ |= {f"MINBERT_{name.upper()}": kernel for name, kernel in measure.choices().items()}
+
+# A job in the background of a shell ignores Ctrl-C, and so would all that it starts; some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VOCAB = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
