@@ -98,15 +98,24 @@ def published():
     return find
 
 
-@pytest.fixture(scope="session")
-def local_ray(tmp_path_factory):
-    """Ray on this machine with two CPUs, already connected, for all tests; they skip where it is not installed."""
+@pytest.fixture(scope="session", autouse=True)
+def ray_token(tmp_path_factory):
+    """One token for all that the tests start by Ray: a process of it keeps the first one that it reads. So nothing is
+    written into the home folder.
+    """
     token = tmp_path_factory.mktemp("ray") / "token"
-    token.write_text(secrets.token_hex(32))  # of its own: nothing is written into the home folder
+    token.write_text(secrets.token_hex(32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        yield
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    """Ray on this machine with two CPUs, already connected, for all tests; they skip where it is not installed."""
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray = pytest.importorskip("ray", reason="needs Ray: pip install 'minbert[ray]'")
         ray.init("local", num_cpus=2, object_store_memory=100 * 2**20, **quiet)
