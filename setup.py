@@ -13,5 +13,6 @@ SHIPPED = {  # a folder of the package: the folder in a clone, and what of it is
 setup(
     packages=[*find_packages(include=["minbert", "minbert.*"]), *SHIPPED],
     package_dir={package: folder for package, (folder, _) in SHIPPED.items()},
-    package_data={package: patterns for package, (_, patterns) in SHIPPED.items()} | {"minbert.course": ["text/*.md"]},
+    package_data={package: patterns for package, (_, patterns) in SHIPPED.items()}
+    | {"minbert.course": ["text/*.md"], "minbert.pages": ["templates/*", "scripts/*.js"]},
 )

@@ -19,6 +19,8 @@ COMMANDS = {  # name: its module, and one line of help
     "convert": ("minbert.commands.convert", "turn a course kit's one-file checkpoint into a model's folder"),
     "export": ("minbert.commands.export", "write a model as ONNX, for programs without Python or torch"),
     "study": ("minbert.commands.study", "compare systems on the same folds: the table of a paper, with intervals"),
+    "page": ("minbert.commands.page", "show a run, a text's attention, or a model's every step: one HTML file"),
+    "play": ("minbert.commands.play", "ask a model in the browser: a playground on this machine alone"),
     "handout": ("minbert.commands.handout", "make a folder for students, who write the parts of a BERT"),
     "grade": ("minbert.commands.grade", "grade what students handed in, out of reach of their code"),
     "size": ("minbert.commands.size", "count parameters, memory, FLOPs and hours, from BERT to MT-NLG 530B"),

@@ -29,7 +29,20 @@ LARGEST = 10**9  # number of anything on a command line; torch counts no further
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
     f"minbert {command}": command
     for command in (
-        *(*SCRIPTS, "convert", "export", "generate", "similar", "translate", "study", "handout", "grade", "size"),
+        *(
+            *SCRIPTS,
+            "convert",
+            "export",
+            "generate",
+            "similar",
+            "translate",
+            "study",
+            "page",
+            "play",
+            "handout",
+            "grade",
+            "size",
+        ),
         "doctor",
     )
 }

@@ -1,0 +1,56 @@
+"""A real browser for the pages: Chromium of the system, driven by playwright; without it these tests skip, and say so."""
+
+import os
+import shutil
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium."""
+    program = os.environ.get("MINBERT_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+    if not program:
+        pytest.skip("no browser: install chromium, and minbert[browser]")
+    api = pytest.importorskip("playwright.sync_api", reason="no browser: install chromium, and minbert[browser]")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page in the browser, with what it did: requests, messages on the console, dialogs."""
+
+    def __init__(self, page, requests, messages, dialogs):
+        self.page, self.requests, self.messages, self.dialogs = page, requests, messages, dialogs
+
+
+@pytest.fixture
+def browse(chromium):
+    """browse(address, width=1400, theme="light", scripts=True) -> Opened; it waits until the page's script is done.
+
+    A path is opened as a file.
+    """
+    contexts = []
+
+    def browse(address, width=1400, theme="light", scripts=True, wait=True):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        page, requests, messages, dialogs = context.new_page(), [], [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.goto(str(address) if "://" in str(address) else address.resolve().as_uri())
+        if scripts and wait:
+            page.locator("html[data-ready=yes]").wait_for(state="attached", timeout=60_000)
+        return Opened(page, requests, messages, dialogs)
+
+    yield browse
+    for context in contexts:
+        context.close()
