@@ -86,19 +86,19 @@ def check(args):
 
 def run(job):
     """Show the cases and the slices; weigh words; write the table."""
-    from minbert.study import errors
+    from minbert.runs import outcomes
 
     rows, second = job.first.labelled, job.second
     if second:
-        table = errors.against(job.first, second)
+        table = outcomes.against(job.first, second)
         show_change(job, table)
         chosen = [("broken", [two for _, two in table["broken"]]), ("fixed", [two for _, two in table["fixed"]])]
         chosen.append(("both wrong", [two for _, two in table["both wrong"]]))
     else:
-        table = errors.cases(job.first)
+        table = outcomes.cases(job.first)
         print(f"{job.first.path}: {len(table['wrong'])} of {len(rows)} wrong, {len(table['unsure'])} unsure")
         chosen = [("wrong", table["wrong"]), ("unsure", [row for row in table["unsure"] if row.right])]
-    for gold, predicted, count in errors.confusions((second or job.first).labelled)[:10]:
+    for gold, predicted, count in outcomes.confusions((second or job.first).labelled)[:10]:
         print(f"  {count:5}  {safe(gold)} taken for {safe(predicted)}")
     show_slices(job)
     first = next((found for case, found in chosen if case in ("wrong", "broken") and found), chosen[-1][1])
@@ -121,10 +121,11 @@ def safe(text):
 
 def show_change(job, table):
     """The square of right and wrong, and whether it can be chance."""
-    from minbert.study.statistics import mcnemar
+
+    from minbert.runs import outcomes
 
     rights = [[row.right for row in each.labelled] for each in (job.first, job.second)]
-    p = mcnemar(*rights)["exact"]
+    p = outcomes.mcnemar(*rights)["exact"]
     count = len(rights[0])
     print(f"{job.first.path}: {sum(rights[0]) / count:.4f} right of {count}")
     print(f"{job.second.path}: {sum(rights[1]) / count:.4f} right")
@@ -134,15 +135,15 @@ def show_change(job, table):
 
 def show_slices(job):
     """A line for each slice of the texts."""
+    from minbert.runs import outcomes
     from minbert.runs.columns import table
-    from minbert.study import errors
 
     runs = [each for each in (job.first, job.second) if each]
     header = ["texts", "rows", *("accuracy (95% interval)" for _ in runs)]
     lines = []
-    for name, inside in errors.slices(runs[0].labelled).items():
-        cells = [errors.accuracy(each.labelled, inside) for each in runs]
-        few = "  few rows" if cells[0][0] < errors.FEW else ""
+    for name, inside in outcomes.slices(runs[0].labelled).items():
+        cells = [outcomes.accuracy(each.labelled, inside) for each in runs]
+        few = "  few rows" if cells[0][0] < outcomes.FEW else ""
         figures = [f"{share:.3f} ({low:.2f}-{high:.2f})" for _, share, low, high in cells]
         lines.append([name, str(cells[0][0]), *figures[:-1], figures[-1] + few])
     table(header, lines)

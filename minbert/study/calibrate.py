@@ -1,54 +1,17 @@
 """Do probabilities mean what they say? Calibration error, temperature, thresholds. N texts, C classes."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize
 
 from minbert.errors import UserError
+from minbert.runs.outcomes import bins as bins  # these two are among its names
+from minbert.runs.outcomes import checked
+from minbert.runs.outcomes import ece as ece
 
-BINS = 10
 BOUND = 3.0  # of log T, either way
 LEAST = 1e-12  # a probability is at least this before its logarithm is taken
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Texts of similar confidence: how many, the mean of the top probability, and the share that is right."""
-
-    count: int
-    confidence: float
-    accuracy: float
-
-
-def bins(probabilities, labels, count: int = BINS, equal: str = "width") -> list[Bin]:
-    """A reliability diagram in numbers; bins without texts are left out.
-
-    probabilities  [N, C]; labels: classes as numbers [N]
-    equal          width: (0, .1], (.1, .2], ... of the top probability; count: as many texts in each
-
-    Raises UserError for probabilities that are none.
-    """
-    p, labels = checked(probabilities, labels)
-    top, right = p.max(axis=1), p.argmax(axis=1) == labels
-    if equal == "width":
-        of = np.clip(np.ceil(top * count).astype(int) - 1, 0, count - 1)
-        parts = [np.flatnonzero(of == at) for at in range(count)]
-    else:
-        parts = np.array_split(np.argsort(top, kind="stable"), count)
-    return [Bin(len(part), float(top[part].mean()), float(right[part].mean())) for part in parts if len(part)]
-
-
-def ece(probabilities, labels, count: int = BINS, equal: str = "width") -> float:
-    """Expected calibration error: the mean distance between confidence and accuracy, over the texts of all bins.
-
-    C. Guo et al. (2017), On calibration of modern neural networks, ICML, equation 3. It is above 0 also by chance, the
-    more so with few texts.
-    """
-    parts = bins(probabilities, labels, count, equal)
-    whole = sum(part.count for part in parts)
-    return sum(part.count / whole * abs(part.accuracy - part.confidence) for part in parts)
 
 
 def brier(probabilities, labels) -> float:
@@ -128,12 +91,3 @@ def best_threshold(probability, positive) -> tuple[float, float]:
     limits = (ranked[best] + below[best]) / 2
     at = int(np.abs(limits - 0.5).argmin())
     return float(limits[at]), float(f1[best[at]])
-
-
-def checked(probabilities, labels):
-    p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
-    if p.ndim != 2 or not len(p) or len(p) != len(labels):
-        raise UserError(f"{len(p)} rows of probabilities and {len(labels)} labels do not go together")
-    if not np.isfinite(p).all() or (p < 0).any() or np.abs(p.sum(axis=1) - 1).max() > 1e-4:
-        raise UserError("the probabilities of a text must sum to 1")
-    return p, labels

@@ -15,6 +15,7 @@ from scipy import stats
 
 from minbert.errors import UserError
 from minbert.metrics import wilson
+from minbert.runs.outcomes import mcnemar
 
 __all__ = ["Interval", "Test", "bca", "corrected_t", "five_by_two", "hierarchical", "holm", "mcnemar", "wilson"]
 
@@ -80,26 +81,6 @@ def five_by_two(differences: Sequence[Sequence[float]]) -> Test:
         return Test(float(values.mean()), math.nan, math.nan, math.nan, (10, 5), 1.0)
     f = float((values**2).sum() / (2 * spread))
     return Test(float(values.mean()), math.nan, math.nan, f, (10, 5), float(stats.f.sf(f, 10, 5)))
-
-
-def mcnemar(first: Sequence[bool], second: Sequence[bool], folds: int = 1) -> dict[str, float]:
-    """Two systems on the same test texts: {"b", "c", "exact", "mid_p"}; b texts only the first has right, c the second.
-
-    first, second  whether each system is right in each text
-    folds          from how many test parts the texts come
-
-    Raises UserError for predictions of cross-validation: there the test rejects too often. M. Fagerland, S. Lydersen
-    and P. Laake (2013), The McNemar test for binary matched-pairs data, BMC Medical Research Methodology 13:91.
-    """
-    if folds != 1:
-        raise UserError(f"McNemar's test is for one fixed test set, not for {folds} folds: use the corrected t test")
-    one, two = np.asarray(first, bool), np.asarray(second, bool)
-    if one.shape != two.shape or not one.size:
-        raise UserError(f"{one.size} and {two.size} predictions are no pairs")
-    b, c = int((one & ~two).sum()), int((two & ~one).sum())
-    at, exact = stats.binom.pmf(min(b, c), b + c, 0.5), 2 * stats.binom.cdf(min(b, c), b + c, 0.5)
-    mid = exact - at if b != c else 1 - at / 2
-    return {"b": b, "c": c, "exact": float(min(1, exact)), "mid_p": float(min(1, mid))}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

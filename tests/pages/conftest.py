@@ -1,4 +1,4 @@
-"""A real browser for the pages: Chromium of the system, driven by playwright; without it these tests skip, and say so."""
+"""A real browser for the pages: Chromium of the system, driven by playwright. Without it these tests skip and say so."""
 
 import os
 import shutil

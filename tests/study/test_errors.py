@@ -9,7 +9,7 @@ from minbert import BertSentClassifier, BertTokenizer
 from minbert.commands import study_errors
 from minbert.errors import UserError
 from minbert.files.predictions import read_predictions, same_texts
-from minbert.study import errors
+from minbert.runs import outcomes
 
 ROWS = [  # text, gold, predicted, p of a, b
     ("Not bad at all!", "a", "b", 0.1, 0.9),
@@ -47,11 +47,11 @@ def second(tmp_path):
 
 
 def test_rows_are_wrong_unsure_or_right(first):
-    found = errors.cases(first)
+    found = outcomes.cases(first)
     assert [row.number for row in found["wrong"]] == [1, 3]  # the surest first
     assert [row.number for row in found["right"]] == [2, 4]
     assert [row.number for row in found["unsure"]] == [3, 4]  # the least sure first
-    assert errors.confusions(first.labelled) == [("a", "b", 1), ("b", "a", 1)]
+    assert outcomes.confusions(first.labelled) == [("a", "b", 1), ("b", "a", 1)]
 
 
 def test_of_three_classes_the_margin_decides(tmp_path):
@@ -62,14 +62,14 @@ def test_of_three_classes_the_margin_decides(tmp_path):
 
 def test_what_a_second_run_fixed_and_broke(first, second):
     same_texts(first, second)
-    found = errors.against(first, second)
+    found = outcomes.against(first, second)
     numbers = {case: [one.number for one, _ in pairs] for case, pairs in found.items()}
     assert numbers == {"broken": [2], "fixed": [1], "both wrong": [3], "both right": [4]}
 
 
 def test_slices_cover_the_rows_and_name_what_is_in_them(first):
     rows = first.labelled
-    found = errors.slices(rows)
+    found = outcomes.slices(rows)
     quarters = [inside for name, inside in found.items() if name.endswith(" words")]
     assert [sum(each) for each in zip(*quarters)] == [1] * len(rows)
     marks = {
@@ -83,12 +83,12 @@ def test_slices_cover_the_rows_and_name_what_is_in_them(first):
         inside = [row.number for row, own in zip(rows, found[f"with {name}"]) if own]
         assert inside == numbers, name
         assert found[f"without {name}"] == [not each for each in found[f"with {name}"]]
-    assert errors.accuracy(rows, [True, True, False, False])[:2] == (2, 0.5)
+    assert outcomes.accuracy(rows, [True, True, False, False])[:2] == (2, 0.5)
 
 
 def test_equal_lengths_make_one_slice(tmp_path):
     found = read_predictions(write(tmp_path / "p.csv", [("one two", "a", "a", 0.9, 0.1)] * 5))
-    assert list(errors.slices(found.rows)) == ["2 to 2 words"]
+    assert list(outcomes.slices(found.rows)) == ["2 to 2 words"]
 
 
 @pytest.mark.parametrize(

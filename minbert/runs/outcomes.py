@@ -1,8 +1,15 @@
-"""What a model gets wrong, what a second one fixes and breaks, and in which texts: from files of predictions alone."""
+"""What a model gets wrong, what a second one fixes and breaks, in which texts, and how sure it was.
+
+From files of predictions alone, without torch: `minbert study` and the pages count by the same functions.
+"""
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from minbert.errors import UserError
 from minbert.files.predictions import Predictions, Row
 from minbert.metrics import wilson
 
@@ -13,6 +20,7 @@ NEGATION = re.compile(
 )
 SHOUT = re.compile(r"\b[^\W\d_]*[A-Z][^\W\d_]*[A-Z]\w*\b")
 FEW = 30  # a share of fewer rows says little
+BINS = 10  # of the top probability
 
 
 def cases(predictions: Predictions) -> dict[str, list[Row]]:
@@ -80,3 +88,74 @@ def confusions(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
         if not row.right:
             counts[row.gold, row.predicted] = counts.get((row.gold, row.predicted), 0) + 1
     return sorted(((*pair, count) for pair, count in counts.items()), key=lambda each: (-each[2], each[:2]))
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool], folds: int = 1) -> dict[str, float]:
+    """Two systems on the same test texts: {"b", "c", "exact", "mid_p"}; b texts only the first has right, c the second.
+
+    first, second  whether each system is right in each text
+    folds          from how many test parts the texts come
+
+    Raises UserError for predictions of cross-validation: there the test rejects too often. M. Fagerland, S. Lydersen
+    and P. Laake (2013), The McNemar test for binary matched-pairs data, BMC Medical Research Methodology 13:91.
+    """
+    if folds != 1:
+        raise UserError(f"McNemar's test is for one fixed test set, not for {folds} folds: use the corrected t test")
+    one, two = np.asarray(first, bool), np.asarray(second, bool)
+    if one.shape != two.shape or not one.size:
+        raise UserError(f"{one.size} and {two.size} predictions are no pairs")
+    b, c = int((one & ~two).sum()), int((two & ~one).sum())
+    ways, total = 1, 1  # to choose so many of b + c: the binomial distribution in whole numbers, exactly
+    for taken in range(min(b, c)):
+        ways = ways * (b + c - taken) // (taken + 1)
+        total += ways
+    at, exact = ways / 2 ** (b + c), 2 * total / 2 ** (b + c)
+    mid = exact - at if b != c else 1 - at / 2
+    return {"b": b, "c": c, "exact": min(1.0, exact), "mid_p": min(1.0, mid)}
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Texts of similar confidence: how many, the mean of the top probability, and the share that is right."""
+
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def bins(probabilities, labels, count: int = BINS, equal: str = "width") -> list[Bin]:
+    """A reliability diagram in numbers; bins without texts are left out.
+
+    probabilities  [N, C]; labels: classes as numbers [N]
+    equal          width: (0, .1], (.1, .2], ... of the top probability; count: as many texts in each
+
+    Raises UserError for probabilities that are none.
+    """
+    p, labels = checked(probabilities, labels)
+    top, right = p.max(axis=1), p.argmax(axis=1) == labels
+    if equal == "width":
+        of = np.clip(np.ceil(top * count).astype(int) - 1, 0, count - 1)
+        parts = [np.flatnonzero(of == at) for at in range(count)]
+    else:
+        parts = np.array_split(np.argsort(top, kind="stable"), count)
+    return [Bin(len(part), float(top[part].mean()), float(right[part].mean())) for part in parts if len(part)]
+
+
+def ece(probabilities, labels, count: int = BINS, equal: str = "width") -> float:
+    """Expected calibration error: the mean distance between confidence and accuracy, over the texts of all bins.
+
+    C. Guo et al. (2017), On calibration of modern neural networks, ICML, equation 3. It is above 0 also by chance, the
+    more so with few texts.
+    """
+    parts = bins(probabilities, labels, count, equal)
+    whole = sum(part.count for part in parts)
+    return sum(part.count / whole * abs(part.accuracy - part.confidence) for part in parts)
+
+
+def checked(probabilities, labels):
+    p, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    if p.ndim != 2 or not len(p) or len(p) != len(labels):
+        raise UserError(f"{len(p)} rows of probabilities and {len(labels)} labels do not go together")
+    if not np.isfinite(p).all() or (p < 0).any() or np.abs(p.sum(axis=1) - 1).max() > 1e-4:
+        raise UserError("the probabilities of a text must sum to 1")
+    return p, labels
