@@ -27,8 +27,6 @@ from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.errors import UserError
 
-BOLD, SHARE = 5, 4  # words of a text that are marked: up to BOLD, and up to one in SHARE
-
 
 def flags(parser):
     add = parser.add_argument
@@ -164,6 +162,7 @@ def show_rows(case, rows, weighed):
 def weigh(job, rows):
     """Write the evidence of these rows. Returns {number of a row: its text with the words marked}."""
     from minbert import families, fast
+    from minbert.runs.outcomes import decisive
     from minbert.study import evidence
     from minbert.weights import hub
 
@@ -184,9 +183,7 @@ def weigh(job, rows):
             written = f"{row.p[found.number]:.3f} is written for row {row.number}, but {job.model} gives {found.p:.3f}"
             raise UserError(f"{written}: another model, or another --max_length, made these predictions")
         areas.append(found.area)
-        most = min(BOLD, -(-len(found.words) // SHARE))
-        best = sorted(found.words, key=lambda word: -word.weight)[:most]
-        marked[row.number] = mark(row.text, [word for word in best if word.weight > 0])
+        marked[row.number] = mark(row.text, decisive([(word.start, word.end, word.weight) for word in found.words]))
         lines.append(as_record(row, found, job.method))
     with atomic_write(job.to) as new:
         new.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -211,9 +208,9 @@ def rounded(value):
 
 
 def mark(text, words):
-    """The text with these words as **word**."""
-    for word in sorted(words, key=lambda word: -word.start):
-        text = f"{text[: word.start]}**{text[word.start : word.end]}**{text[word.end :]}"
+    """The text with these words, (from, to, weight) in their order, as **word**."""
+    for start, end, _ in reversed(words):
+        text = f"{text[:start]}**{text[start:end]}**{text[end:]}"
     return text
 
 

@@ -45,7 +45,7 @@ FIRST_RUN = {"epochs": 1, "lr": 2e-4}  # of tiny on the shipped reviews: it is t
 # Flags that do not change the result: they may be given, or given again, with --resume. So may those that say where
 # something is that the run began with: what is in it is compared.
 PLACES = (*PARTS, "model")
-OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "slices", "no_baseline", "save_minutes")
+OUTPUT = ("resume", "out", "dev_out", "test_out", "filepath", "plot", "page", "slices", "no_baseline", "save_minutes")
 READ = (*common.FILE_FLAGS, "label_column", "pair_column")  # the fields of formats.How
 OWN_SLICES = ("kind", "topic")  # columns of the files in data/reviews
 
@@ -146,6 +146,7 @@ def flags(parser):
     add("--filepath", metavar="FILE.pt", help="also write the course kits' one-file checkpoint, for torch.load")
     add("--excel_safe", action="store_true", help="in CSV, an apostrophe before what a spreadsheet takes for a formula")
     add("--plot", action="store_true", help="also draw confusion matrices and the learning curve as SVG")
+    add("--page", action="store_true", help="also write page.html: scores and mistakes for a browser (minbert page)")
     add(
         "--slices",
         nargs="+",
@@ -205,6 +206,7 @@ class Job:
     filepath: str | None
     excel_safe: bool
     plot: bool
+    page: bool
     no_baseline: bool
     save_minutes: float
     resume: str | None
@@ -301,6 +303,8 @@ def complete(args):
     args.epochs = args.epochs or EPOCHS
     if args.slices and not (args.dev or args.test):
         raise UserError("--slices splits scores: name a file to score with --dev or --test")
+    if args.page and not (args.dev or args.test):
+        raise UserError("--page shows predictions: name a file to predict with --dev or --test")
     if args.use_gpu:
         args.device = "cuda"
     if args.precision.startswith("int8"):
@@ -473,6 +477,10 @@ def run(job):
             more["learnt"] = {"pairs": bool(examples["train"].pairs)} | job.task.learnt
         scores = {part: each.record for part, each in scored.items()}
         report.write_run(job, model, labels, examples, history, scores, seconds, more)
+        if job.page:
+            from minbert.pages.run import run_page
+
+            run_page(job.folder).write(job.folder / "page.html")
         if job.settings:  # the run is done
             state.forget(job.folder)
     report.say("time: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))

@@ -44,7 +44,9 @@ class Recount:
     @property
     def weighted(self) -> list[float]:
         """The same, each class with the weight of its support"""
-        return np.average([scores[:3] for scores in self.classes], axis=0, weights=[c[3] for c in self.classes]).tolist()
+        return np.average(
+            [scores[:3] for scores in self.classes], axis=0, weights=[c[3] for c in self.classes]
+        ).tolist()
 
     @property
     def macro_interval(self) -> tuple[float, float]:
@@ -64,7 +66,7 @@ def recount(rows: Sequence[Row], names: Sequence[str]) -> Recount:
 
 
 def sureness(rows: Sequence[Row], count: int = BINS) -> list[tuple[float, float, int, int]]:
-    """(from, to, right, wrong) of each bin of the top probability, as `runs.outcomes.bins` cuts them; none is left out"""
+    """(from, to, right, wrong) of each bin of the top probability, as `runs.outcomes.bins` cuts them, empty ones too"""
     of = np.clip(np.ceil(np.array([row.sureness for row in rows]) * count).astype(int) - 1, 0, count - 1)
     right = np.bincount(of, [row.right for row in rows], count).astype(int).tolist()
     every = np.bincount(of, minlength=count).tolist()
@@ -75,9 +77,7 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
     """The wrong rows, the surest first; then the others, the least sure first: those that are unsure lead."""
     wrong = [row for row in rows if row.gold and not row.right]
     others = [row for row in rows if not row.gold or row.right]
-    return sorted(wrong, key=lambda row: -row.sureness) + sorted(
-        others, key=lambda row: (not row.unsure, row.sureness)
-    )
+    return sorted(wrong, key=lambda row: -row.sureness) + sorted(others, key=lambda row: (not row.unsure, row.sureness))
 
 
 @dataclass
@@ -150,7 +150,9 @@ def columns(rows, first, second, evidence, members, longest) -> dict[str, list]:
         "predicted": [ids[row.predicted] for row in rows],
         "unsure": [int(row.unsure) for row in rows],
         "p": [probabilities(row) for row in rows],
-        "slices": [sum(inside.get(row.number, 0) << bit for bit, inside in enumerate(members.values())) for row in rows],
+        "slices": [
+            sum(inside.get(row.number, 0) << bit for bit, inside in enumerate(members.values())) for row in rows
+        ],
     }
     if longest is not None:
         table["text"] = [cut(row.text, row, longest) for row in rows]
@@ -175,6 +177,11 @@ def probabilities(row: Row) -> list:
     if len(whole) <= CLASSES:
         return whole
     return [[id, whole[id]] for id in sorted(range(len(whole)), key=lambda id: -row.p[id])[:TOP]]
+
+
+def probability(packed: list, id: int) -> float:
+    """What `probabilities` holds of a class; 0 where it is not among the likeliest"""
+    return (packed[id] if type(packed[0]) is int else dict(packed).get(id, 0)) / UNIT
 
 
 def words(text: str, found: Sequence) -> list:

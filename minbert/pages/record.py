@@ -15,6 +15,7 @@ LONGEST = 80  # characters of a name that is shown
 NEAR = 0.02  # evidence belongs to a prediction if its probability is as near as this
 OTHERS = {"number": "numbers", "several": "any number of labels", "tags": "tags", "spans": "answers in passages"}
 EVIDENCE = "evidence.jsonl"
+OWN = "this run"
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,13 @@ def read_evidence(predictions: Predictions) -> tuple[dict, list[str]]:
             record = json.loads(line)
             row, p = rows.get(record["row"]), float(record["p"])
             words = [[int(begin), int(end), float(weight)] for begin, end, weight in record["words"]]
-            curve = {name: [*map(float, record["deletion"][name])] for name in ("hidden", "own", "random")}
+            curve = {name: [*map(float, record["deletion"][name])] for name in ("own", "random")}
+            curve["hidden"] = [*map(int, record["deletion"]["hidden"])]
+            if len({*map(len, curve.values())}) > 1 or len(curve["own"]) < 2:
+                raise ValueError
             if not all(0 <= begin <= end and math.isfinite(weight) for begin, end, weight in words):
                 raise ValueError
-            if not all(map(math.isfinite, sum(curve.values(), []))):
+            if not all(math.isfinite(p) for name in ("own", "random") for p in curve[name]):
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(f"{path}: line {number} is no evidence as minbert study errors writes it") from None
@@ -131,7 +135,9 @@ def data(facts: dict) -> list[tuple[str, str, str, str]]:
     """(part, file, rows, SHA-256) of each file that the run has read"""
     found = find(facts, "data")
     parts = found.items() if isinstance(found, dict) else ()
-    return [(cut(part), *(shown(find(each, name) or "") for name in ("path", "rows", "sha256"))) for part, each in parts]
+    return [
+        (cut(part), *(shown(find(each, name) or "") for name in ("path", "rows", "sha256"))) for part, each in parts
+    ]
 
 
 def epochs(facts: dict) -> list[dict]:
@@ -145,10 +151,16 @@ def epochs(facts: dict) -> list[dict]:
     return kept
 
 
+def rivals(facts: dict, part: str) -> list[tuple[str, float]]:
+    """(name, accuracy) of the simple systems that were scored on the same part"""
+    found = scores(facts)
+    return [(each[0], each[3]) for each in found if each[1:3] == (part, "accuracy") and each[0] != OWN]
+
+
 def scores(facts: dict) -> list[tuple[str, str, str, float]]:
     """(system, part, name of the score, value) of everything that the run has scored, simple systems too"""
     rivals = find(facts, "baselines")
-    systems = {"this run": find(facts, "scores")}
+    systems = {OWN: find(facts, "scores")}
     for rival in rivals.values() if isinstance(rivals, dict) else ():
         systems[shown(find(rival, "name"))] = find(rival, "scores")
     found = []

@@ -9,15 +9,15 @@ from minbert.files.predictions import same_texts
 from minbert.metrics import difference_interval
 from minbert.pages import record, svg
 from minbert.pages.html import Page
-from minbert.pages.outcomes import BUDGET, Recount, cut, recount, show, sureness
+from minbert.pages.outcomes import BUDGET, Recount, recount, show, sureness
 from minbert.pages.record import Run, read_run
+from minbert.pages.rows import cases, static_row
 from minbert.runs import outcomes
 
 STATIC = 50  # rows that are there without scripts
 LARGEST_MATRIX = 40  # classes; with more, the page lists confusions alone
 SMALL_MATRIX = 12  # with more classes, it lists them too
 CONFUSIONS = 30
-BOLD, SHARE = 5, 4  # words of a text that are marked: up to BOLD, and up to one in SHARE
 SHADES = 6
 
 
@@ -85,9 +85,25 @@ def classes_page(first: Run, second: Run | None, texts: bool, budget: int, value
         "evidence": len(evidence),
         "methods": sorted({each["method"] for each in evidence.values()}),
     }
+    values["rivals"] = record.rivals(first.facts, first.part)
+    values["agrees"] = bool(record.find(first.facts, "scores", first.part)) and not values["complaints"]
+    values["parts"] = [(place, title) for place, title, there in parts(values) if there]
     about = {"names": names, "other": values["other"], "slices": held.slices, "order": order_in_words(counted)}
     title = f"{first.name}: {first.part}" + (f", against {values['other']}" if second else "")
     return Page("run", title, about, {"rows": held.data}, **values)
+
+
+def parts(values: dict) -> list[tuple]:
+    """(place, title, whether it is there) of the parts of the page, for its links"""
+    return [
+        ("change", f"Against {values['other']}", values["change"]),
+        ("mistakes", "Where it goes wrong", values["matrix"] or values["confusions"]),
+        ("sure", "How sure, how right", values["sure"]),
+        ("slices", "For which texts", values["slices"]),
+        ("training", "Training", values["epochs"]),
+        ("predictions", "Predictions", True),
+        ("settings", "What was run", True),
+    ]
 
 
 def order_in_words(counted) -> str:
@@ -101,7 +117,9 @@ def complaints(run: Run, counted: Recount) -> list[str]:
         said = record.number(record.find(run.facts, "scores", run.part, name))
         if said is not None and abs(said - value) > 1e-6:
             title = name.replace("macro_f1", "macro F1")
-            found.append(f"run.json says {title} {said:.4f}, but the rows give {value:.4f}: one file is not of this run.")
+            found.append(
+                f"run.json says {title} {said:.4f}, but the rows give {value:.4f}: one file is not of this run."
+            )
     return found
 
 
@@ -169,58 +187,3 @@ def change(first: Run, second: Run) -> dict:
         "accuracies": shares,
         "difference": (shares[1] - shares[0], low, high),
     }
-
-
-def cases(rows, second: Run | None) -> list[tuple[str, int]]:
-    """(case, rows of it) for the buttons above the table; of the rows that the page holds"""
-    wrong = [row for row in rows if row.gold and not row.right]
-    right = [row for row in rows if row.gold and row.right]
-    found = [("all", len(rows)), ("unsure", sum(row.unsure for row in rows))]
-    if wrong or right:
-        found[1:1] = [("wrong", len(wrong))]
-        found.append(("right", len(right)))
-    if second and (wrong or right):
-        others = {row.number: row.right for row in second.predictions.rows}
-        fixed = sum(others[row.number] for row in wrong)
-        broken = sum(not others[row.number] for row in right)
-        found += [("fixed", fixed), ("broken", broken), ("both wrong", len(wrong) - fixed)]
-    return found
-
-
-def static_row(row, evidence: dict, texts: bool, second: Run | None, longest: int) -> dict:
-    """A row of the table as it is without scripts"""
-    other = second and second.predictions.rows[row.number - 1]
-    text = cut(row.text, row, longest)
-    return {
-        "number": row.number,
-        "case": ", ".join(case_of(row, other)),
-        "gold": record.cut(row.gold),
-        "predicted": record.cut(row.predicted),
-        "p": f"{row.sureness:.3f}",
-        "other": record.cut(other.predicted) if other else "",
-        "pieces": marked(text, evidence.get(row.number, {}).get("words", ())) if texts else [],
-        "length": len(row.text) if len(text) < len(row.text) else 0,
-        "pair": cut(row.pair, row, longest) if texts else "",
-    }
-
-
-def case_of(row, other) -> list[str]:
-    """The words for a row: wrong, unsure, right; with a second run fixed or broken"""
-    found = [] if not row.gold else ["right" if row.right else "wrong"]
-    if row.unsure:
-        found.append("unsure")
-    if row.gold and other and other.right != row.right:
-        found.append("fixed" if other.right else "broken")
-    return found
-
-
-def marked(text: str, words) -> list[tuple[str, bool]]:
-    """(a part of the text, whether it is a word that spoke most for the prediction)"""
-    most = min(BOLD, -(-len(words) // SHARE))
-    best = sorted(words, key=lambda word: -word[2])[:most]
-    found, end = [], 0
-    for begin, stop, _ in sorted(word for word in best if word[2] > 0 and word[1] <= len(text)):
-        if begin >= end:
-            found += [(text[end:begin], False), (text[begin:stop], True)]
-            end = stop
-    return [*found, (text[end:], False)]

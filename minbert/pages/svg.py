@@ -6,6 +6,10 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 348, 12, 182  # the edges of the plot
+HATCH = Markup(
+    '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<line x1="1" y1="0" x2="1" y2="6" class="hatch"/></pattern></defs>'
+)
 
 
 def picture(title: str, description: str, body: Sequence[Markup], width: int = WIDTH, height: int = HEIGHT) -> Markup:
@@ -65,16 +69,19 @@ def curve(title: str, epochs: Sequence[float], lines: dict[str, Sequence[float]]
 
 def histogram(title: str, bins: Sequence[tuple]) -> Markup:
     """(from, to, right, wrong) of each bin -> columns, what is wrong at the foot and hatched."""
-    high = max(1, *(right + wrong for _, _, right, wrong in bins))
-    ticks = {place(high * part / 2, 0, high, BOTTOM, TOP): f"{high * part / 2:,.0f}" for part in range(3)}
-    body = axes("probability of the predicted class", share_ticks(), ticks)
+    high = round_number(max(right + wrong for _, _, right, wrong in bins))
+    ticks = {place(high * part / 2, 0, high, BOTTOM, TOP): f"{high * part / 2:,g}" for part in range(3)}
+    body = [HATCH, *axes("probability of the predicted class", share_ticks(), ticks)]
     for low, up, right, wrong in bins:
         x, wide = place(low, 0, 1, LEFT, RIGHT), place(up - low, 0, 1, 0, RIGHT - LEFT) - 2
         middle, top = (place(count, 0, high, BOTTOM, TOP) for count in (wrong, wrong + right))
         if right:
             body.append(box(x + 1, top, wide, middle - top, "right"))
         if wrong:
-            body.append(box(x + 1, middle, wide, BOTTOM - middle, "wrong"))
+            drawn = Markup(
+                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="wrong" fill="url(#hatch)"/>'
+            )
+            body.append(drawn.format(x + 1, middle, wide, BOTTOM - middle))
     counts = (f"{low:.1f} to {up:.1f}: {right} right, {wrong} wrong" for low, up, right, wrong in bins if right + wrong)
     return picture(title, "; ".join(counts), body)
 
@@ -93,6 +100,12 @@ def reliability(title: str, dots: Sequence[tuple]) -> Markup:
 
 def share_ticks() -> dict:
     return {place(part / 5, 0, 1, LEFT, RIGHT): f"{part / 5:.1f}" for part in range(6)}
+
+
+def round_number(most: int) -> int:
+    """The next of 2, 4, 6, 10, 20, 40 ... that is not below `most`"""
+    unit = 10 ** max(0, len(str(most)) - 1)
+    return next(step * unit for step in (1, 2, 4, 6, 10) if step * unit >= max(2, most))
 
 
 def interval(share: float, low: float, high: float, whole: float) -> Markup:

@@ -21,6 +21,7 @@ NEGATION = re.compile(
 SHOUT = re.compile(r"\b[^\W\d_]*[A-Z][^\W\d_]*[A-Z]\w*\b")
 FEW = 30  # a share of fewer rows says little
 BINS = 10  # of the top probability
+BOLD, SHARE = 5, 4  # words of a text that are marked: up to BOLD, and up to one in SHARE
 
 
 def cases(predictions: Predictions) -> dict[str, list[Row]]:
@@ -112,6 +113,12 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool], folds: int = 1) -> di
     at, exact = ways / 2 ** (b + c), 2 * total / 2 ** (b + c)
     mid = exact - at if b != c else 1 - at / 2
     return {"b": b, "c": c, "exact": min(1.0, exact), "mid_p": min(1.0, mid)}
+
+
+def decisive(words: Sequence[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+    """Of words (from, to, weight) of a text those that spoke most for a class, in the order of the text"""
+    best = sorted(words, key=lambda word: -word[2])[: min(BOLD, -(-len(words) // SHARE))]
+    return sorted(word for word in best if word[2] > 0)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ RUN_FILES = (
     *("vocab.json", "merges.txt", "bpe.codes", "tokenizer.json", "sentencepiece.bpe.model", "texts.json"),
     *("dev_predictions.csv", "test_predictions.csv", "dev_out.txt", "test_out.txt"),
     *("dev_out.conll", "test_out.conll", "dev_out.json", "test_out.json"),
-    *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg"),
+    *("dev_confusion.svg", "test_confusion.svg", "learning_curve.svg", "page.html"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")  # how a cell begins that a spreadsheet runs (OWASP ASVS 1.2.10)
 MEANING = {"pretrain": "the {} is frozen, only the head learns", "flexible": "everything learns"}

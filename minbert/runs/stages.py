@@ -278,6 +278,7 @@ def next_steps(job, model, examples, scored):
     report.say(f"written to {report.short(job.folder)}: {counted(len(files), 'file')}")
     last = list(scored)[-1] if scored else "test"
     pictures = (f"{last}_confusion.svg", "learning_curve.svg") if job.plot else ()
+    pictures += ("page.html",) if job.page else ()
     commands = {"use it": job.how_to_use} if job.settings else {}
     if job.settings or not model.new_output:
         pairs = any(found.pairs for found in examples.values())

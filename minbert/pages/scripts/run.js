@@ -88,8 +88,8 @@
     show();
   }
 
-  // A cell with a label, which is somebody's text.
-  const label = id => element("td", {class: "label"}, visible(id < 0 ? "" : about.names[id]));
+  // A cell with a label, which is somebody's text. On a narrow screen the name of its column stands before it.
+  const label = (name, id) => element("td", {"data-name": name}, element("span", {class: "label"}, visible(id < 0 ? "" : about.names[id])));
 
   function caseOf(at) {
     const found = rows.gold[at] < 0 ? [] : [right(at) ? "right" : "wrong"];
@@ -100,12 +100,12 @@
 
   function row(at, index) {
     const made = element("tr", {"aria-rowindex": index, class: wrong(at) ? "wrong" : null});
-    const more = element("button", {type: "button", "aria-expanded": "false", "aria-label": `More about row ${rows.row[at]}`}, "…");
+    const more = element("button", {type: "button", "aria-expanded": "false", "aria-label": `more about row ${rows.row[at]}`}, "more");
     more.addEventListener("click", () => open(made, more, at));
     made.append(element("td", {class: "number"}, number(rows.row[at])), element("td", {}, caseOf(at)));
-    if (byId("gold")) made.append(label(rows.gold[at]));
-    made.append(label(rows.predicted[at]), element("td", {class: "number"}, keys.p(at).toFixed(3)));
-    if (rows.other) made.append(label(rows.other[at]));
+    if (byId("gold")) made.append(label("label", rows.gold[at]));
+    made.append(label("predicted", rows.predicted[at]), element("td", {class: "number"}, keys.p(at).toFixed(3)));
+    if (rows.other) made.append(label(about.other, rows.other[at]));
     if (rows.text) made.append(element("td", {class: "what"}, ...texts(at)));
     made.append(element("td", {}, more));
     return made;
@@ -150,7 +150,7 @@
     const lines = pairs.map(([id, p]) => {
       const bar = element("span", {class: "bar"});
       bar.style.width = `${8 * p / UNIT}rem`;
-      return element("tr", {}, element("th", {scope: "row", class: "label"}, visible(about.names[id])),
+      return element("tr", {}, element("th", {scope: "row"}, element("span", {class: "label"}, visible(about.names[id]))),
         element("td", {class: "number"}, (p / UNIT).toFixed(4)), element("td", {}, bar));
     });
     return element("table", {class: "bars"}, element("caption", {}, visible(title)), element("tbody", {}, ...lines));
