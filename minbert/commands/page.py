@@ -30,6 +30,7 @@ from minbert.errors import UserError
 
 KINDS = {"--attention": "minbert.commands.page_attention", "--walk": "minbert.commands.page_walk"}
 ENDING = "_predictions.csv"
+BEGIN = b"<!doctype html>"
 
 
 def flags(parser):
@@ -65,9 +66,14 @@ def check(args):
     if against and run.resolve() == against.resolve():
         raise UserError(f"--against {against} is the run itself: name another one")
     out = Path(args.out) if args.out else place(run, against)
-    if out.is_file() and not out.open("rb").read(15) == b"<!doctype html>":
+    if out.is_file() and not is_page(out):
         raise UserError(f"{out} exists and is no page: name another file with --out")
     return Job(run, against, args.evidence or 0, not args.no_texts, out)
+
+
+def is_page(path):
+    with open(path, "rb") as file:
+        return file.read(len(BEGIN)) == BEGIN
 
 
 def place(run, against):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minbert.errors import UserError
+from minbert.files.table import MAX_FIELD
 
 UNSURE = 0.6  # of two classes, a prediction with a lower probability
 MARGIN = 0.2  # of more classes, one whose probability is less than so much above the next
@@ -60,6 +61,7 @@ def read_predictions(path: str | Path) -> Predictions:
         if not found:
             raise UserError(f"{path} holds no {' and no '.join(RUN)}: name the folder of a run with --dev or --test")
         path = found[0]
+    limit = csv.field_size_limit(MAX_FIELD)
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.reader(stream, strict=True))
@@ -67,6 +69,8 @@ def read_predictions(path: str | Path) -> Predictions:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as predictions: {error}") from None
+    finally:
+        csv.field_size_limit(limit)  # it is the whole process's
     header = rows[0] if rows else []
     texts = 2 if header[1:2] == ["pair"] else 1
     names = tuple(cell.removeprefix("p_") for cell in header[texts + 2 :])

@@ -58,7 +58,7 @@ def curve(title: str, epochs: Sequence[float], lines: dict[str, Sequence[float]]
     every = -(-len(shown) // 10)
     ticks = {place(high * part / 4, 0, high, BOTTOM, TOP): f"{high * part / 4:.{digits}f}" for part in range(5)}
     body = axes("epoch", dict(list(shown.items())[::every]), ticks)
-    for (name, values), kind, mark in zip(lines.items(), ("first", "second"), (dot, diamond)):
+    for values, kind, mark in zip(lines.values(), ("first", "second"), (dot, diamond)):
         points = [(x, place(value, 0, high, BOTTOM, TOP)) for x, value in zip(shown, values)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         body += [Markup('<polyline points="{}" class="{}"/>').format(path, kind)]
@@ -109,7 +109,7 @@ def round_number(most: int) -> int:
 
 
 def interval(share: float, low: float, high: float, whole: float) -> Markup:
-    """A share with its interval on a line from 0 to 1, and a stroke where that of all rows is; for a cell of a table."""
+    """For a cell of a table: a share with its interval on a line from 0 to 1, and a stroke at that of all rows."""
     body = [line(0, 8, 120, 8, "grid"), line(whole * 120, 1, whole * 120, 15, "ideal")]
     body += [line(low * 120, 8, high * 120, 8, "whisker"), dot(share * 120, 8, "first")]
     text = f"{share:.3f}, between {low:.2f} and {high:.2f}"
