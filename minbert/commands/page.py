@@ -87,13 +87,12 @@ def place(run, against):
 def run(job):
     """Weigh words if that is wanted, and write the page."""
     from minbert.pages.run import run_page
-    from minbert.runs.report import short
 
     if job.evidence:
         weigh(job)
     page = run_page(job.run, job.against, job.texts)
     path = page.write(job.out)
-    print(f"written: {short(path)} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser")
+    print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser")
 
 
 def weigh(job):

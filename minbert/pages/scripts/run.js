@@ -149,7 +149,7 @@
     const pairs = Array.isArray(list[0]) ? list : list.map((p, id) => [id, p]);
     const lines = pairs.map(([id, p]) => {
       const bar = element("span", {class: "bar"});
-      bar.style.width = `${8 * p / UNIT}rem`;
+      bar.style.width = `${5 * p / UNIT}rem`;
       return element("tr", {}, element("th", {scope: "row"}, element("span", {class: "label"}, visible(about.names[id]))),
         element("td", {class: "number"}, (p / UNIT).toFixed(4)), element("td", {}, bar));
     });
