@@ -10,7 +10,7 @@ import numpy as np
 from minbert.files.predictions import Predictions, Row
 from minbert.metrics import macro_f1_interval, wilson
 from minbert.pages.pack import pack
-from minbert.runs.outcomes import BINS, slices
+from minbert.runs.outcomes import BINS
 
 BUDGET = 3_000_000  # bytes of packed rows
 LONG, SHORT = 2000, 280  # characters that are kept of a text: of one that is wrong or unsure, and of any other
@@ -92,18 +92,21 @@ class Shown:
     slices: list[str] = field(default_factory=list)
 
 
-def show(first: Predictions, second: Predictions | None, evidence: dict, texts: bool, budget: int = BUDGET) -> Shown:
+def show(
+    first: Predictions, second: Predictions | None, evidence: dict, inside: dict, texts: bool, budget: int = BUDGET
+) -> Shown:
     """Rows -> Shown: columns, deflated to at most `budget` bytes if leaving out right rows can do that.
 
     second    of another run on the same texts
     evidence  {number of a row: its record in the file of evidence}
+    inside    {slice: whether each labelled row is in it}
     texts     whether the page holds the texts at all
 
     First long texts are cut; then right rows are drawn (seed 0), and the others keep fewer characters. Wrong and unsure
     rows are never left out.
     """
     rows = in_order(first.rows)
-    members = {name: dict(zip((row.number for row in first.labelled), inside)) for name, inside in found_slices(first)}
+    members = {name: dict(zip((row.number for row in first.labelled), each)) for name, each in inside.items()}
     kept = [row for row in rows if important(row)]
     spare = [row for row in rows if not important(row)]
     draw, longest = random.Random(0), LONG
@@ -119,10 +122,6 @@ def show(first: Predictions, second: Predictions | None, evidence: dict, texts: 
             longest = SHORT
     shortened = sum(len(cut(row.text, row, longest)) < len(row.text) for row in chosen) if texts else 0
     return Shown(chosen, data, longest, shortened, len(rows) - len(chosen), list(members))
-
-
-def found_slices(predictions: Predictions):
-    return slices(predictions.labelled).items() if predictions.labelled else ()
 
 
 def important(row: Row) -> bool:

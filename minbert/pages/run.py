@@ -65,7 +65,8 @@ def classes_page(first: Run, second: Run | None, texts: bool, budget: int, value
     predictions, labelled = first.predictions, first.predictions.labelled
     names = [record.cut(name) for name in predictions.names]
     evidence = first.evidence if texts else {}
-    held = show(predictions, second and second.predictions, evidence, texts, budget)
+    inside = outcomes.slices(labelled) if labelled else {}
+    held = show(predictions, second and second.predictions, evidence, inside, texts, budget)
     counted = recount(labelled, predictions.names) if labelled else None
     values |= {
         "names": names,
@@ -76,7 +77,7 @@ def classes_page(first: Run, second: Run | None, texts: bool, budget: int, value
         "matrix": matrix(counted) if counted and len(names) <= LARGEST_MATRIX else None,
         "confusions": confusions(labelled) if len(names) > SMALL_MATRIX else [],
         "sure": sure(labelled, predictions.names) if labelled else None,
-        "slices": slices(first, second) if labelled else [],
+        "slices": slices(first, second, inside),
         "complaints": complaints(first, counted) if counted else [],
         "change": change(first, second) if second and labelled else None,
         "table": [static_row(row, evidence, texts, second, held.longest) for row in held.rows[:STATIC]],
@@ -163,13 +164,13 @@ def sure(rows, names) -> dict:
     }
 
 
-def slices(first: Run, second: Run | None) -> list[tuple]:
+def slices(first: Run, second: Run | None, inside: dict) -> list[tuple]:
     """(name, rows, [(accuracy, low, high, picture) of each run]) of each slice of the labelled rows"""
     runs = [run.predictions.labelled for run in (first, second) if run]
-    wholes = [sum(row.right for row in rows) / len(rows) for rows in runs]
+    wholes = [sum(row.right for row in rows) / max(1, len(rows)) for rows in runs]
     found = []
-    for name, inside in outcomes.slices(runs[0]).items():
-        cells = [outcomes.accuracy(rows, inside) for rows in runs]
+    for name, members in inside.items():
+        cells = [outcomes.accuracy(rows, members) for rows in runs]
         shares = [(*cell[1:], svg.interval(*cell[1:], whole)) for cell, whole in zip(cells, wholes)]
         found.append((name, cells[0][0], shares))
     return found

@@ -11,6 +11,7 @@ import pytest
 
 from minbert.pages import html, pack
 from minbert.pages.html import HERE, visible
+from minbert.pages.matrix import confusion_matrix
 from minbert.pages.run import run_page
 from tests.conftest import ROOT
 from tests.pages.runs import random_rows, write_run
@@ -156,3 +157,15 @@ def test_a_notebook_shows_a_page_in_a_frame_without_rights(page):
     shown = page._repr_html_()
     assert shown.startswith("<iframe") and 'sandbox="allow-scripts"' in shown and "allow-same-origin" not in shown
     assert shown.count("<") == 2  # the frame alone: the page itself is escaped
+
+
+def test_a_confusion_matrix_shows_itself_in_a_notebook():
+    evil = '"><script>alert(1)</script>\u202e'
+    found = confusion_matrix(["a", "a", evil, "a"], ["a", evil, evil, "a"])
+    assert found.names == (evil, "a") and found.counts == [[1, 0], [1, 2]]
+    shown = found._repr_html_()
+    counts = [int(cell) for cell in re.findall(r"<td [^>]*>(\d+)</td>", shown)]
+    assert counts == [1, 0, 1, 2] and "<script" not in shown and "U+202E" in shown
+    assert re.findall(r"(\d+)%", shown) == ["40", "0", "13", "27"]
+    with pytest.raises(ValueError, match="not in tuple"):
+        confusion_matrix(["a"], ["b"], names=["a"])

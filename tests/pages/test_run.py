@@ -207,7 +207,7 @@ def test_long_texts_are_shortened_and_right_rows_drawn_and_the_page_says_so(tmp_
     rows = [(f"{at} " + text * 200, *more) for at, (text, *more) in enumerate(random_rows(400))]
     folder = write_run(tmp_path / "r", rows)
     predictions = read_predictions(folder)
-    held = show(predictions, None, {}, True, budget=15_000)
+    held = show(predictions, None, {}, {}, True, budget=15_000)
     table = json.loads(held.data)
     assert held.left_out and len(table["row"]) == 400 - held.left_out
     assert {row.number for row in predictions.rows if important(row)} <= set(table["row"])
@@ -216,7 +216,7 @@ def test_long_texts_are_shortened_and_right_rows_drawn_and_the_page_says_so(tmp_
     page = run_page(folder, budget=15_000)
     said = re.sub(r"\s+", " ", page.text)
     assert f"leaves out {held.left_out} right rows" in said and f"shortens {held.shortened} long texts" in said
-    assert show(predictions, None, {}, True).longest == LONG
+    assert show(predictions, None, {}, {}, True).longest == LONG
     short = run_page(write_run(tmp_path / "s", random_rows(400)))
     assert "leaves out" not in short.text and "shortens" not in short.text
 

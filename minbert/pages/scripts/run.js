@@ -60,7 +60,7 @@
     }
   }
 
-  const number = value => value.toLocaleString("en-US");
+  const {format: number} = new Intl.NumberFormat("en-US");
 
   function show() {
     const from = state.page * SIZE, until = Math.min(from + SIZE, chosen.length);
