@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from minbert.__main__ import main
 from minbert.commands import page as command
 from minbert.errors import UserError
 from minbert.files.predictions import read_predictions
@@ -316,6 +317,23 @@ def test_what_cannot_be_done_is_refused_in_a_line(run, words, said):
         command.main([word.replace("RUN", str(run)) for word in words])
     assert "\n" not in str(error.value)
     assert {path.name for path in run.iterdir()} == {"run.json", "test_predictions.csv"}
+
+
+def test_training_writes_the_page_and_names_it(tiny_folder, tmp_path, capsys):
+    texts = tmp_path / "test.csv"
+    texts.write_text("text,label\nthe film was good,positive\nthe film was bad,negative\na bad plot,negative\n")
+    out = tmp_path / "out"
+    words = ["train", "--eval_only", "--model", str(tiny_folder), "--test", str(texts), "--out", str(out), "--page"]
+    assert main(words) == 0
+    assert str(out / "page.html") in capsys.readouterr().out
+    assert (out / "page.html").read_text() == run_page(out).text
+
+
+def test_training_refuses_a_page_of_nothing(tmp_path, capsys):
+    texts = tmp_path / "train.csv"
+    texts.write_text("text,label\ngood,positive\nbad,negative\n")
+    assert main(["train", "--train", str(texts), "--out", str(tmp_path / "out"), "--page"]) == 2
+    assert "--page shows predictions: name a file" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_damaged_page_is_refused(run, tmp_path):

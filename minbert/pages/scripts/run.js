@@ -185,7 +185,7 @@
     };
     const line = (values, kind) => svg("polyline", {class: kind, points: values.map((p, at) =>
       `${30 + 180 * hidden[at] / Math.max(1, hidden.at(-1))},${70 - 60 * p}`).join(" ")});
-    return svg("svg", {role: "img", viewBox: "0 0 300 92", width: 300, height: 92},
+    return svg("svg", {role: "img", viewBox: "0 0 330 92", width: 330, height: 92},
       svg("title", {}, "probability while words are hidden"),
       svg("line", {x1: 30, y1: 70, x2: 210, y2: 70, class: "axis"}), svg("line", {x1: 30, y1: 10, x2: 210, y2: 10, class: "grid"}),
       svg("text", {x: 24, y: 14, "text-anchor": "end"}, "1"), svg("text", {x: 24, y: 74, "text-anchor": "end"}, "0"),
