@@ -1,0 +1,139 @@
+"""A page that shows where each head of each layer looked while a model read one text.
+
+    from minbert.pages.attention import attention_page
+
+    attention_page(model, tokenizer, "The animal didn't cross the street because it was too tired")  # in a notebook
+    attention_page(model, tokenizer, "Who?", "The animal.").write("attention.html")
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minbert.encoding import Tokenizer
+from minbert.errors import UserError
+from minbert.pages.html import Page
+from minbert.pages.looking import (
+    EXACT_TO,
+    LINEAR,
+    ROOTS,
+    Looks,
+    body_of,
+    by_units,
+    look,
+    measures,
+    quantise,
+    restore,
+)
+from minbert.probing import check_head
+
+BUDGET = 5_000_000  # bytes of a page
+COARSE = 15  # steps of the root where ROOTS would make the page too large
+TOP = 5  # tokens that a table names
+
+
+def attention_page(
+    model,
+    tokenizer: Tokenizer,
+    text: str,
+    pair: str | None = None,
+    causal: bool = False,
+    padding: int = 0,
+    layers: Sequence[int] | None = None,
+    layer: int | None = None,
+    head: int = 0,
+    name: str | None = None,
+) -> Page:
+    """The page of one text: all heads of some layers, [L, H, T, T] probabilities of T tokens, 512 at most.
+
+    model        an encoder of any family, a GPT decoder, or a translator, whose encoder is shown; with any head
+    pair         a second text, read after the first
+    causal       no token looks at later ones, as in a decoder
+    padding      number of padding tokens behind the text, for the mask to hide
+    layers       which ones, counted from 0; None: all
+    layer, head  the head that is shown first; None: in the first of these layers
+    name         the model's, for the title; None: what it was loaded from
+    Raises UserError for a text without words, for one that is too long, and for a layer or head that there is not. Warns
+    if the page is larger than 5 MB.
+
+    Up to 64 tokens a probability is stored to 1/65535. Beyond, its square root is stored in 31 steps.
+    """
+    config = body_of(model).config
+    layers = sorted(set(range(config.num_hidden_layers) if layers is None else layers))
+    for number in layers:
+        check_head(config, number, 0)
+    if not layers:
+        raise UserError("layers is empty: name one or more")
+    layer = layers[0] if layer is None else layer
+    check_head(config, layer, head)
+    if layer not in layers:
+        raise UserError(f"layer {layer} is to be shown first, but it is not among the layers of the page")
+    looks = look(model, tokenizer, text, pair, causal, padding)
+    if name is None:
+        loaded = getattr(model, "loaded", None)
+        name = Path(loaded.source).name if loaded else type(model).__name__
+    view = looks, layers, (layer, head), name, config.num_hidden_layers
+    steps = LINEAR if len(looks.tokens) <= EXACT_TO else ROOTS
+    page = build(*view, steps)
+    if len(page.text) > BUDGET and steps == ROOTS:
+        coarse = build(*view, COARSE)
+        page = coarse if len(coarse.text) <= BUDGET else page
+    if len(page.text) > BUDGET:
+        size = len(page.text) / 1e6
+        warnings.warn(f"a page of {size:.1f} MB opens slowly: name fewer layers, or shorten the text", stacklevel=2)
+    return page
+
+
+def build(looks: Looks, layers: list, first: tuple, name: str, depth: int, steps: int) -> Page:
+    """The page of these layers, of `depth` in all, with probabilities stored in so many steps."""
+    exact = {number: looks.probabilities[number].double().numpy() for number in layers}
+    codes = {number: quantise(p, steps) for number, p in exact.items()}
+    kinds = {"words": looks.words, "tokens": looks.tokens}
+    figures = {kind: [measures(by_units(p, units), looks, units) for p in exact.values()] for kind, units in kinds.items()}
+    measured = list(figures["words"][0])
+    layer, head = first
+    digits = 3 if steps == LINEAR else 2
+    about = {
+        **kinds,
+        "real": looks.real,
+        "second": looks.second,
+        "causal": looks.causal,
+        "special": sorted(sum(looks.special.values(), [])),
+        "layers": layers,
+        "heads": len(exact[layer]),
+        "steps": steps,
+        "linear": steps == LINEAR,
+        "digits": digits,
+        "figures": {kind: [heads(found) for found in of_layers] for kind, of_layers in figures.items()},
+        "first": first,
+    }
+    stored = by_units(restore(codes[layer][head], steps), looks.words)
+    values = {
+        "model": name,
+        "depth": depth,
+        "looks": looks,
+        "facts": about,
+        "measured": measured,
+        "error": 1 / 2 / steps if steps == LINEAR else 1 - (1 - 1 / 2 / steps) ** 2,
+        "rows": [*table(stored, looks.words, looks.hidden(looks.words), digits)],
+    }
+    blocks = {f"layer-{number}": code.tobytes() for number, code in codes.items()}
+    return Page("attention", f"Attention in {name}", about, blocks, **values)
+
+
+def heads(found: dict) -> list[list[float]]:
+    """What `measures` gives of a layer -> for each head its figures, rounded as they are shown"""
+    return np.stack([*found.values()], axis=-1).round(3).tolist()
+
+
+def table(p: np.ndarray, units: list, hidden: np.ndarray, digits: int) -> Iterator[tuple]:
+    """Yields a row of words for each unit: (its name, [(a name, probability), ...], the rest, the sum)
+
+    The TOP units that it looks at most, of those that are not hidden from it.
+    """
+    for (name, _, _), row, out in zip(units, p, hidden):
+        best = [at for at in np.argsort(-row, kind="stable") if not out[at]][:TOP]
+        named = [(units[at][0], f"{row[at]:.{digits}f}") for at in best]
+        yield name, named, f"{max(row.sum() - row[best].sum(), 0):.{digits}f}", f"{row.sum():.{digits}f}"

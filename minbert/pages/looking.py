@@ -1,0 +1,188 @@
+"""Who looks at whom in a text: the probabilities of all heads, token by token or word by word, and what sums them up."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minbert.attention import causal_mask, padding_mask
+from minbert.bert import BertModel
+from minbert.decoder import Decoder
+from minbert.encoder_decoder import EncoderDecoder
+from minbert.encoding import Tokenizer
+from minbert.errors import UserError
+from minbert.left_to_right import shown
+from minbert.probing import inference
+
+MOST_TOKENS = 512
+LINEAR, ROOTS = 2**16 - 1, 31  # steps of a stored probability: even ones of p, or of its square root
+EXACT_TO = 64  # tokens up to which a probability is stored in two bytes
+VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
+
+
+@dataclass(frozen=True)
+class Looks:
+    """A text as a model read it, and where each head of each layer looked.
+
+    units are tokens or words: (name, first token, the token after the last one).
+    """
+
+    tokens: list  # units of one token
+    words: list  # units of one token or more
+    real: int  # tokens; those behind them are padding
+    second: int | None  # first token of the second text
+    causal: bool
+    special: dict  # {its name: where it stands}, of tokens such as [CLS] and [SEP] around the texts
+    probabilities: list = field(repr=False)  # for each layer [H, T, T], float32, as the model computed them
+
+    def hidden(self, units: list) -> np.ndarray:
+        """[N, N] of N units, True where a mask keeps the row from looking at the column."""
+        first, end = (np.array([unit[at] for unit in units]) for at in (1, 2))
+        return (first >= self.real)[None, :] | (self.causal & (first[None, :] >= end[:, None]))
+
+
+def body_of(model: torch.nn.Module) -> torch.nn.Module:
+    """The encoder or decoder within a model. Of a translator that is its encoder, which reads the text."""
+    kinds = BertModel, Decoder, EncoderDecoder
+    body = next((module for module in model.modules() if isinstance(module, kinds)), None)
+    if body is None:
+        raise UserError(f"{type(model).__name__} holds no model of minbert whose heads could be shown")
+    return body
+
+
+def look(
+    model, tokenizer: Tokenizer, text: str, pair: str | None = None, causal: bool = False, padding: int = 0
+) -> Looks:
+    """Let a model read a text.
+
+    pair     a second text, read after the first
+    causal   no token looks at later ones; a decoder never does
+    padding  number of padding tokens behind the text, for the mask to hide
+    Raises UserError for a text without words, or with more tokens than the model or a page takes.
+    """
+    body = body_of(model)
+    causal = causal or isinstance(body, Decoder)
+    for one in (text, *([] if pair is None else [pair])):
+        if not tokenizer.text_to_ids(one):
+            raise UserError(f"{one!r:.40} holds no word")
+    encoding = tokenizer(text, pair)
+    ids, real = encoding["input_ids"], len(encoding["input_ids"])
+    limit = min(body.config.most_tokens, MOST_TOKENS)
+    if real + padding > limit:
+        with_padding = f" and {padding} of padding" if padding else ""
+        raise UserError(f"{real} tokens{with_padding}, but {limit} are the most here: shorten the text")
+    device = next(body.parameters()).device
+    fill = getattr(tokenizer, "pad_token_id", None)
+    row = torch.tensor([ids + [fill or 0] * padding], device=device)  # [1, T]
+    mask = torch.tensor([[1] * real + [0] * padding], device=device)  # [1, T]
+    segments = torch.tensor([encoding["token_type_ids"] + [0] * padding], device=device)  # [1, T]
+    with inference(model):
+        found = [layer[0].float().cpu() for layer in probabilities(body, row, mask, segments, causal)]  # [H, T, T]
+
+    words, tokens, special, second = units(tokenizer, ids, text, pair)
+    name = "padding" if isinstance(body, Decoder) or fill is None else tokenizer.pad_token
+    more = [(name, at, at + 1) for at in range(real, real + padding)]
+    return Looks(tokens + more, words + more, real, second, causal, special, found)
+
+
+def probabilities(body, ids: Tensor, mask: Tensor, segments: Tensor, causal: bool) -> list[Tensor]:
+    """ids, mask, segments [1, T] -> for each layer [1, H, T, T], the model's own"""
+    if isinstance(body, Decoder):
+        return body(ids, mask, output_attentions=True)["attentions"]
+    if isinstance(body, BertModel):
+        return body(ids, mask, segments, causal, output_attentions=True)["attentions"]
+    allowed, found = padding_mask(mask), []
+    if causal:
+        allowed = allowed & causal_mask(ids.size(1), ids.device)
+    body.encoder(body.embed(ids), allowed, None, found)
+    return found
+
+
+def units(tokenizer: Tokenizer, ids: list, text: str, pair: str | None) -> tuple[list, list, dict, int | None]:
+    """What was read: its words and its tokens, where its special tokens are, and the first token of the second text."""
+    tokens = [(printable(shown(tokenizer, id)), at, at + 1) for at, id in enumerate(ids)]
+    words, special, second = [], {}, None
+    begin, between, end = (len(part) for part in tokenizer.special_ids(paired=pair is not None))
+
+    def add_special(count):
+        at = len(words) and words[-1][2]
+        for name, *place in tokens[at : at + count]:
+            special.setdefault(name, []).append(place[0])
+            words.append((name, *place))
+
+    def add_words(text):
+        at = len(words) and words[-1][2]
+        for word, size in words_of(tokenizer, text):
+            name = printable(word) if size > 1 else tokens[at][0]
+            words.append((name.strip("␣▁") or name, at, at + size))
+            at += size
+
+    add_special(begin)
+    add_words(text)
+    if pair is not None:
+        add_special(between)
+        second = words[-1][2]
+        add_words(pair)
+    add_special(end)
+    return words, tokens, special, second
+
+
+def words_of(tokenizer: Tokenizer, text: str) -> list[tuple[str, int]]:
+    """The words of a text with their numbers of tokens; if a token was added to the vocabulary, each token is one."""
+    found = tokenizer.explain(text).words
+    pieces = [piece for piece, _ in tokenizer.pieces(text)]
+    if [piece for _, _, own, _ in found for piece in own] != pieces:
+        return [(piece, 1) for piece in pieces]
+    return [(word, len(own)) for word, _, own, _ in found if own]
+
+
+def printable(name: str) -> str:
+    """A token's name with its spaces shown; half of a surrogate pair becomes U+FFFD."""
+    return name.translate(VISIBLE).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def by_units(p: np.ndarray, units: list) -> np.ndarray:
+    """Probabilities of tokens [..., T, T] -> of units [..., N, N]: to a unit the sum over its tokens, from a unit their
+    mean, so that rows still sum to 1 (Clark et al. 2019, section 4.1)."""
+    if len(units) == p.shape[-1]:
+        return p
+    starts = [first for _, first, _ in units]
+    sizes = np.array([end - first for _, first, end in units])
+    return np.add.reduceat(np.add.reduceat(p, starts, axis=-1), starts, axis=-2) / sizes[:, None]
+
+
+def measures(p: np.ndarray, looks: Looks, units: list) -> dict[str, np.ndarray]:
+    """What sums up each head, means over the rows of a text: p [H, N, N] of N units -> {its name: [H]}
+
+    Entropy of a row in bits; how far away it looks, in units; its shares to itself, to the unit before and to the one
+    after, of the rows that have one; to special tokens, or, of a model without one in front, to the first unit.
+    """
+    count = sum(first < looks.real for _, first, _ in units)
+    p = p[:, :count, :count]  # what hides from padding, and what padding looks at, are left out
+    apart = np.abs(np.arange(count)[:, None] - np.arange(count)[None, :])
+    found = {
+        "entropy (bits)": -(p * np.log2(np.where(p > 0, p, 1))).sum(-1).mean(-1),
+        "distance": (p * apart).sum(-1).mean(-1),
+        "itself": np.diagonal(p, 0, -2, -1).mean(-1),
+    }
+    sides = {"the one before": -1} if looks.causal else {"the one before": -1, "the one after": 1}
+    if count > 1:
+        found |= {name: np.diagonal(p, side, -2, -1).mean(-1) for name, side in sides.items()}
+    places = ({} if [0] in looks.special.values() else {"the first": [0]}) | looks.special
+    for name, tokens in places.items():
+        columns = [at for at, (_, first, end) in enumerate(units) if any(first <= token < end for token in tokens)]
+        found[name] = p[:, :, columns].sum(-1).mean(-1)
+    return found
+
+
+def quantise(p: np.ndarray, steps: int) -> np.ndarray:
+    """Probabilities as whole numbers up to steps: uint16 in even steps of p for LINEAR, else uint8 of its root."""
+    if steps == LINEAR:
+        return np.rint(p * steps).astype("<u2")
+    return np.rint(np.sqrt(p) * steps).astype(np.uint8)
+
+
+def restore(codes: np.ndarray, steps: int) -> np.ndarray:
+    """What `quantise` has made of probabilities, as probabilities again."""
+    return codes / steps if steps == LINEAR else (codes / steps) ** 2
