@@ -26,6 +26,7 @@ from minbert.pages.looking import (
     measures,
     quantise,
     restore,
+    telling,
 )
 from minbert.probing import check_head
 
@@ -43,7 +44,7 @@ def attention_page(
     padding: int = 0,
     layers: Sequence[int] | None = None,
     layer: int | None = None,
-    head: int = 0,
+    head: int | None = None,
     name: str | None = None,
 ) -> Page:
     """The page of one text: all heads of some layers, [L, H, T, T] probabilities of T tokens, 512 at most.
@@ -53,7 +54,7 @@ def attention_page(
     causal       no token looks at later ones, as in a decoder
     padding      number of padding tokens behind the text, for the mask to hide
     layers       which ones, counted from 0; None: all
-    layer, head  the head that is shown first; None: in the first of these layers
+    layer, head  the head that is shown first; None: the one that picks out single other words most clearly
     name         the model's, for the title; None: what it was loaded from
     Raises UserError for a text without words, for one that is too long, and for a layer or head that there is not. Warns
     if the page is larger than 5 MB.
@@ -66,15 +67,16 @@ def attention_page(
         check_head(config, number, 0)
     if not layers:
         raise UserError("layers is empty: name one or more")
-    layer = layers[0] if layer is None else layer
-    check_head(config, layer, head)
-    if layer not in layers:
+    for place in ((layer, 0), (layers[0], head)):
+        if None not in place:
+            check_head(config, *place)
+    if layer is not None and layer not in layers:
         raise UserError(f"layer {layer} is to be shown first, but it is not among the layers of the page")
     looks = look(model, tokenizer, text, pair, causal, padding)
     if name is None:
         loaded = getattr(model, "loaded", None)
         name = Path(loaded.source).name if loaded else type(model).__name__
-    view = looks, layers, (layer, head), name, config.num_hidden_layers
+    view = looks, layers, first_head(looks, layers, layer, head), name, config.num_hidden_layers
     steps = LINEAR if len(looks.tokens) <= EXACT_TO else ROOTS
     page = build(*view, steps)
     if len(page.text) > BUDGET and steps == ROOTS:
@@ -84,6 +86,15 @@ def attention_page(
         size = len(page.text) / 1e6
         warnings.warn(f"a page of {size:.1f} MB opens slowly: name fewer layers, or shorten the text", stacklevel=2)
     return page
+
+
+def first_head(looks: Looks, layers: list, layer: int | None, head: int | None) -> tuple[int, int]:
+    """The head that is shown first: of those that fit layer and head, the most telling."""
+    best = {}
+    for number in layers if layer is None else [layer]:
+        p = by_units(looks.probabilities[number].double().numpy(), looks.words)
+        best |= {(number, at): score for at, score in enumerate(telling(p, looks)) if head in (None, at)}
+    return max(best, key=best.get)
 
 
 def build(looks: Looks, layers: list, first: tuple, name: str, depth: int, steps: int) -> Page:

@@ -164,16 +164,28 @@ def measures(p: np.ndarray, looks: Looks, units: list) -> dict[str, np.ndarray]:
     found = {
         "entropy (bits)": -(p * np.log2(np.where(p > 0, p, 1))).sum(-1).mean(-1),
         "distance": (p * apart).sum(-1).mean(-1),
-        "itself": np.diagonal(p, 0, -2, -1).mean(-1),
+        "to itself": np.diagonal(p, 0, -2, -1).mean(-1),
     }
-    sides = {"the one before": -1} if looks.causal else {"the one before": -1, "the one after": 1}
+    sides = {"to the one before": -1} if looks.causal else {"to the one before": -1, "to the one after": 1}
     if count > 1:
         found |= {name: np.diagonal(p, side, -2, -1).mean(-1) for name, side in sides.items()}
-    places = ({} if [0] in looks.special.values() else {"the first": [0]}) | looks.special
+    places = ({} if [0] in looks.special.values() else {"the first one": [0]}) | looks.special
     for name, tokens in places.items():
         columns = [at for at, (_, first, end) in enumerate(units) if any(first <= token < end for token in tokens)]
-        found[name] = p[:, :, columns].sum(-1).mean(-1)
+        found[f"to {name}"] = p[:, :, columns].sum(-1).mean(-1)
     return found
+
+
+def telling(p: np.ndarray, looks: Looks) -> np.ndarray:
+    """How clearly each head picks out single other words: [H, N, N] of words -> [H], the mean over the rows of the
+    largest share to a word that is not special, not the row's own, and not beside it."""
+    real = [at for at, (_, first, _) in enumerate(looks.words) if first < looks.real]
+    special = sum(looks.special.values(), [])
+    other = np.array([at for at in real if looks.words[at][1] not in special])
+    if not len(other):
+        return np.zeros(len(p))
+    apart = np.abs(other[:, None] - other[None, :]) > 1
+    return (p[:, other[:, None], other[None, :]] * apart).max(-1).mean(-1)
 
 
 def quantise(p: np.ndarray, steps: int) -> np.ndarray:
