@@ -1,9 +1,9 @@
 """A page that shows where each head of each layer looked while a model read one text.
 
-    from minbert.pages.attention import attention_page
+from minbert.pages.attention import attention_page
 
-    attention_page(model, tokenizer, "The animal didn't cross the street because it was too tired")  # in a notebook
-    attention_page(model, tokenizer, "Who?", "The animal.").write("attention.html")
+attention_page(model, tokenizer, "The animal didn't cross the street because it was too tired")  # in a notebook
+attention_page(model, tokenizer, "Who?", "The animal.").write("attention.html")
 """
 
 import warnings
@@ -62,25 +62,26 @@ def attention_page(
     Up to 64 tokens a probability is stored to 1/65535. Beyond, its square root is stored in 31 steps.
     """
     config = body_of(model).config
-    layers = sorted(set(range(config.num_hidden_layers) if layers is None else layers))
-    for number in layers:
-        check_head(config, number, 0)
+    depth = config.num_hidden_layers
+    layers = sorted(set(range(depth) if layers is None else layers))
+    for number in [*layers, layer or 0]:
+        if not 0 <= number < depth:
+            raise UserError(f"there is no layer {number}: layers are 0 to {depth - 1}")
     if not layers:
         raise UserError("layers is empty: name one or more")
-    for place in ((layer, 0), (layers[0], head)):
-        if None not in place:
-            check_head(config, *place)
+    check_head(config, layer or 0, head or 0)
     if layer is not None and layer not in layers:
         raise UserError(f"layer {layer} is to be shown first, but it is not among the layers of the page")
     looks = look(model, tokenizer, text, pair, causal, padding)
     if name is None:
         loaded = getattr(model, "loaded", None)
         name = Path(loaded.source).name if loaded else type(model).__name__
-    view = looks, layers, first_head(looks, layers, layer, head), name, config.num_hidden_layers
-    steps = LINEAR if len(looks.tokens) <= EXACT_TO else ROOTS
-    page = build(*view, steps)
-    if len(page.text) > BUDGET and steps == ROOTS:
-        coarse = build(*view, COARSE)
+    given = looks, facts_of(looks, layers, first_head(looks, layers, layer, head)), name, depth
+    if len(looks.tokens) <= EXACT_TO:
+        return build(*given, LINEAR)
+    page = build(*given, ROOTS)
+    if len(page.text) > BUDGET:
+        coarse = build(*given, COARSE)
         page = coarse if len(coarse.text) <= BUDGET else page
     if len(page.text) > BUDGET:
         size = len(page.text) / 1e6
@@ -92,51 +93,50 @@ def first_head(looks: Looks, layers: list, layer: int | None, head: int | None) 
     """The head that is shown first: of those that fit layer and head, the most telling."""
     best = {}
     for number in layers if layer is None else [layer]:
-        p = by_units(looks.probabilities[number].double().numpy(), looks.words)
-        best |= {(number, at): score for at, score in enumerate(telling(p, looks)) if head in (None, at)}
+        scores = telling(by_units(looks.exact(number), looks.words), looks)
+        best |= {(number, at): score for at, score in enumerate(scores) if head in (None, at)}
     return max(best, key=best.get)
 
 
-def build(looks: Looks, layers: list, first: tuple, name: str, depth: int, steps: int) -> Page:
-    """The page of these layers, of `depth` in all, with probabilities stored in so many steps."""
-    exact = {number: looks.probabilities[number].double().numpy() for number in layers}
-    codes = {number: quantise(p, steps) for number, p in exact.items()}
+def facts_of(looks: Looks, layers: list, first: tuple) -> dict:
+    """What the page's script reads at once, and its template too."""
     kinds = {"words": looks.words, "tokens": looks.tokens}
-    figures = {kind: [measures(by_units(p, units), looks, units) for p in exact.values()] for kind, units in kinds.items()}
-    measured = list(figures["words"][0])
-    layer, head = first
-    digits = 3 if steps == LINEAR else 2
-    about = {
+    figures, exact = {}, [looks.exact(number) for number in layers]
+    for kind, units in kinds.items():
+        found = [measures(by_units(p, units), looks, units) for p in exact]
+        figures[kind] = [np.stack([*each.values()], axis=-1).round(4).tolist() for each in found]
+    return {
         **kinds,
         "real": looks.real,
         "second": looks.second,
         "causal": looks.causal,
-        "special": sorted(sum(looks.special.values(), [])),
+        "special": sorted(sum(looks.resting.values(), [])),
         "layers": layers,
-        "heads": len(exact[layer]),
-        "steps": steps,
-        "linear": steps == LINEAR,
-        "digits": digits,
-        "figures": {kind: [heads(found) for found in of_layers] for kind, of_layers in figures.items()},
+        "heads": len(exact[0]),
+        "measured": list(found[0]),
+        "figures": figures,  # by kind, layer and head: a number for each name in "measured"
         "first": first,
     }
+
+
+def build(looks: Looks, facts: dict, model: str, depth: int, steps: int) -> Page:
+    """The page, with probabilities stored in so many steps. depth: the layers of the model"""
+    layer, head = facts["first"]
+    codes = {number: quantise(looks.exact(number), steps) for number in facts["layers"]}
     stored = by_units(restore(codes[layer][head], steps), looks.words)
-    values = {
-        "model": name,
-        "depth": depth,
-        "looks": looks,
-        "facts": about,
-        "measured": measured,
-        "error": 1 / 2 / steps if steps == LINEAR else 1 - (1 - 1 / 2 / steps) ** 2,
-        "rows": [*table(stored, looks.words, looks.hidden(looks.words), digits)],
-    }
-    blocks = {f"layer-{number}": code.tobytes() for number, code in codes.items()}
-    return Page("attention", f"Attention in {name}", about, blocks, **values)
-
-
-def heads(found: dict) -> list[list[float]]:
-    """What `measures` gives of a layer -> for each head its figures, rounded as they are shown"""
-    return np.stack([*found.values()], axis=-1).round(3).tolist()
+    facts = facts | {"steps": steps, "linear": steps == LINEAR, "digits": 3 if steps == LINEAR else 2}
+    return Page(
+        "attention",
+        f"Attention in {model}",
+        facts,
+        {f"layer-{number}": code.tobytes() for number, code in codes.items()},
+        facts=facts,
+        looks=looks,
+        model=model,
+        depth=depth,
+        error=1 / 2 / steps if steps == LINEAR else 1 - (1 - 1 / 2 / steps) ** 2,
+        rows=[*table(stored, looks.words, looks.hidden(looks.words), facts["digits"])],
+    )
 
 
 def table(p: np.ndarray, units: list, hidden: np.ndarray, digits: int) -> Iterator[tuple]:

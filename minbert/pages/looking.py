@@ -36,6 +36,16 @@ class Looks:
     special: dict  # {its name: where it stands}, of tokens such as [CLS] and [SEP] around the texts
     probabilities: list = field(repr=False)  # for each layer [H, T, T], float32, as the model computed them
 
+    @property
+    def resting(self) -> dict:
+        """Where heads rest that find nothing to look at: special tokens, and the first one of a text without any there
+        (Clark et al. 2019, section 3.2; Xiao et al. 2024, section 3.1)."""
+        return ({} if [0] in self.special.values() else {"the first one": [0]}) | self.special
+
+    def exact(self, layer: int) -> np.ndarray:
+        """The probabilities of a layer [H, T, T], float64."""
+        return self.probabilities[layer].double().numpy()
+
     def hidden(self, units: list) -> np.ndarray:
         """[N, N] of N units, True where a mask keeps the row from looking at the column."""
         first, end = (np.array([unit[at] for unit in units]) for at in (1, 2))
@@ -68,10 +78,10 @@ def look(
             raise UserError(f"{one!r:.40} holds no word")
     encoding = tokenizer(text, pair)
     ids, real = encoding["input_ids"], len(encoding["input_ids"])
-    limit = min(body.config.most_tokens, MOST_TOKENS)
+    limit, whose = min((MOST_TOKENS, "a page shows"), (body.config.most_tokens, "the model reads"))
     if real + padding > limit:
-        with_padding = f" and {padding} of padding" if padding else ""
-        raise UserError(f"{real} tokens{with_padding}, but {limit} are the most here: shorten the text")
+        also = f", and {padding} of padding" if padding else ""
+        raise UserError(f"the text has {real} tokens{also}, but {whose} at most {limit}: shorten it")
     device = next(body.parameters()).device
     fill = getattr(tokenizer, "pad_token_id", None)
     row = torch.tensor([ids + [fill or 0] * padding], device=device)  # [1, T]
@@ -169,8 +179,7 @@ def measures(p: np.ndarray, looks: Looks, units: list) -> dict[str, np.ndarray]:
     sides = {"to the one before": -1} if looks.causal else {"to the one before": -1, "to the one after": 1}
     if count > 1:
         found |= {name: np.diagonal(p, side, -2, -1).mean(-1) for name, side in sides.items()}
-    places = ({} if [0] in looks.special.values() else {"the first one": [0]}) | looks.special
-    for name, tokens in places.items():
+    for name, tokens in looks.resting.items():
         columns = [at for at, (_, first, end) in enumerate(units) if any(first <= token < end for token in tokens)]
         found[f"to {name}"] = p[:, :, columns].sum(-1).mean(-1)
     return found
@@ -180,8 +189,8 @@ def telling(p: np.ndarray, looks: Looks) -> np.ndarray:
     """How clearly each head picks out single other words: [H, N, N] of words -> [H], the mean over the rows of the
     largest share to a word that is not special, not the row's own, and not beside it."""
     real = [at for at, (_, first, _) in enumerate(looks.words) if first < looks.real]
-    special = sum(looks.special.values(), [])
-    other = np.array([at for at in real if looks.words[at][1] not in special])
+    resting = sum(looks.resting.values(), [])
+    other = np.array([at for at in real if looks.words[at][1] not in resting])
     if not len(other):
         return np.zeros(len(p))
     apart = np.abs(other[:, None] - other[None, :]) > 1

@@ -4,8 +4,9 @@
   const {about, byId, element} = page;
   const {layers, heads, real, causal, steps} = about;
   const MOST_LINES = 500, SMALL = 96, LABELLED = 48, FAINT = 0.005, DIM = 0.05, TOP = 5;
-  const state = {kind: "words", view: "lines", order: "", dim: false, least: 0.05,
-    layer: about.first[0], head: about.first[1], row: null, column: 0};
+  const kinds = ["words", "tokens"], views = {lines: drawLines, matrix: drawMatrix, table: drawTable};
+  const state = {kind: "words", view: "lines", order: "", dim: false, least: 0.05, row: null, column: 0};
+  [state.layer, state.head] = about.first;
   const share = Float64Array.from({length: steps + 1}, (_, code) => about.linear ? code / steps : (code / steps) ** 2);
   const codes = new Map(); // layer -> the stored numbers of its heads, one after the other
   let units, seen, special; // the rows, which are the columns; how many of these each may look at; which are special
@@ -18,7 +19,11 @@
   const button = (layer, head) => byId(`head-${layer}-${head}`);
   const name = at => page.visible(units[at][0]).textContent;
 
-  function useUnits() {
+  // What is shown in which colours, as the settings and the theme say.
+  function settle() {
+    const style = getComputedStyle(byId("ink")), numbers = text => text.match(/[\d.]+/g).slice(0, 3).map(Number);
+    ink = {strong: numbers(style.color), ground: numbers(style.backgroundColor), line: style.borderTopColor,
+      text: style.outlineColor};
     units = about[state.kind];
     special = units.map(unit => about.special.includes(unit[1]));
     seen = units.map(row => units.filter(unit => unit[1] < (causal ? Math.min(real, row[2]) : real)).length);
@@ -35,23 +40,15 @@
     return found;
   }
 
-  // Pictures.
-
-  function readInk() {
-    const style = getComputedStyle(byId("ink")), numbers = text => text.match(/[\d.]+/g).slice(0, 3).map(Number);
-    ink = {strong: numbers(style.color), ground: numbers(style.backgroundColor), line: style.borderTopColor,
-      text: style.outlineColor};
-  }
-
   // Shares as squares of `side` pixels, hatched where a mask hides; the colour goes with the root, so that small shares
   // are seen. Of a long text `group` rows and columns are one square, as strong as the strongest among them.
   function paint(context, left, side, matrix, group = 1) {
     const size = units.length, count = Math.ceil(size / group), most = new Float64Array(count ** 2);
     for (let row = 0; row < size; row++) {
-      for (let column = 0; column < seen[row]; column++) {
-        const at = Math.floor(row / group) * count + Math.floor(column / group);
-        const dimmed = state.dim && (special[row] || special[column]) ? DIM : 1;
-        most[at] = Math.max(most[at], matrix[row * size + column] * dimmed);
+      const start = Math.floor(row / group) * count, end = seen[row], rests = state.dim ? special[row] : null;
+      for (let column = 0; column < end; column++) {
+        const at = start + Math.floor(column / group), much = matrix[row * size + column];
+        most[at] = Math.max(most[at], rests === null || !(rests || special[column]) ? much : much * DIM);
       }
     }
     const image = new ImageData(count, count), small = new OffscreenCanvas(count, count);
@@ -86,17 +83,16 @@
   });
   const arrows = move => ({ArrowUp: () => move(-1, 0), ArrowDown: () => move(1, 0), ArrowLeft: () => move(0, -1),
     ArrowRight: () => move(0, 1)});
+  const fill = (cells, numbers) =>
+    document.querySelectorAll(cells).forEach((cell, at) => { cell.textContent = numbers[at].toFixed(2); });
   const toHead = () => button(state.layer, state.head).focus();
-
-  // All heads.
 
   function drawHead(layer, head) {
     const group = Math.ceil(units.length / SMALL), count = Math.ceil(units.length / group);
     const canvas = button(layer, head).querySelector("canvas"), side = Math.max(1, Math.floor(SMALL / count));
     canvas.width = canvas.height = side * count;
     paint(canvas.getContext("2d"), 0, side, sharesOf(layer, head), group);
-    const entropy = figures(layer, head)[0].toFixed(2);
-    button(layer, head).setAttribute("aria-label", `layer ${layer}, head ${head}, entropy ${entropy} bits`);
+    button(layer, head).ariaLabel = `layer ${layer}, head ${head}, entropy ${figures(layer, head)[0].toFixed(2)} bits`;
   }
 
   const inPlace = [...byId("heads").children]; // with the numbers of layers and heads
@@ -108,14 +104,10 @@
     byId("heads").replaceChildren(...(sorted || inPlace));
   }
 
-  function listen(made, layer, head) {
-    const move = (down, right) => {
-      const all = [...byId("heads").querySelectorAll("button")];
-      const wide = all.filter(each => each.offsetTop === all[0].offsetTop).length;
-      all[all.indexOf(made) + down * wide + right]?.focus();
-    };
-    made.addEventListener("click", () => choose(layer, head));
-    onKeys(made, arrows(move));
+  function moveHead(down, right) {
+    const all = [...byId("heads").querySelectorAll("button")], at = all.indexOf(document.activeElement);
+    const wide = all.filter(each => each.offsetTop === all[0].offsetTop).length;
+    all[at + down * wide + right]?.focus();
   }
 
   function choose(layer, head) {
@@ -123,14 +115,10 @@
     Object.assign(button(layer, head), {ariaPressed: true, tabIndex: 0});
     Object.assign(state, {layer, head});
     byId("one-title").textContent = `Layer ${layer}, head ${head}`;
-    byId("figures").querySelectorAll("dd").forEach((cell, at) => { cell.textContent = figures(layer, head)[at].toFixed(2); });
+    fill("#figures dd", figures(layer, head));
     shares = sharesOf(layer, head);
     show();
   }
-
-  // One head.
-
-  const views = {lines: drawLines, matrix: drawMatrix, table: drawTable};
 
   function show() {
     for (const view of Object.keys(views)) {
@@ -149,24 +137,28 @@
   function say() {
     const {row, column, view} = state;
     if (row === null) {
-      const count = looks().length, more = count > MOST_LINES ? `; the ${MOST_LINES} strongest are drawn` : "";
+      const kind = state.kind.slice(0, -1), count = looks().length, more = count > MOST_LINES ? `; the ${MOST_LINES} strongest are drawn` : "";
       byId("status").textContent = {
-        lines: `${count} looks get ${state.least} or more${more}. Point at one on the left, or use Tab and the arrow keys.`,
-        matrix: "Each row is where one looks. Point at a square, or use Tab and the arrow keys.",
+        lines: `${count} shares are ${state.least} or more${more}. Point at a ${kind} on the left, or use Tab and the arrow keys.`,
+        matrix: `A row is where one ${kind} looks. Point at a square, or use Tab and the arrow keys.`,
         table: `${units.length} rows, one for each of the ${state.kind}.`}[view];
       return;
     }
     const most = `“${name(row)}” looks most at: ${best(row).map(at => `${name(at)} ${digits(value(row, at))}`).join(", ")}.`;
-    const hidden = `“${name(row)}” cannot look at “${name(column)}”: a mask hides it. `;
-    const pair = column < seen[row] ? `“${name(row)}” looks at “${name(column)}”: ${digits(value(row, column))}. ` : hidden;
-    byId("status").textContent = view === "matrix" ? pair + most : most;
+    const pair = column < seen[row] ? `looks at “${name(column)}”: ${digits(value(row, column))}.` :
+      `cannot look at “${name(column)}”: a mask hides it.`;
+    byId("status").textContent = view === "matrix" ? `“${name(row)}” ${pair} ${most}` : most;
   }
 
   // What is drawn as lines, the strongest first: [share, row, column]
   function looks() {
-    const rows = state.row === null ? [...units.keys()] : [state.row], least = state.row === null ? state.least : FAINT;
-    const all = rows.flatMap(row => Array.from({length: seen[row]}, (_, column) => [value(row, column), row, column]));
-    return all.filter(look => look[0] >= least).sort((one, other) => other[0] - one[0]);
+    const all = state.row === null, least = all ? state.least : FAINT, found = [];
+    for (let row = all ? 0 : state.row; row < (all ? units.length : state.row + 1); row++) {
+      for (let column = 0; column < seen[row]; column++) {
+        if (value(row, column) >= least) found.push([value(row, column), row, column]);
+      }
+    }
+    return found.sort((one, other) => other[0] - one[0]);
   }
 
   function drawLines() {
@@ -195,8 +187,8 @@
     svg.style.height = `${units.length * high}px`;
     svg.replaceChildren(...looks().slice(0, MOST_LINES).reverse().map(([much, one, other]) => {
       const line = document.createElementNS(svg.namespaceURI, "line");
-      const places = {x1: 0, y1: (one + 0.5) * high, x2: svg.clientWidth, y2: (other + 0.5) * high, "stroke-width": 0.5 + 4 * much};
-      for (const [key, number] of Object.entries(places)) line.setAttribute(key, number);
+      const ends = {x1: 0, y1: (one + 0.5) * high, x2: svg.clientWidth, y2: (other + 0.5) * high, "stroke-width": 0.5 + 4 * much};
+      for (const [key, number] of Object.entries(ends)) line.setAttribute(key, number);
       const dimmed = state.dim && (special[one] || special[other]) ? 0.3 : 1;
       line.style.opacity = Math.min(1, (row === null ? 0.15 : 0.35) + much) * dimmed;
       return line;
@@ -219,7 +211,7 @@
     const margin = labels ? Math.ceil(Math.max(...names.map(text => pen.measureText(text).width))) + 8 : 0;
     const side = Math.max(labels ? 14 : 1, Math.min(36, Math.floor((room - margin) / count)));
     const size = margin + side * count + 1, scale = Math.ceil(devicePixelRatio);
-    const canvas = element("canvas", {role: "img", width: size * scale, height: size * scale, "data-margin": margin * scale,
+    const canvas = element("canvas", {role: "img", height: size * scale, "data-margin": margin * scale,
       "data-side": side * scale, "aria-label": `Layer ${state.layer}, head ${state.head}: the table says the same in words`});
     canvas.style.width = `${size}px`;
     const box = element("div", {role: "application", tabindex: 0, "aria-label": "Matrix", "aria-describedby": "status"}, canvas);
@@ -234,8 +226,7 @@
     }
 
     function draw() {
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.clearRect(0, 0, canvas.width, canvas.height);
+      canvas.width = size * scale; // which also clears it
       paint(context, margin * scale, side * scale, shares);
       context.scale(scale, scale);
       Object.assign(context, {font, fillStyle: ink.text, strokeStyle: ink.text, textBaseline: "middle"});
@@ -259,9 +250,8 @@
 
     const step = (down, right) => state.row === null ? move(0, 0) : move(state.row + down, state.column + right);
     onKeys(box, {...arrows(step), Escape: toHead});
-    box.addEventListener("pointermove", event => {
-      const place = canvas.getBoundingClientRect(), at = offset => Math.floor((offset - margin) / side);
-      const [row, column] = [at(event.clientY - place.top), at(event.clientX - place.left)];
+    canvas.addEventListener("pointermove", event => {
+      const [row, column] = [event.offsetY, event.offsetX].map(at => Math.floor((at - margin) / side));
       if (Math.min(row, column) >= 0 && Math.max(row, column) < count) move(row, column);
     });
     byId("matrix-view").replaceChildren(box);
@@ -282,34 +272,32 @@
 
   // All of it anew: words or tokens, dimmed or not, another theme.
   function redraw() {
-    readInk();
-    useUnits();
-    for (const kind of ["words", "tokens"]) byId(kind).ariaPressed = kind === state.kind;
+    settle();
+    for (const kind of kinds) byId(kind).ariaPressed = kind === state.kind;
     sortHeads();
-    for (const place of places) drawHead(...place);
-    const numbers = about.figures[state.kind].flat(2);
-    byId("numbers").querySelectorAll("td").forEach((cell, at) => { cell.textContent = numbers[at].toFixed(2); });
+    for (const place of places) if (codes.has(place[0])) drawHead(...place);
+    fill("#numbers td", about.figures[state.kind].flat(2));
     choose(state.layer, state.head);
   }
 
   page.start(async () => {
-    readInk();
-    useUnits();
     byId("heads").style.setProperty("--heads", heads);
-    for (const place of places) listen(button(...place), ...place);
     for (const layer of [state.layer, ...layers.filter(each => each !== state.layer)]) {
       const bytes = await page.bytes(`layer-${layer}`);
       codes.set(layer, about.linear ? new Uint16Array(bytes.buffer) : bytes);
-      for (let head = 0; head < heads; head++) drawHead(layer, head);
-      if (layer === state.layer) choose(layer, state.head);
+      if (codes.size === 1) redraw();
+      else for (let head = 0; head < heads; head++) drawHead(layer, head);
     }
+    for (const place of places) button(...place).addEventListener("click", () => choose(...place));
+    onKeys(byId("heads"), arrows(moveHead));
     const change = changes => { Object.assign(state, changes); redraw(); };
-    for (const kind of ["words", "tokens"]) byId(kind).addEventListener("click", () => change({kind, row: null}));
+    for (const kind of kinds) byId(kind).addEventListener("click", () => change({kind, row: null}));
     for (const view of Object.keys(views)) byId(view).addEventListener("click", () => { Object.assign(state, {view, row: null}); show(); });
     byId("least").addEventListener("change", event => { state.least = Number(event.target.value); point(null); });
     byId("order").addEventListener("change", event => { state.order = event.target.value; sortHeads(); });
-    byId("dim")?.addEventListener("change", event => change({dim: event.target.checked}));
+    byId("dim").addEventListener("change", event => change({dim: event.target.checked}));
     byId("theme").addEventListener("change", redraw);
+    addEventListener("beforeprint", drawTable);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   });
 })();
