@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from minbert.heads import BertForMaskedLM
 from minbert.losses import ONE
-from minbert.pages.tables import FIRST, Table, Writer
+from minbert.pages.tables import FIRST, LONG, Table, Writer
 from minbert.probing import top_tokens
 
 TOP = 5  # of the likeliest tokens
@@ -92,7 +92,7 @@ def layer_tables(writer: Writer, layer, stage, by_hand: bool) -> dict:
     network = layer.feed_forward
     vectors = {"merged": stage.merged, "looked": stage.looked, "added": stage.first.x, "wide": stage.wide}
     vectors |= {"active": stage.active, "thought": stage.thought, "added2": stage.second.x}
-    tables = {name: writer.vectors(x[0], asked=name != "merged") for name, x in vectors.items()}
+    tables = {name: writer.vectors(x[0]) for name, x in vectors.items()}
     tables |= norm_tables(writer, "first", stage.first) | norm_tables(writer, "second", stage.second)
     parts = {"output": layer.attention.output, "expand": network.expand, "contract": network.contract}
     return tables | {name: writer.weights(part.weight, part.bias) for name, part in parts.items() if by_hand}
@@ -114,6 +114,12 @@ def layer_sums(writer: Writer, layer, stage) -> dict:
         sums[name] = (writer.sum(terms), number(normed.x[0, at, 0]))
     sums["active"] = (f"the larger of 0 and {number(wide[0])}", number(active[0]))
     return sums | norm_sums(writer, "first", stage.first) | norm_sums(writer, "second", stage.second)
+
+
+def meeting(writer: Writer, stage, head: int) -> dict:
+    """What the script needs to write out any cell of the scores: queries and keys [T][K], the root, and decimals."""
+    query, key = ([[round(x, 7) for x in row] for row in getattr(stage, name)[0, head].tolist()] for name in ("query", "key"))
+    return {"query": query, "key": key, "root": stage.root.item(), "decimals": writer.decimals, "long": LONG}
 
 
 def stack(writer: Writer, found, layers: range) -> Table:
@@ -151,7 +157,7 @@ def class_steps(writer: Writer, model, head) -> tuple[dict, dict]:
     return tables, sums
 
 
-def guess_steps(writer: Writer, model, tokenizer, head, at: int) -> tuple[dict, dict]:
+def guess_steps(writer: Writer, model, tokenizer, head, at: int) -> tuple[dict, dict, list]:
     """The masked-LM head at one place, and its likeliest tokens at all places.
 
     at  the place, counted from 0
@@ -162,12 +168,11 @@ def guess_steps(writer: Writer, model, tokenizer, head, at: int) -> tuple[dict, 
     first = best[at][0]["id"]
     top = [(row["token"], torch.stack([head.logits[0, at, row["id"]], head.p[0, at, row["id"]]])) for row in best[at]]
     everywhere = [
-        (label, [f"{row['token']} {number(row['score'])}" for row in rows]) for label, rows in zip(writer.labels, best)
+        (label, [(row["token"], number(row["score"])) for row in rows]) for label, rows in zip(writer.labels, best)
     ]
     tables = {
         "guess": writer.listed("", [(name, x[0, at]) for name, x in steps.items()], columns),
         "top": writer.listed("token", top, ["logit", "probability"]),
-        "everywhere": Table("at", [f"{place}." for place in range(1, TOP + 1)], everywhere, asked=False, row=at),
     }
     decoder, bias = head.decoder[first], model.predictions.bias[first]
     logit = head.logits[0, at, first]
@@ -176,7 +181,7 @@ def guess_steps(writer: Writer, model, tokenizer, head, at: int) -> tuple[dict, 
         "logit": (writer.dot(head.norm.out[0, at], decoder, bias, weight=True), number(logit)),
         "probability": (f"exp({number(logit)}) / {number(total)}", number(head.p[0, at, first])),
     }
-    return tables, sums
+    return tables, sums, everywhere
 
 
 def difference(found, shown) -> list[float]:
@@ -212,6 +217,6 @@ def values(model, tokenizer, reading, found, shown, layer: int, head: int, write
     far = [writer.number(number) for number in difference(found, shown)]
     return {
         "tables": tables | more[0], "sums": sums | more[1], "others": others, "labels": writer.labels,
-        "row": writer.labels[writer.row], "column": writer.labels[writer.column], "at": at, "far": far,
+        "everywhere": more[2] if at is not None else [], "row": writer.labels[writer.row], "column": writer.labels[writer.column], "at": at, "far": far,
         "root": writer.number(stage.root),
     }  # fmt: skip

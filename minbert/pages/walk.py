@@ -5,6 +5,7 @@ The numbers come from stages.py. They are compared with what the model computes 
 
 import copy
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from minbert.heads import BertForMaskedLM, BertForPreTraining, BertSentClassifie
 from minbert.pages import stages, toy
 from minbert.pages.html import Page
 from minbert.pages.reading import read
-from minbert.pages.steps import values
+from minbert.pages.steps import meeting, values
 from minbert.pages.tables import Writer, names
 from minbert.probing import check_head, inference
 from minbert.tokenizer import BertTokenizer
@@ -49,7 +50,7 @@ TITLES = {
     "probabilities": "Probabilities",
     "guess": "The masked-LM head",
     "top": "The likeliest tokens",
-    "check": "Is it right?",
+    "check": "Check",
 }
 CODE = {  # step: (the function, how its line begins)
     "words": (BertTokenizer.words_of, "for word in split("),
@@ -92,7 +93,7 @@ def code(function: Callable, beginning: str) -> dict:
     return {"text": found[0][1], "file": f"{function.__module__.replace('.', '/')}.py", "line": found[0][0]}
 
 
-def steps_of(model, layer: int) -> dict:
+def steps_of(model, layer: int, worksheet: bool) -> dict:
     """The steps of a walk in their order: {its id in the page: its title}"""
     masked = isinstance(model, BertForMaskedLM)
     number = not masked and model.config.problem_type == losses.NUMBER
@@ -100,6 +101,7 @@ def steps_of(model, layer: int) -> dict:
     left_out |= {"probabilities"} if number else set()
     left_out |= {"before"} if layer == 0 else set()
     left_out |= {"after"} if layer == model.config.num_hidden_layers - 1 else set()
+    left_out |= {"check"} if worksheet else set()
     return {step: title for step, title in TITLES.items() if step not in left_out}
 
 
@@ -145,13 +147,15 @@ def walk_page(
         row = min(2, last - 1)
         decimals = (toy.DECIMALS, toy.WEIGHT_DECIMALS) if by_hand else (DECIMALS, DECIMALS)
         writer = Writer(names(reading.tokens), row, row + 1, *decimals)
+        meetings = meeting(writer, shown.layers[layer], head)
         numbers = values(exact, tokenizer, reading, found, shown, layer, head, writer, by_hand)
     sources = CODE if isinstance(model, BertForMaskedLM) else CODE | {"pool": POOLED[model.config.pooling]}
-    steps = steps_of(model, layer)
+    steps = steps_of(model, layer, worksheet)
     name = name or Path(getattr(getattr(model, "loaded", None), "source", toy.NAME if by_hand else "model")).name
     return Page(
         "walk",
         f"{'Worksheet' if worksheet else 'Walk'}: “{text}”",
+        blocks={} if worksheet else {"meetings": json.dumps(meetings).encode()},
         name=name,
         steps=steps,
         code={step: code(*source) for step, source in sources.items() if step in steps},

@@ -8,10 +8,7 @@
   const covered = new Map(); // cells that show something else than their number: cell -> number
   let at = 0, mode = "show", all = false;
 
-  const say = message => {
-    page.byId("message").textContent = message;
-    page.byId("message").hidden = !message;
-  };
+  const say = message => { page.byId("message").textContent = message; };
   const cells = step => [...step.querySelectorAll("table[data-asked] tbody td:not(.quiet)")];
   const text = node => node.textContent.trim();
 
@@ -84,6 +81,43 @@
     input.scrollIntoView({block: "nearest", inline: "nearest"});
   }
 
+  // The scores: the sum of the cell that was chosen, as Python wrote that of the first one.
+  async function choose() {
+    const {query, key, root, decimals, long} = await page.json("meetings");
+    const from = page.byId("from"), to = page.byId("to");
+    const table = page.byId("scores").querySelector("table[data-asked]"), line = document.querySelector("[data-sum=score]");
+    const number = x => x.toFixed(decimals).replace(/^-(?=[0.]*$)/, "");
+    const term = x => number(x).startsWith("-") ? `(${number(x)})` : number(x);
+
+    function write() {
+      const row = Number(from.value), column = Number(to.value);
+      const products = query[row].map((x, place) => x * key[column][place]);
+      const terms = query[row].map((x, place) => `${term(x)} × ${term(key[column][place])}`);
+      if (terms.length > long) {
+        const rest = products.slice(3).reduce((sum, x) => sum + x, 0);
+        terms.splice(3, terms.length, `${term(rest)} for the other ${terms.length - 3}`);
+      }
+      for (const old of table.querySelectorAll("td.chosen, th.chosen")) old.classList.remove("chosen");
+      const cell = table.tBodies[0].rows[row].cells[column + 1];
+      cell.classList.add("chosen");
+      table.tHead.rows[0].cells[column + 1].classList.add("chosen");
+      const [what, how, result] = line.children;
+      what.textContent = `${from.selectedOptions[0].text} looks at ${to.selectedOptions[0].text}:`;
+      how.textContent = `(${terms.join(" + ")}) / ${number(root)}`;
+      result.textContent = covered.get(cell) ?? text(cell);
+    }
+
+    from.addEventListener("change", write);
+    to.addEventListener("change", write);
+    table.tBodies[0].addEventListener("click", event => {
+      const cell = event.target.closest("td");
+      if (!cell || mode !== "show") return;
+      from.value = cell.parentNode.sectionRowIndex;
+      to.value = cell.cellIndex - 1;
+      write();
+    });
+  }
+
   function setMode(name) {
     mode = name;
     if (mode !== "show") all = false;
@@ -103,6 +137,18 @@
     say("");
     if (mode === "hide") hide();
     if (mode === "quiz") ask();
+    reach();
+  }
+
+  // What is wider than its place can be scrolled by keyboard, too.
+  function reach() {
+    for (const place of document.querySelectorAll(".scroll")) {
+      const wide = place.scrollWidth > place.clientWidth;
+      const caption = place.querySelector("caption");
+      for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", caption ? text(caption) : "table"]]) {
+        wide ? place.setAttribute(name, value) : place.removeAttribute(name);
+      }
+    }
   }
 
   function go(number) {
@@ -113,9 +159,9 @@
     scrollTo(0, 0);
   }
 
-  page.start(() => {
-    if (!page.byId("next")) return; // a worksheet is for paper
-    page.byId("message").hidden = true;
+  page.start(async () => {
+    addEventListener("resize", reach);
+    if (!page.byId("next")) return reach(); // a worksheet is for paper
     page.byId("previous").addEventListener("click", () => go(at - 1));
     page.byId("next").addEventListener("click", () => go(at + 1));
     page.byId("all").addEventListener("click", () => { all = !all; setMode("show"); });
@@ -133,5 +179,6 @@
     const wanted = steps.findIndex(step => `#${step.id}` === location.hash);
     at = Math.max(0, wanted);
     show();
+    await choose();
   });
 })();
