@@ -55,10 +55,9 @@ class Job:
 
 def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
-    if by_hand := args.toy or args.worksheet:
-        if args.model:
-            flag = "--toy" if args.toy else "--worksheet"
-            raise UserError(f"{flag} brings a model of its own: leave --model out")
+    by_hand = args.toy or args.worksheet
+    if by_hand and args.model:
+        raise UserError(f"{'--toy' if args.toy else '--worksheet'} brings a model of its own: leave --model out")
     model, tokenizer = toy_model() if by_hand else load(args.model or DEFAULT_MODEL)
     return Job(model, tokenizer, args.sentence, args.worksheet, args.layer, args.head, args.out)
 

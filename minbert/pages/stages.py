@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from minbert.attention import padding_mask
 from minbert.errors import UserError
 from minbert.heads import BertForMaskedLM, BertSentClassifier
-from minbert.losses import probabilities
+from minbert.losses import NUMBER, ONE, SEVERAL, probabilities
 
 CLOSE = 1e-6  # how far a stage may be from the model's own number
 
@@ -26,7 +26,7 @@ def exact(x: Tensor) -> Tensor:
 
 
 def norm(x: Tensor, layer, keep: Callable) -> SimpleNamespace:
-    """x [1, T, D] and an nn.LayerNorm -> mean and std [1, T, 1], normal and out [1, T, D] (Ba et al. 2016, section 3)"""
+    """x [1, T, D], an nn.LayerNorm -> mean, std [1, T, 1], normal, out [1, T, D] (Ba et al. 2016, section 3)"""
     mean = keep(x.mean(-1, keepdim=True))
     std = keep(torch.sqrt((x - mean).square().mean(-1, keepdim=True) + layer.eps))
     normal = keep((x - mean) / std)
@@ -72,16 +72,19 @@ def run_layer(layer, x: Tensor, mask: Tensor, keep: Callable) -> SimpleNamespace
 
 
 def classify(model: BertSentClassifier, x: Tensor, attention_mask: Tensor, keep: Callable) -> SimpleNamespace:
-    """The last hidden states [1, T, D] -> pooled [1, D], logits and p [1, C]; linear: the pooler's, before its tanh"""
+    """The last hidden states [1, T, D] -> pooled [1, D], logits and p [1, C]; linear: the pooler's, before its tanh
+
+    p is None for a number, which has no probability.
+    """
     first = x[:, 0]
     linear = keep(model.bert.pooler(first))
     pooled = keep(model.pool({"last_hidden_state": x, "pooler_output": linear.tanh()}, attention_mask))
     logits = keep(model.classifier(pooled))
-    weights = softmax(logits, keep)
-    one = model.config.problem_type == "single_label_classification"
-    p = weights.p if one else probabilities(logits, model.config.problem_type)
+    weights, p = softmax(logits, keep), None
+    if model.config.problem_type != NUMBER:
+        p = weights.p if model.config.problem_type == ONE else keep(probabilities(logits, SEVERAL))
     return SimpleNamespace(
-        x=first, linear=linear, pooled=pooled, logits=logits, exp=weights.exp, total=weights.total, p=keep(p)
+        x=first, linear=linear, pooled=pooled, logits=logits, exp=weights.exp, total=weights.total, p=p
     )
 
 
@@ -93,7 +96,9 @@ def guess(model: BertForMaskedLM, x: Tensor, keep: Callable) -> SimpleNamespace:
     normed = norm(active, head.norm, keep)
     decoder = head.decoder.weight if head.decoder else model.bert.embeddings.token.weight
     logits = keep(F.linear(normed.out, decoder, head.bias))
-    return SimpleNamespace(dense=dense, active=active, norm=normed, decoder=decoder, logits=logits, p=logits.softmax(-1))
+    return SimpleNamespace(
+        dense=dense, active=active, norm=normed, decoder=decoder, logits=logits, p=logits.softmax(-1)
+    )
 
 
 def run(

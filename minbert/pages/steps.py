@@ -6,11 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from minbert.heads import BertForMaskedLM
-from minbert.losses import ONE
+from minbert.pages.endings import class_steps, guess_steps
 from minbert.pages.tables import FIRST, LONG, Table, Writer
-from minbert.probing import top_tokens
-
-TOP = 5  # of the likeliest tokens
 
 
 def embedding_steps(writer: Writer, embedded) -> tuple[dict, dict]:
@@ -118,7 +115,9 @@ def layer_sums(writer: Writer, layer, stage) -> dict:
 
 def meeting(writer: Writer, stage, head: int) -> dict:
     """What the script needs to write out any cell of the scores: queries and keys [T][K], the root, and decimals."""
-    query, key = ([[round(x, 7) for x in row] for row in getattr(stage, name)[0, head].tolist()] for name in ("query", "key"))
+    query, key = (
+        [[round(x, 7) for x in row] for row in getattr(stage, name)[0, head].tolist()] for name in ("query", "key")
+    )
     return {"query": query, "key": key, "root": stage.root.item(), "decimals": writer.decimals, "long": LONG}
 
 
@@ -129,59 +128,6 @@ def stack(writer: Writer, found, layers: range) -> Table:
         before, after = found.layers[number].x[0, at], found.layers[number].out[0, at]
         rows.append((f"layer {number}", torch.cat([F.cosine_similarity(before, after, dim=0)[None], after])))
     return writer.listed("after", rows, ["cosine", *map(str, range(1, FIRST + 1))], asked=False)
-
-
-def class_steps(writer: Writer, model, head) -> tuple[dict, dict]:
-    """The classifier: pooled vector, logits, probabilities."""
-    number, config = writer.number, model.config
-    labels = list(config.labels) or [f"class {at}" for at in range(config.num_labels)]
-    pooled, logits, p = head.pooled[0], head.logits[0], head.p[0]
-    columns = [str(at) for at in range(1, 1 + min(4, len(pooled)))]
-    pooler, classifier = model.bert.pooler, model.classifier
-    tables = {
-        "pooled": writer.listed("", [("vector", pooled)], columns),
-        "logits": writer.listed("", [("logits", logits)], labels),
-        "probabilities": writer.listed("", [("p", p)], labels),
-        "pooler": writer.weights(pooler.weight, pooler.bias),
-        "classifier": writer.weights(classifier.weight, classifier.bias),
-    }
-    sums = {"logit": (writer.dot(pooled, classifier.weight[0], classifier.bias[0], weight=True), number(logits[0]))}
-    if config.pooling == "pooler":
-        tables["linear"] = writer.listed("", [("before tanh", head.linear[0])], columns)
-        sums["linear"] = (writer.dot(head.x[0], pooler.weight[0], pooler.bias[0], weight=True), number(head.linear[0, 0]))
-        sums["pooled"] = (f"tanh({number(head.linear[0, 0])})", number(pooled[0]))
-    if config.problem_type == ONE:
-        exp = writer.listed("", [("exp", torch.cat([head.exp[0], head.total[0]]))], [*labels, "Σ"])
-        tables["class_exp"] = exp
-        sums["probability"] = (f"{number(head.exp[0, 0])} / {number(head.total[0, 0])}", number(p[0]))
-    return tables, sums
-
-
-def guess_steps(writer: Writer, model, tokenizer, head, at: int) -> tuple[dict, dict, list]:
-    """The masked-LM head at one place, and its likeliest tokens at all places.
-
-    at  the place, counted from 0
-    """
-    number, columns = writer.number, [str(place) for place in range(1, FIRST + 1)]
-    steps = {"linear": head.dense, "activated": head.active, "normalised": head.norm.out}
-    best = [top_tokens(logits, tokenizer, TOP) for logits in head.logits[0]]
-    first = best[at][0]["id"]
-    top = [(row["token"], torch.stack([head.logits[0, at, row["id"]], head.p[0, at, row["id"]]])) for row in best[at]]
-    everywhere = [
-        (label, [(row["token"], number(row["score"])) for row in rows]) for label, rows in zip(writer.labels, best)
-    ]
-    tables = {
-        "guess": writer.listed("", [(name, x[0, at]) for name, x in steps.items()], columns),
-        "top": writer.listed("token", top, ["logit", "probability"]),
-    }
-    decoder, bias = head.decoder[first], model.predictions.bias[first]
-    logit = head.logits[0, at, first]
-    total = head.logits[0, at].exp().sum()
-    sums = {
-        "logit": (writer.dot(head.norm.out[0, at], decoder, bias, weight=True), number(logit)),
-        "probability": (f"exp({number(logit)}) / {number(total)}", number(head.p[0, at, first])),
-    }
-    return tables, sums, everywhere
 
 
 def difference(found, shown) -> list[float]:
@@ -214,9 +160,15 @@ def values(model, tokenizer, reading, found, shown, layer: int, head: int, write
         more = guess_steps(writer, model, tokenizer, shown.head, at)
     else:
         more = class_steps(writer, model, shown.head)
-    far = [writer.number(number) for number in difference(found, shown)]
     return {
-        "tables": tables | more[0], "sums": sums | more[1], "others": others, "labels": writer.labels,
-        "everywhere": more[2] if at is not None else [], "row": writer.labels[writer.row], "column": writer.labels[writer.column], "at": at, "far": far,
+        "tables": tables | more[0],
+        "sums": sums | more[1],
+        "others": others,
+        "everywhere": more[2] if at is not None else [],
+        "labels": writer.labels,
+        "row": writer.labels[writer.row],
+        "column": writer.labels[writer.column],
+        "at": at,
         "root": writer.number(stage.root),
-    }  # fmt: skip
+        "far": [writer.number(number) for number in difference(found, shown)],
+    }

@@ -62,7 +62,7 @@ class Writer:
     # Tables
 
     def vectors(self, x: Tensor, *before: tuple[str, Tensor], weight: bool = False, asked: bool = True) -> Table:
-        """x [T, n]: a row for each token; before: further columns in front, each with its name and its numbers [T, 1]"""
+        """x [T, n]: a row for each token; before: columns in front, each with its name and its numbers [T, 1]"""
         shown = x.size(1) if x.size(1) <= ALL else FIRST
         columns = [*(name for name, _ in before), *map(str, range(1, shown + 1))]
         rows = [
@@ -72,7 +72,7 @@ class Writer:
         return Table("token", columns, rows, x.size(1) - shown, asked, self.row)
 
     def pairs(self, x: Tensor, total: Tensor | None = None, asked: bool = True, shaded: bool = False) -> Table:
-        """x [T, T]: a row for each token that looks, a column for each one it looks at; total [T, 1]: one column more"""
+        """x [T, T]: a row for each token that looks, a column for each that is looked at; total [T, 1]: one more"""
         rows = [(label, self.cells(x[at])) for at, label in enumerate(self.labels)]
         shades = [[round(10 * p) for p in row] for row in x.tolist()] if shaded else []
         if total is not None:

@@ -18,10 +18,11 @@ DECIMALS, WEIGHT_DECIMALS = 3, 2
 NAME = "toy"
 SEED = 212
 LARGEST = 0.7  # of the weights
-WORDS = (
-    "your cat is a love ##ly the dog film was not good bad an and un ##aff ##able my you it in of this that "
-    "i we he she they big small sat on mat ##s ##ed ##ing ##er ##est . , ! ? ' -"
-).split()
+WORDS = [
+    *("your", "cat", "is", "a", "love", "##ly", "the", "dog", "film", "was", "not", "good", "bad", "an", "and"),
+    *("un", "##aff", "##able", "my", "you", "it", "in", "of", "this", "that", "i", "we", "he", "she", "they"),
+    *("big", "small", "sat", "on", "mat", "##s", "##ed", "##ing", "##er", "##est", ".", ",", "!", "?", "'", "-"),
+]
 VOCAB = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
     *WORDS,

@@ -9,8 +9,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from minbert import losses
 from minbert.attention import MultiHeadAttention, attend, attention_scores
 from minbert.bert import BertModel
