@@ -66,7 +66,7 @@ def test_an_address_with_a_step_opens_it(file, browse):
 def test_the_quiz_accepts_the_right_number_and_no_other(file, walk, browse, step):
     page = browse(file).page
     go(page, step)
-    page.locator("[data-mode=quiz]").click()
+    page.locator("button[data-mode=quiz]").click()
     for _ in range(4):
         box = page.locator(".step:not(.away) td input")
         assert box.count() == 1 and box.evaluate("box => box === document.activeElement")
@@ -91,7 +91,7 @@ def test_minus_infinity_is_an_answer(file, walk, browse):
     page = browse(file).page
     page.evaluate("Math.random = () => 0.999")  # the last cell of the table
     go(page, "mask")
-    page.locator("[data-mode=quiz]").click()
+    page.locator("button[data-mode=quiz]").click()
     page.keyboard.type("0")
     page.keyboard.press("Enter")
     assert page.locator("#message").inner_text().startswith("Not 0")
@@ -103,7 +103,7 @@ def test_minus_infinity_is_an_answer(file, walk, browse):
 def test_hidden_results_appear_where_they_are_asked_for(file, walk, browse):
     page = browse(file).page
     go(page, "scores")
-    page.locator("[data-mode=hide]").click()
+    page.locator("button[data-mode=hide]").click()
     table = page.locator("#scores table[data-asked]")
     assert {*table.locator("td").all_inner_texts()} == {"?"}
     table.get_by_role("button", name="show row cat₂, column is").focus()
@@ -114,7 +114,7 @@ def test_hidden_results_appear_where_they_are_asked_for(file, walk, browse):
     assert table.locator("tbody tr").nth(2).locator("td").nth(4).inner_text() == expected[4]
     go(page, "mask")  # the mode stays, the numbers come back
     assert {*page.locator("#mask table[data-asked] td").all_inner_texts()} == {"?"}
-    page.locator("[data-mode=show]").click()
+    page.locator("button[data-mode=show]").click()
     go(page, "scores")
     assert table.locator("tbody tr").nth(2).locator("td").all_inner_texts() == expected
 
@@ -167,9 +167,9 @@ def test_nothing_but_tables_is_wider_than_the_window(file, browse, width):
 @pytest.mark.parametrize("width, theme", [(1400, "light"), (390, "dark")])
 def test_axe_finds_nothing(file, browse, axe, width, theme):
     page = browse(file, width=width, theme=theme).page
-    for mode in ("#all", "[data-mode=hide]", "[data-mode=quiz]"):
+    for mode in ("#all", "button[data-mode=hide]", "button[data-mode=quiz]"):
         if mode != "#all":
             go(page, "softmax")
         page.locator(mode).click()
         assert axe(page) == []
-        page.locator("[data-mode=show]").click()
+        page.locator("button[data-mode=show]").click()
