@@ -21,6 +21,7 @@ CHARACTERS, TOP = 4000, 50  # of a text; rows of a list
 EXAMPLES = (  # what it is, and the text
     ("a review", "The film was okay overall, but the middle was a bit slow."),
     ("a missing word", "The film was okay overall, but the [MASK] was a bit slow."),
+    ("a beginning", "The best part of the film was the"),
     ("a tired animal", "The animal didn't cross the street because it was too tired."),
 )
 FIELDS = {"text": str, "top": int, "start": int, "readout": str}  # of questions
@@ -80,7 +81,8 @@ class Playground:
             if model
         }
         about = {"models": shown, "limits": {"characters": CHARACTERS, "tokens": TOKENS, "top": TOP}}
-        values = {"examples": EXAMPLES, "models": shown, "absent": ABSENT, "top": TOP, "characters": CHARACTERS}
+        values = {part: shown.get(part) for part in self.models} | {"models": shown, "absent": ABSENT}
+        values |= {"examples": EXAMPLES, "top": TOP, "characters": CHARACTERS}
         return PlayPage("play", "minbert playground", about, **values)
 
     def more(self, model: Model) -> dict:

@@ -20,6 +20,7 @@ import os
 import re
 import secrets
 import socketserver
+import sys
 import threading
 import time
 import traceback
@@ -113,6 +114,14 @@ class Server(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request, client_address):
         """A connection that broke off is no news."""
+        if not isinstance(error := sys.exc_info()[1], OSError):
+            tell(error)
+
+
+def tell(error: BaseException) -> None:
+    """Say in the terminal where minbert has failed, but not with which words: they may hold a text."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    print(f"{type(error).__name__} in\n{where}", file=sys.stderr, end="", flush=True)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -170,8 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         except UserError as error:
             raise Refused(400, str(error)) from None
         except Exception as error:
-            print(f"{type(error).__name__} in the answer to {route!r}, at", flush=True)  # not its text: it may be private
-            print(*traceback.format_tb(error.__traceback__), sep="", flush=True)
+            tell(error)
             raise Refused(500, f"minbert has failed ({type(error).__name__}): where, the terminal says") from None
         finally:
             self.server.model.release()

@@ -42,6 +42,7 @@
     return true;
   }
 
+  const counted = number => `${number} ${number === 1 ? "token" : "tokens"}`;
   const note = text => element("p", {class: "note"}, text);
   const sentence = (...parts) => element("p", {}, ...parts);
 
@@ -68,7 +69,7 @@
     element("ul", {class: "chips", "aria-label": label}, ...nodes.map(node => element("li", {}, node)));
 
   function table(caption, header, rows) {
-    const head = header.map(name => element("th", {scope: "col"}, name));
+    const head = header.map(name => element("th", name.endsWith("|") ? {scope: "col", colspan: "2"} : {scope: "col"}, name.replace("|", "")));
     return element("div", {class: "scroll"}, element("table", {},
       element("caption", {}, caption),
       element("thead", {}, element("tr", {}, ...head)),
@@ -95,18 +96,33 @@
     askAll();
   }
 
-  async function tokens(part) {
-    const found = await ask(`${part}/tokens`, {});
-    const model = models[part], list = found.map(({id, token, known}) => {
-      const made = chip("span", written(token), String(id));
-      if (!known) made.append(element("small", {}, "unknown"));
-      return made;
-    });
-    const said = [`${found.length} ${found.length === 1 ? "token" : "tokens"}, as ${model.name} reads the text.`];
-    if (found.some(({token}) => token.startsWith("##"))) said.push("## goes on with a word.");
-    if (found.some(({token}) => /^ | $/.test(token))) said.push("␣ is a space, which belongs to its token.");
-    if (found.some(({known}) => !known)) said.push("The vocabulary cannot spell what is called unknown.");
-    return [sentence(said.join(" ")), chips(list, `tokens of ${model.name}`)];
+  // The tokens that models read alike; names: of these models.
+  function tokens({names, list}) {
+    const made = list.map(({id, token, known}) => chip("span", written(token), known ? String(id) : `${id} unknown`));
+    const said = [`${counted(list.length)}, as ${names.join(" and ")} ${names.length > 1 ? "read" : "reads"} the text.`];
+    if (list.some(({token}) => token === "[CLS]")) said.push("[CLS] and [SEP] mark its beginning and its end.");
+    if (list.some(({token}) => token.startsWith("##"))) said.push("## continues a word.");
+    if (list.some(({token}) => /^ | $/.test(token))) said.push("␣ is a space, which belongs to its token.");
+    if (list.some(({known}) => !known)) said.push("Unknown is what the vocabulary cannot spell.");
+    return [sentence(said.join(" ")), chips(made, `tokens of ${names.join(" and ")}`)];
+  }
+
+  // Ask each of these models for its tokens. Returns the nodes, the models that can read the text, and what is wrong.
+  async function allTokens(parts) {
+    const lists = [], readable = [], wrong = [];
+    for (const part of parts) {
+      try {
+        const list = await ask(`${part}/tokens`, {});
+        const same = lists.find(other => JSON.stringify(other.list) === JSON.stringify(list));
+        if (same) same.names.push(models[part].name);
+        else lists.push({names: [models[part].name], list});
+        readable.push(part);
+      } catch (error) {
+        if (error instanceof Old) throw error;
+        wrong.push(error.message);
+      }
+    }
+    return {nodes: [...lists.flatMap(tokens), ...new Set(wrong)].map(each => typeof each === "string" ? note(each) : each), readable, wrong};
   }
 
   async function classes() {
@@ -117,7 +133,7 @@
     if (kind === "number") return [sentence(element("b", {}, answer.toFixed(4)))];
     const sorted = header.slice(1).map((name, at) => [name.replace(/^p_/, ""), shares[at]]).sort((a, b) => b[1] - a[1]);
     const lines = sorted.map(([name, p]) => [visible(name), bar(p), number(p.toFixed(4))]);
-    return [sentence(element("b", {}, visible(answer))), table("probability of each label", ["label", "", "probability"], lines)];
+    return [sentence(element("b", {}, visible(answer))), table("probability of each label", ["label", "probability|"], lines)];
   }
 
   async function evidence() {
@@ -140,7 +156,7 @@
     if (!text.includes(MASK)) return [note(`There is no gap in the text. Select a word and press “Put ${MASK} for the selected word”.`)];
     const {masks} = await ask("language/fill", {top: top()});
     return masks.map((rows, at) => table(masks.length > 1 ? `gap ${at + 1} of ${masks.length}; the others stay hidden` : "at the gap",
-      ["token", "", "probability"],
+      ["token", "probability|"],
       rows.map(({token, score}) => [pick(token, () => change(filled(text, at, token.trim()))), bar(score), number(percent(score))])));
   }
 
@@ -156,7 +172,7 @@
     const lines = rows.map(({token, p, prior}) => [
       pick(token, () => change(added(text, token))), bar(p), number(percent(p)),
       number(prior === null ? "none" : percent(prior)), number(prior === null ? "" : `× ${Number((p / prior).toPrecision(2))}`)]);
-    return [table("after the text", ["token", "", "probability", "without the text", "factor"], lines)];
+    return [table("after the text", ["token", "probability|", "without the text", "factor"], lines)];
   }
 
   function added(text, token) {
@@ -172,7 +188,7 @@
       const found = await ask("language/spectrum", {top: top(), start}, mine);
       rows.push(...found.rows);
       start = found.next;
-      if (start !== null) byId("spectrum").replaceChildren(sentence(`${rows.length} tokens so far`));
+      if (start !== null) byId("spectrum").replaceChildren(sentence(`${counted(rows.length)} so far`));
     }
     const detail = element("p", {class: "detail", role: "status"});
     const buttons = rows.map((row, at) => {
@@ -186,7 +202,7 @@
     const scored = rows.filter(row => row.p !== null), sum = scored.reduce((total, row) => total + row.log_p, 0);
     const way = models.language.kind === "masked" ? ", the pseudo-log-likelihood" : ", the log-likelihood";
     return [chips(buttons, "tokens and their probabilities"), detail,
-      sentence(`Sum of log p: ${minus(sum)} over ${scored.length} tokens${way}. Closer to 0 is more expected.`),
+      sentence(`Sum of log p: ${minus(sum)} over ${counted(scored.length)}${way}. Closer to 0 is more expected.`),
       element("details", {}, element("summary", {}, "The same as a table"), asTable(rows))];
   }
 
@@ -194,14 +210,14 @@
     rows.map(row => [written(row.token), number(row.p === null ? "none" : percent(row.p)), number(row.p === null ? "" : minus(row.log_p)),
       element("td", {}, ...expected(row)), number(percent(row.covered))]));
 
-  const expected = row => row.top.flatMap(({token, p}, at) => [at ? " · " : "", written(token), ` ${percent(p)}`]);
+  const expected = row => row.top.flatMap(({token, p}, at) => [at ? " · " : "", element("span", {class: "token"}, written(token)), ` ${percent(p)}`]);
 
   function choose(buttons, at, detail, row) {
     buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === at)));
     const own = row.p === null ? " has no probability: the vocabulary cannot spell it, or nothing stands before it. "
       : ` has ${percent(row.p)}, log p ${minus(row.log_p)}. `;
     const list = row.top.length ? ["Expected: ", ...expected(row), `; these ${row.top.length} cover ${percent(row.covered)}.`] : [];
-    detail.replaceChildren("“", written(row.token), "”", own, ...list);
+    detail.replaceChildren(element("span", {class: "token"}, written(row.token)), own, ...list);
   }
 
   function walk(buttons, at, event) {
@@ -222,26 +238,24 @@
   }
 
   async function askAll() {
-    const mine = ++round, start = performance.now(), parts = Object.keys(models);
+    const mine = ++round, start = performance.now(), gap = byId("text").value.includes(MASK);
     byId("status").textContent = "asking …";
     for (const id of ["evidence", "attention"]) byId(id)?.replaceChildren();
-    const gap = byId("text").value.includes(MASK), readable = [];
-    await into("tokens", async () => {
-      const found = [];
-      for (const part of parts.filter(part => part === "language" || !gap)) {
-        found.push(...await tokens(part).then(nodes => (readable.push(part), nodes), error => {
-          if (error instanceof Old) throw error;
-          return [note(error.message)];
-        }));
-      }
-      return found;
-    });
-    for (const [id, part, make] of [["classes", "classifier", classes], ["fill", "language", fill], ["next", "language", next], ["spectrum", "language", spectrum]]) {
-      if (mine !== round || !byId(id)) continue;
+    let readable = [], wrong = [];
+    const parts = Object.keys(models).filter(part => !gap || part === "language"); // a classifier reads whole texts
+    if (!await into("tokens", async () => {
+      const found = await allTokens(parts);
+      ({readable, wrong} = found);
+      return found.nodes;
+    })) return;
+    for (const [id, part, make] of PARTS) {
+      if (mine !== round) return;
+      if (!byId(id)) continue;
       if (readable.includes(part)) await into(id, make);
-      else byId(id).replaceChildren(note(gap && part === "classifier" ? GAP : "No answer: see above."));
+      else byId(id).replaceChildren(note(gap && part === "classifier" ? GAP : "No answer: see the top of the page."));
     }
-    if (mine === round) byId("status").textContent = readable.length ? `answered in ${((performance.now() - start) / 1000).toFixed(2)} s` : "not answered: see below";
+    const seconds = ((performance.now() - start) / 1000).toFixed(2);
+    if (mine === round) byId("status").textContent = wrong.length ? `Not answered: ${wrong[0]}` : `answered in ${seconds} s`;
   }
 
   function hide() {
@@ -256,6 +270,9 @@
     const known = models.language.readouts.find(([name]) => name === byId("readout").value);
     byId("readout-note").textContent = known ? known[1] : "";
   }
+
+  const PARTS = [ // a place of the page, the model that answers there, and how
+    ["classes", "classifier", classes], ["fill", "language", fill], ["next", "language", next], ["spectrum", "language", spectrum]];
 
   page.start(async () => {
     byId("ask").addEventListener("click", askAll);
