@@ -47,8 +47,7 @@ def check(args):
 
 def run(job):
     from minbert.runs.columns import table
-    from minbert.study import joining
-    from minbert.study.rows import read_rows
+    from minbert.study.rows import known, read_rows
 
     args, lines, limits, drawn = job.args, [], [], []
     rows = read_rows(args.rows)
@@ -56,7 +55,7 @@ def run(job):
         raise UserError(f"--positive {args.positive}: the classes are {', '.join(rows.names)}")
     for system in args.system or rows.systems():
         found = rows.of(system)
-        gold, folds = joining.known(found, args.rows), list(zip(found.repeat, found.fold))
+        gold, folds = known(found, args.rows), list(zip(found.repeat, found.fold))
         lines += measure(system, found.probabilities, gold, folds, drawn)
         if args.positive:
             limits.append(threshold(system, found, gold, folds, rows.names.index(args.positive)))

@@ -71,7 +71,7 @@ class Job:
 
 def check(args):
     from minbert.runs.report import writable
-    from minbert.study.joining import parse_model
+    from minbert.study.formula import parse_model
 
     for path in (args.data, *args.predictions, args.labels, *(args.trained_on or ())):
         common.readable(path)
@@ -83,12 +83,12 @@ def check(args):
 
 
 def run(job):
-    from minbert.study import infer, joining
+    from minbert.study import formula, infer, joining
 
     args = job.args
     how = {name: getattr(args, name) for name in common.FILE_FLAGS}
     texts, columns, groups = joining.read_data(args.data, job.terms, args.group_column, **how)
-    names, x = joining.design(columns, len(texts))
+    names, x = formula.design(columns, len(texts))
     predictions = [joining.read_predictions(path, job.outcome, len(texts)) for path in args.predictions]
     splits, hard = [probability for probability, _ in predictions], predictions[0][1]
     y, weights = joining.read_labels(

@@ -94,10 +94,10 @@ def run(job):
 
 
 def choose(args):
-    from minbert.study import joining, next
+    from minbert.study import columns, next
 
-    names, predicted, probabilities = joining.read_classes(args.predictions)
-    features = joining.read_features(args.features, len(predicted)) if args.features else None
+    names, predicted, probabilities = columns.read_classes(args.predictions)
+    features = columns.read_features(args.features, len(predicted)) if args.features else None
     chosen, random = next.choose(probabilities, args.next, args.way or "margin", features, args.seed)
     drawn = int(random.sum())
     lines = []
@@ -113,9 +113,9 @@ def choose(args):
 
 def curve(args):
     from minbert.runs.columns import table
-    from minbert.study import joining, next
+    from minbert.study import columns, next
 
-    sizes, errors = joining.read_curve(args.curve)
+    sizes, errors = columns.read_curve(args.curve)
     found = next.learning_curve(sizes, errors, seed=args.seed)
     print(f"error = {found.a:.4f} + {found.b:.4g} n^-{found.c:.3f}, from {len(errors)} folds")
     lines = []
@@ -135,9 +135,10 @@ def curve(args):
 
 def suspicious(args):
     from minbert.runs.columns import table
-    from minbert.study import joining, labels
+    from minbert.study import labels
+    from minbert.study.rows import read_out_of_fold
 
-    texts, names, gold, probabilities = joining.read_out_of_fold(args.suspicious, args.system)
+    texts, names, gold, probabilities = read_out_of_fold(args.suspicious, args.system)
     found = labels.suspicious(probabilities, gold)
     other = labels.confident(probabilities, gold)
     lines = []

@@ -9,8 +9,9 @@ from minbert import UserError
 from minbert.__main__ import main
 from minbert.commands.study_infer import warn
 from minbert.study.corrected import estimate
+from minbert.study.formula import design, parse_model
 from minbert.study.infer import CORRECTED, LABELS, TRUTH, answers, combine
-from minbert.study.joining import design, parse_model, read_labels
+from minbert.study.joining import read_labels
 
 ROWS, LABELLED, SLOPE = 1500, 250, 1.0
 
