@@ -96,7 +96,7 @@ def run(job):
 def choose(args):
     from minbert.study import columns, next
 
-    names, predicted, probabilities = columns.read_classes(args.predictions)
+    names, predicted, probabilities = pool(args)
     features = columns.read_features(args.features, len(predicted)) if args.features else None
     chosen, random = next.choose(probabilities, args.next, args.way or "margin", features, args.seed)
     drawn = int(random.sum())
@@ -109,6 +109,19 @@ def choose(args):
     print(f"{args.next:,} of {len(predicted):,} texts: {drawn} at random{others}; classes: {', '.join(names)}")
     print("Only the random ones can say something about all texts: minbert study infer --drawn probability.")
     print(f"written: {args.out}")
+
+
+def pool(args):
+    """The names of the classes, the predicted ones [N] and probabilities [N, C] of the texts to choose from."""
+    import numpy as np
+
+    from minbert.study import columns
+
+    file = columns.read_columns(args.predictions, ["row", "predicted"])
+    if file["row"] != [str(at) for at in range(1, len(file) + 1)]:
+        raise UserError(f"{args.predictions}: row does not count from 1 to {len(file):,}: a text has no prediction")
+    names = columns.classes(file)
+    return names, file["predicted"], np.column_stack([file.numbers(f"p_{name}") for name in names])
 
 
 def curve(args):

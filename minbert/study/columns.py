@@ -1,60 +1,104 @@
-"""Tables of numbers: what minbert predict wrote, features of texts, errors of a learning curve. N texts, C classes."""
+"""Tables of any columns: what minbert predict wrote, labels, features of texts, errors of a curve. N texts, M rows."""
 
-import csv
-import io
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from minbert.errors import UserError
-from minbert.files import table
-from minbert.files.lines import decode, load
+from minbert.files import objects, table
+from minbert.files.lines import PARQUET, decode, load
 
 
-def read_table(path, needed: Sequence[str]) -> dict[str, list[str]]:
-    """{column: its cells} of a table of numbers. Raises UserError if a needed column is not there."""
-    path = Path(path)
-    lines, bad = decode(load(path))
-    for number, reason in bad.items():
-        raise UserError(f"{path}:{number}: {reason}")
-    delimiter = table.delimiter_of(next((line for line in lines if line.strip()), ""))
-    header, *rows = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=delimiter)
-    header = [name.strip() for name in header]
-    missing = [name for name in needed if name not in header]
-    if missing or not rows:
+@dataclass(frozen=True)
+class Columns:
+    """A file as its columns. cells: {column: [M] strings}; lines: [M], where the rows begin"""
+
+    path: str | Path
+    cells: dict[str, list[str]]
+    lines: list[int]
+
+    def __len__(self):
+        return len(self.lines)
+
+    def find(self, name: str | None) -> str | None:
+        """The column of this name as it is written there, or None."""
+        same = [each for each in self.cells if name and each.lower() == name.strip().lower()]
+        return name if name in same else same[0] if same else None
+
+    def __getitem__(self, name: str) -> list[str]:
+        """The cells of a column. Raises UserError, with the columns that there are, if there is none of that name."""
+        if (found := self.find(name)) is None:
+            raise UserError(f"{self.path}: no column {name}; the columns are {', '.join(map(repr, self.cells))}")
+        return self.cells[found]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Cells as finite numbers [M]. Raises UserError, naming the first that is none."""
+        found = np.full(len(self), np.nan)
+        for at, cell in enumerate(self[name]):
+            with suppress(ValueError):
+                found[at] = float(cell)
+            if not np.isfinite(found[at]):
+                raise UserError(f"{self.path}:{self.lines[at]}: {name} is {cell!r}, not a number")
+        return found
+
+
+def read_columns(path, needed: Sequence[str] = ()) -> Columns:
+    """Of a table, JSON or Parquet. Raises UserError for a bad row, no row at all, or a needed column that is absent."""
+    data = load(path)
+    header, rows = parquet(path) if data.startswith(PARQUET) else of_text(path, *decode(data))
+    lines, records = [], []
+    for line, cells, problem in rows:
+        if problem:
+            raise UserError(f"{path}:{line}: {problem}")
+        lines.append(line)
+        records.append([cell.strip() for cell in cells])
+    if len(set(header)) < len(header):
+        twice = next(name for at, name in enumerate(header) if name in header[:at])
+        raise UserError(f"{path}: two columns are called {twice}")
+    if not lines or not {*needed} <= {*header}:
         raise UserError(f"{path}: needs the columns {', '.join(needed)}, and rows; it has {', '.join(header)}")
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise UserError(f"{path}: row {number} has {len(row)} cells, not {len(header)}")
-    return {name: [cell.strip() for cell in cells] for name, cells in zip(header, zip(*rows))}
+    return Columns(path, dict(zip(header, map(list, zip(*records)))), lines)
 
 
-def numbers_of(path, name: str, cells: Sequence[str]) -> np.ndarray:
-    """Cells as finite numbers. Raises UserError, naming the first that is none."""
-    found = np.full(len(cells), np.nan)
-    for at, cell in enumerate(cells):
-        with suppress(ValueError):
-            found[at] = float(cell)
-        if not np.isfinite(found[at]):
-            raise UserError(f"{path}: {name} in row {at + 1} is {cell!r}, not a number")
-    return found
+def parquet(path):
+    """The names of the columns, and (number, cells, problem) of each row. So does `of_text`."""
+    names, rows, _ = objects.parquet(path)
+    return names, of_fields(names, rows(names))
 
 
-def read_classes(path) -> tuple[list[str], list[str], np.ndarray]:
-    """What minbert predict wrote: names of classes, the predicted ones [N], and probabilities [N, C]."""
-    columns = read_table(path, ["row", "predicted"])
-    if columns["row"] != [str(at) for at in range(1, len(columns["row"]) + 1)]:
-        raise UserError(f"{path}: row does not count from 1 to {len(columns['row']):,}: a text has no prediction")
-    names = [name.removeprefix("p_") for name in columns if name.startswith("p_")]
+def of_text(path, lines: list[str], bad: dict[int, str]):
+    if not any(line.strip() for line in lines):
+        raise UserError(f"{path}: the file is empty")
+    first = next(line for line in lines if line.strip()).lstrip()
+    if first.startswith(("{", "[")):
+        array = first.startswith("[")
+        pairs = ((line, bad.get(number)) for number, line in enumerate(lines, start=1))
+        names, rows = objects.field_names(
+            path, objects.json_array(path, "\n".join(lines)) if array else objects.json_lines(pairs)
+        )
+        return names, of_fields(names, rows)
+    delimiter = table.sep_line(lines) or table.delimiter_of(first)
+    (number, _, header, reason), *rows = table.records(lines, bad, delimiter)
+    if reason:
+        raise UserError(f"{path}:{number}: the header cannot be read: {reason}")
+    header = [cell.strip() for cell in header]
+    return header, ((line, cells, why or table.row_problem(line, n, cells, header)) for line, n, cells, why in rows)
+
+
+def of_fields(names, rows):
+    for line, fields, problem in rows:
+        yield line, [] if problem else [objects.label_field(fields, name) for name in names], problem
+
+
+def classes(columns: Columns) -> list[str]:
+    """The classes that predictions have probabilities of. Raises UserError if they are not two or more."""
+    names = [name.removeprefix("p_") for name in columns.cells if name.startswith("p_")]
     if len(names) < 2:
-        raise UserError(f"{path}: needs the columns row, predicted and a probability of each class")
-    return (
-        names,
-        columns["predicted"],
-        np.column_stack([numbers_of(path, f"p_{name}", columns[f"p_{name}"]) for name in names]),
-    )
+        raise UserError(f"{columns.path}: needs the columns predicted and a probability of each class")
+    return names
 
 
 def read_features(path, rows: int) -> np.ndarray:
@@ -70,10 +114,9 @@ def read_features(path, rows: int) -> np.ndarray:
 
 def read_curve(path) -> tuple[np.ndarray, np.ndarray]:
     """(n [S], errors [J, S]) of a table with the columns n, fold, error: each fold once for each n."""
-    columns = read_table(path, ["n", "fold", "error"])
-    sizes, errors = (numbers_of(path, name, columns[name]) for name in ("n", "error"))
+    columns = read_columns(path, ["n", "fold", "error"])
     found = {}
-    for n, fold, error in zip(sizes.tolist(), columns["fold"], errors.tolist()):
+    for n, fold, error in zip(columns.numbers("n").tolist(), columns["fold"], columns.numbers("error").tolist()):
         if found.setdefault((n, fold), error) is not error:
             raise UserError(f"{path}: fold {fold} is there twice with {n:g} labels")
     ordered, folds = sorted({n for n, _ in found}), list(dict.fromkeys(columns["fold"]))

@@ -1,65 +1,154 @@
-"""What `infer` reads: texts, predictions and labels that people gave. N texts.
+"""Which row of the data does a prediction belong to, and which a label that somebody gave? N texts, M rows of a file.
 
 The texts stand in the data, with the columns of the model; a file of predictions has a row for each, as minbert predict
 writes it; a file of labels has the rows that were drawn at random and labelled by people.
 """
 
-import csv
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from minbert.errors import UserError
 from minbert.files import stream
+from minbert.study.columns import Columns
 
 SIMPLE = "simple"  # how labels were drawn: each text with the same probability
 
 
-def read_data(path, terms: Sequence[str], group: str | None, **how):
-    """(texts, {term: its values}, groups or None) of all rows. how: as in stream.read_rows. Raises UserError."""
-    wanted = {f"model_{at}": term for at, term in enumerate(terms, start=1)}
-    extra = {"group": group} if group and group not in terms else {}
+@dataclass(frozen=True)
+class Texts:
+    """The rows of the data. beside: {column: its cells}; lines: where the rows begin"""
+
+    path: str
+    texts: list[str]
+    beside: dict[str, tuple[str, ...]]
+    lines: list[int]
+    pairs: list[str] | None = None  # the second text of each row
+    text_column: str | None = None  # as the user names it, or None
+    id_column: str | None = None
+
+    def __len__(self):
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A file whose rows belong to rows of the data."""
+
+    file: Columns
+    at: np.ndarray  # [M], rows of the data from 0; -1: the data do not have it
+    by: str  # how that was found, for people
+
+    def spread(self, values: Sequence) -> np.ndarray:
+        """[M, ...] -> [N, ...], in the order of the data, if each of its rows is there."""
+        rows = np.flatnonzero(self.at >= 0)
+        return np.asarray(values)[rows[np.argsort(self.at[rows])]]
+
+
+def read_texts(path, asked: dict[str, str], **how) -> Texts:
+    """All rows of the data, and columns beside the text. Raises UserError for a bad row.
+
+    asked  {the word of the flag: the column}; "id" is that of ids, "model_1" a term of --model
+    how    as in stream.read_rows
+    """
+    names = list(dict.fromkeys(asked.values()))
+    beside = {next(word for word, name in asked.items() if name == wanted): wanted for wanted in names}
     try:
-        _, rows = stream.read_rows(path, beside=wanted | extra, **how)
+        _, rows = stream.read_rows(path, beside=beside, **how)
     except UserError as error:
         raise UserError(re.sub(r"--model_\d+_column", "--model", str(error))) from None
-    texts, cells = [], []
+    texts, cells, lines, pairs = [], [], [], []
     for row in rows:
         if row.problem:
             raise UserError(f"{path}:{row.line}: {row.problem}")
         texts.append(row.text)
-        cells.append(row.beside)
-    columns = dict(zip([*terms, *extra.values()], zip(*cells)))
-    return texts, {term: columns[term] for term in terms}, columns[group] if group else None
+        cells.append(row.beside[: len(names)])
+        pairs += row.beside[len(names) :]
+        lines.append(row.line)
+    columns = dict(zip(names, zip(*cells)))
+    return Texts(str(path), texts, columns, lines, pairs or None, how.get("text_column"), asked.get("id"))
 
 
-def read_predictions(path, outcome: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def join(file: Columns, data: Texts, every: bool) -> Joined:
+    """Find the row of the data for each row of a file: by the ids of a column, by the column row, or by the text.
+
+    A row with a text is believed only if all texts are those of the data; if not, the texts alone say what belongs
+    together. every: the file has a row for each row of the data, and may have more, unless `row` counts them.
+
+    Raises UserError for rows that the data do not have, or that two rows of the file or of the data could be.
+    """
+    text = file.find(data.text_column) or file.find("text")
+    if data.id_column and file.find(data.id_column):
+        keys, own, by = file[data.id_column], data.beside[data.id_column], data.id_column
+    elif file.find("row") and (text is None or agree(file, text, data)):
+        keys, own, by = [plain(cell) for cell in file["row"]], map(str, range(1, len(data) + 1)), "row"
+    elif text:
+        keys, own, by = map(folded, file[text]), map(folded, data.texts), "text"
+    else:
+        several = " or ".join(filter(None, ("row", "text", data.id_column)))
+        raise UserError(f"{file.path}: no column {several} says which row of {data.path} is meant")
+    at = match(file, list(keys), list(own), by, data, every and by != "row")
+    missing = np.setdiff1d(np.arange(len(data)), at)
+    if every and len(missing):
+        of = "" if by == "row" else f" (joined by {by})"
+        raise UserError(f"{file.path}: row {missing[0] + 1} of the data has no prediction{of}")
+    why = ", as its rows are not those of the data" if by == "text" and file.find("row") else ""
+    left_out = int((at < 0).sum())
+    return Joined(file, at, by + why + (f"; {left_out:,} that the data do not have are left out" if left_out else ""))
+
+
+def match(file: Columns, keys, own, by: str, data: Texts, others: bool) -> np.ndarray:
+    """Where each key stands among the data's own, [M]; -1 where it does not, if there may be others."""
+    place, several, found, seen = {}, {}, [], set()
+    for at, key in enumerate(own):
+        if place.setdefault(key, at) != at:
+            several.setdefault(key, at)
+    for line, key in zip(file.lines, keys):
+        where = f"{file.path}:{line}"
+        if key in several:
+            remedy = ": name a column of ids with --id_column" if by == "text" else ""
+            rows = f"rows {place[key] + 1} and {several[key] + 1} of the data have the same {by}"
+            raise UserError(f"{where}: {rows}, so it cannot say which is meant{remedy}")
+        if key not in place and not others:
+            if by == "row":
+                hint = "; texts are joined if the file has a column text" if file.find("predicted") else ""
+                raise UserError(f"{where}: the data have no row {key}; their rows count from 1 to {len(own):,}{hint}")
+            raise UserError(f"{where}: {data.path} has no row with the {by} {key!r:.60}")
+        if key in seen and key in place:
+            raise UserError(f"{where}: {by} {key:.60} is there twice")
+        seen.add(key)
+        found.append(place.get(key, -1))
+    return np.array(found)
+
+
+def agree(file: Columns, text: str, data: Texts) -> bool:
+    """Whether each row of a file has the text that it has in the data."""
+    known = {str(number): folded(own) for number, own in enumerate(data.texts, start=1)}
+    return all(known.get(plain(row)) == folded(cell) for row, cell in zip(file["row"], file[text]))
+
+
+def plain(number: str) -> str:
+    """'007' -> '7'; what is no whole number, as it is."""
+    return str(int(number)) if number.isascii() and number.isdigit() else number
+
+
+def folded(text: str) -> str:
+    """A text whose spaces do not matter: programs change them."""
+    return " ".join(text.split())
+
+
+def read_predictions(joined: Joined, outcome: str) -> tuple[np.ndarray, np.ndarray]:
     """(probability of the class [N], whether it is the predicted one [N]) in the order of the data."""
-    beside = {"predicted": "predicted", "class": f"p_{outcome}"}
-    probability, hard = np.full(rows, np.nan), np.zeros(rows)
-    for number, (predicted, p) in numbered(path, rows, beside).items():
-        try:
-            probability[number - 1] = float(p)
-        except ValueError:
-            raise UserError(f"{path}: the probability of {outcome} in row {number} is {p!r}") from None
-        hard[number - 1] = predicted == outcome
-    if np.isnan(probability).any():
-        raise UserError(f"{path}: row {int(np.isnan(probability).argmax()) + 1} of the data has no prediction")
+    probability = joined.spread(joined.file.numbers(f"p_{outcome}"))
     if probability.min() < 0 or probability.max() > 1:
-        raise UserError(f"{path}: the column p_{outcome} holds no probabilities")
-    return probability, hard
-
-
-def classes_of(path) -> list[str]:
-    """The classes that a file of predictions has probabilities of."""
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        header = next(csv.reader(stream), [])
-    return [name.removeprefix("p_") for name in header if name.startswith("p_")]
+        raise UserError(f"{joined.file.path}: the column p_{outcome} holds no probabilities")
+    return probability, joined.spread([name == outcome for name in joined.file["predicted"]]).astype(float)
 
 
 def read_labels(
-    path, outcome: str, rows: int, drawn: str, classes: Sequence[str] = ()
+    joined: Joined, outcome: str, rows: int, drawn: str, classes: Sequence[str] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
     """(whether the label is the class, NaN without a label [N]; W, 1 / the probability of being drawn, or 0 [N]).
 
@@ -67,22 +156,23 @@ def read_labels(
            and its label is not used
     classes  what a label may be; (): anything
     """
-    beside = {"label": "label"} | ({} if drawn == SIMPLE else {"drawn": drawn})
+    file, path = joined.file, joined.file.path
     y, weights, seen = np.full(rows, np.nan), np.zeros(rows), set()
-    for number, (label, *chance) in numbered(path, rows, beside).items():
-        if chance == [""]:
+    chances = ["1"] * len(file) if drawn == SIMPLE else file[drawn]
+    for at, label, chance in zip(joined.at.tolist(), file["label"], chances):
+        if chance == "":
             continue
         if not label:
-            raise UserError(f"{path}: row {number} was drawn but has no label: a random sample with holes is none")
+            raise UserError(f"{path}: row {at + 1} was drawn but has no label: a random sample with holes is none")
         if classes and label not in classes:
-            raise UserError(f"{path}: row {number} is labelled {label!r}, but the classes are {', '.join(classes)}")
+            raise UserError(f"{path}: row {at + 1} is labelled {label!r}, but the classes are {', '.join(classes)}")
         try:
-            pi = float(chance[0]) if chance else 1.0
+            pi = float(chance)
         except ValueError:
             pi = 0.0
         if not 0 < pi <= 1:
-            raise UserError(f"{path}: {chance[0]!r} is no probability of being drawn (row {number})")
-        y[number - 1], weights[number - 1] = label == outcome, 1 / pi
+            raise UserError(f"{path}: {chance!r} is no probability of being drawn (row {at + 1})")
+        y[at], weights[at] = label == outcome, 1 / pi
         seen.add(label)
     if not seen:
         raise UserError(f"{path}: no label of a text that was drawn at random")
@@ -91,21 +181,3 @@ def read_labels(
     if drawn == SIMPLE:
         weights *= rows / (weights > 0).sum()
     return y, weights
-
-
-def numbered(path, rows: int, beside: dict) -> dict[int, tuple]:
-    """{row of the data: cells} of a table with the column row. Raises UserError for rows that the data do not have."""
-    found = {}
-    try:
-        _, lines = stream.read_rows(path, text_column="row", beside=beside)
-    except UserError as error:
-        raise UserError(re.sub(r"\. Name it with --\w+$", "", str(error))) from None
-    for row in lines:
-        if row.problem:
-            raise UserError(f"{path}:{row.line}: {row.problem}")
-        if not row.text.isascii() or not row.text.isdigit() or not 1 <= int(row.text) <= rows:
-            raise UserError(f"{path}:{row.line}: the data have no row {row.text}; their rows count from 1 to {rows:,}")
-        if int(row.text) in found:
-            raise UserError(f"{path}:{row.line}: row {row.text} is there twice")
-        found[int(row.text)] = row.beside
-    return found

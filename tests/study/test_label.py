@@ -146,7 +146,7 @@ def test_calibration(rows_file, tmp_path, capsys):
         (["--curve", "POOL"], "needs the columns n, fold, error"),
         (["--curve", "FOUR"], "needs 5 or more different numbers of labels, not 4"),
         (["--curve", "HOLE"], "fold 2 has no error with 200 labels"),
-        (["--curve", "WORD"], "error in row 1 is 'low', not a number"),
+        (["--curve", "WORD"], "word.csv:2: error is 'low', not a number"),
         (["--next", "3", "--predictions", "FOUR", "--out", "OUT"], "needs the columns row, predicted"),
     ],
 )
