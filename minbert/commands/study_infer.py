@@ -113,13 +113,14 @@ def run(job):
 
 def join(job):
     """The data, the labels and each file of predictions, joined."""
-    from minbert.study import columns, joining
+    from minbert.study import columns, joining, texts
 
     args = job.args
     asked = {f"model_{at}": term for at, term in enumerate(job.terms, start=1)}
     asked |= {word: name for word, name in (("group", args.group_column), ("id", args.id_column)) if name}
-    data = joining.read_texts(args.data, asked, **{name: getattr(args, name) for name in common.FILE_FLAGS})
-    labels, *others = (columns.read_columns(path) for path in (args.labels, *args.predictions))
+    data = texts.read_texts(args.data, asked, **{name: getattr(args, name) for name in common.FILE_FLAGS})
+    files = (args.labels, *args.predictions)
+    labels, *others = (columns.read_columns(path, encoding=args.encoding) for path in files)
     if args.id_column and not any(file.find(args.id_column) for file in (labels, *others)):
         raise UserError(f"--id_column {args.id_column}: no such column in {args.labels} and {args.predictions[0]}")
     return data, joining.join(labels, data, every=False), [joining.join(file, data, every=True) for file in others]

@@ -45,10 +45,13 @@ class Columns:
         return found
 
 
-def read_columns(path, needed: Sequence[str] = ()) -> Columns:
-    """Of a table, JSON or Parquet. Raises UserError for a bad row, no row at all, or a needed column that is absent."""
+def read_columns(path, needed: Sequence[str] = (), encoding: str | None = None) -> Columns:
+    """Of a table, JSON or Parquet. Raises UserError for a bad row, no row at all, or a needed column that is absent.
+
+    encoding  of a file that is not UTF-8
+    """
     data = load(path)
-    header, rows = parquet(path) if data.startswith(PARQUET) else of_text(path, *decode(data))
+    header, rows = parquet(path) if data.startswith(PARQUET) else of_text(path, *decode(as_utf8(path, data, encoding)))
     lines, records = [], []
     for line, cells, problem in rows:
         if problem:
@@ -61,6 +64,17 @@ def read_columns(path, needed: Sequence[str] = ()) -> Columns:
     if not lines or not {*needed} <= {*header}:
         raise UserError(f"{path}: needs the columns {', '.join(needed)}, and rows; it has {', '.join(header)}")
     return Columns(path, dict(zip(header, map(list, zip(*records)))), lines)
+
+
+def as_utf8(path, data: bytes, encoding: str | None) -> bytes:
+    """The bytes of a file, which may be of another encoding than the data: programs save tables in their own."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        if not encoding:
+            raise UserError(f"{path}: is not UTF-8: save it again as UTF-8 (in Excel, as CSV UTF-8)") from None
+        data = load(path, encoding)
+    return data
 
 
 def parquet(path):

@@ -4,33 +4,16 @@ The texts stand in the data, with the columns of the model; a file of prediction
 writes it; a file of labels has the rows that were drawn at random and labelled by people.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minbert.errors import UserError
-from minbert.files import stream
 from minbert.study.columns import Columns
+from minbert.study.texts import Texts
 
 SIMPLE = "simple"  # how labels were drawn: each text with the same probability
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The rows of the data. beside: {column: its cells}; lines: where the rows begin"""
-
-    path: str
-    texts: list[str]
-    beside: dict[str, tuple[str, ...]]
-    lines: list[int]
-    pairs: list[str] | None = None  # the second text of each row
-    text_column: str | None = None  # as the user names it, or None
-    id_column: str | None = None
-
-    def __len__(self):
-        return len(self.texts)
 
 
 @dataclass(frozen=True)
@@ -45,30 +28,6 @@ class Joined:
         """[M, ...] -> [N, ...], in the order of the data, if each of its rows is there."""
         rows = np.flatnonzero(self.at >= 0)
         return np.asarray(values)[rows[np.argsort(self.at[rows])]]
-
-
-def read_texts(path, asked: dict[str, str], **how) -> Texts:
-    """All rows of the data, and columns beside the text. Raises UserError for a bad row.
-
-    asked  {the word of the flag: the column}; "id" is that of ids, "model_1" a term of --model
-    how    as in stream.read_rows
-    """
-    names = list(dict.fromkeys(asked.values()))
-    beside = {next(word for word, name in asked.items() if name == wanted): wanted for wanted in names}
-    try:
-        _, rows = stream.read_rows(path, beside=beside, **how)
-    except UserError as error:
-        raise UserError(re.sub(r"--model_\d+_column", "--model", str(error))) from None
-    texts, cells, lines, pairs = [], [], [], []
-    for row in rows:
-        if row.problem:
-            raise UserError(f"{path}:{row.line}: {row.problem}")
-        texts.append(row.text)
-        cells.append(row.beside[: len(names)])
-        pairs += row.beside[len(names) :]
-        lines.append(row.line)
-    columns = dict(zip(names, zip(*cells)))
-    return Texts(str(path), texts, columns, lines, pairs or None, how.get("text_column"), asked.get("id"))
 
 
 def join(file: Columns, data: Texts, every: bool) -> Joined:

@@ -11,7 +11,8 @@ from minbert.study.columns import read_columns
 from minbert.study.corrected import estimate
 from minbert.study.formula import design, parse_model
 from minbert.study.infer import CORRECTED, LABELS, TRUTH, answers, combine
-from minbert.study.joining import Texts, join, read_labels
+from minbert.study.joining import join, read_labels
+from minbert.study.texts import Texts
 from tests.study.inferring import ROWS, SLOPE, call, change, write
 
 
