@@ -76,6 +76,12 @@ def test_labels_of_other_names_need_to_be_told(square):
     assert status == 2 and "the labels of sentiment are negative, positive" in err
     status, _, err = square(two(), "--same", "negative=against")
     assert status == 2 and "two or more pairs" in err
+    status, _, err = square(two(), "--same", "negative=against", "positive")
+    assert status == 2 and "--same positive: write A=B, a label of sentiment and one of stance" in err
+    status, _, err = square(two(), "--same", "negative=against", "positive=suport")
+    assert status == 2 and "--same: stance has no label suport; the labels of stance are against, support; did" in err
+    status, _, err = square(two(), "--same", "negative=against", "support=positive")
+    assert status == 2 and "--same: sentiment has no label support; the labels of sentiment are negative, pos" in err
 
 
 def test_labels_of_the_same_names_need_not():
