@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,18 +175,6 @@ def claim(job):
     for other in job.folder.glob("shard-*"):
         state.check_free(other)
     return state.claim(job.folder)
-
-
-def work(units, stop, run):
-    """What run, as Study.run, finds of the units; a line for each system."""
-    found, began = [], time.perf_counter()
-    for at, (unit, made) in enumerate(stop.watch(run)):
-        found.append((unit, made))
-        if at + 1 == len(units) or units[at + 1].system != unit.system:
-            count = sum(other.system == unit.system for other in units)
-            print(f"{unit.system}: {count} units, {time.perf_counter() - began:.0f} s", flush=True)
-            began = time.perf_counter()
-    return found
 
 
 def positive(name, data):
