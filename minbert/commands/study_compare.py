@@ -52,7 +52,6 @@ def check(args):
 def run(job):
     from minbert.fast.memory import retain_freed_memory
     from minbert.runs import state
-    from minbert.study import progress
 
     retain_freed_memory()
     data = study_data.read_data(job.args)
@@ -60,7 +59,7 @@ def run(job):
         stop.advice = "; the same command goes on"
         study = prepare(job, data, stop)
         units = study.share(*job.args.shard) if job.args.shard else study.units()
-        found = progress.work(study, units, on_ray(job, study, units, ray) if ray else study.run(units))
+        found = study_data.work(study, units, on_ray(job, study, units, ray) if ray else study.run(units))
         if job.args.shard:
             print(
                 f"{len(units)} of {len(study.units())} units are done here; the last call, without --shard, joins all"

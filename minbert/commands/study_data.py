@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,6 +176,23 @@ def claim(job):
     for other in job.folder.glob("shard-*"):
         state.check_free(other)
     return state.claim(job.folder)
+
+
+def work(study, units, run):
+    """What run, as Study.run, finds of the units; a line for each system."""
+    from tqdm import tqdm
+
+    from minbert.study import progress
+
+    found, began = [], time.perf_counter()
+    for unit, made in progress.watch(study, units, run):
+        found.append((unit, made))
+        if len(found) == len(units) or units[len(found)].system != unit.system:
+            own = sum(other.system == unit.system for other in units)
+            with tqdm.external_write_mode():  # not into the bar
+                print(f"{unit.system}: {counted(own, 'unit')}, {time.perf_counter() - began:.0f} s", flush=True)
+            began = time.perf_counter()
+    return found
 
 
 def positive(name, data):

@@ -41,7 +41,7 @@ def check(args):
 def run(job):
     from minbert.fast.memory import retain_freed_memory
     from minbert.runs import state
-    from minbert.study import folds, progress, rows
+    from minbert.study import folds, rows
     from minbert.study.scores import Score
     from minbert.study.transfer import squares, two_labels
 
@@ -65,7 +65,7 @@ def run(job):
             folds.write_folds(path, first.ids, divided)
         learnt = {}
         for column, place, study in zip(columns, places, studies):
-            learnt[column] = study.collect(progress.work(study, study.units(), study.run(study.units())))
+            learnt[column] = study.collect(study_data.work(study, study.units(), study.run(study.units())))
             rows.write_rows(place / "rows.csv.gz", learnt[column])
         gold = {column: dict(zip(side.ids, side.labels.tolist())) for column, side in zip(columns, sides)}
         finish(job, squares(learnt, gold, score), sides, divided, folds.digest(first.ids, divided))

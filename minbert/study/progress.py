@@ -6,29 +6,23 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from minbert.study.crossval import Study, Unit
-from minbert.wording import counted
 
 
-def work(study: Study, units: list[Unit], run: Iterator[tuple[Unit, dict]]) -> list[tuple[Unit, dict]]:
-    """What run, as Study.run, finds of the units. Prints a line for each system when it is done."""
+def watch(study: Study, units: list[Unit], run: Iterator[tuple[Unit, dict]]) -> Iterator[tuple[Unit, dict]]:
+    """What run, as Study.run, finds of the units, with a bar on a terminal; in a log file there is none."""
     missing = [not study.path(unit.name).exists() for unit in units]
-    found, began, last = [], time.perf_counter(), len(units) - 1
     run = study.stop.watch(run) if study.stop else run
     with tqdm(total=len(units), leave=False, disable=None, bar_format="{n_fmt}/{total_fmt} |{bar:20}| {desc}") as bar:
         for at, unit in enumerate(units):
+            if at == 0 or units[at - 1].system != unit.system:
+                began = time.perf_counter()
             own = [new for new, other in zip(missing, units) if other.system == unit.system]
             before = [new for new, other in zip(missing[:at], units) if other.system == unit.system]
             said = left(time.perf_counter() - began, sum(before), sum(own) - sum(before))
             bar.set_description_str(f"{unit.system}, repeat {unit.repeat}, fold {unit.fold}{said}")
-            found.append(next(run))
+            found = next(run)
             bar.update()
-            if at == last or units[at + 1].system != unit.system:
-                with tqdm.external_write_mode():  # not into the bar
-                    print(
-                        f"{unit.system}: {counted(len(own), 'unit')}, {time.perf_counter() - began:.0f} s", flush=True
-                    )
-                began = time.perf_counter()
-    return found
+            yield found
 
 
 def left(seconds: float, done: int, missing: int) -> str:

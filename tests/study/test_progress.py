@@ -4,6 +4,7 @@ import io
 import sys
 from types import SimpleNamespace
 
+from minbert.commands import study_data
 from minbert.study import progress
 from tests.study.conftest import tweets
 from tests.study.making import dataset, make_study
@@ -18,7 +19,7 @@ def run(study, monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream)
     ticks = iter(range(0, 10**6, 120))  # two minutes between any two looks at the clock
     monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    return progress.work(study, study.units(), study.run(study.units()))
+    return study_data.work(study, study.units(), study.run(study.units()))
 
 
 def test_a_line_says_which_unit_runs_and_how_long_its_system_takes(tmp_path, monkeypatch, capsys):
