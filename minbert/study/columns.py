@@ -10,6 +10,7 @@ import numpy as np
 from minbert.errors import UserError
 from minbert.files import objects, table
 from minbert.files.lines import PARQUET, decode, load
+from minbert.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Columns:
     def __getitem__(self, name: str) -> list[str]:
         """The cells of a column. Raises UserError, with the columns that there are, if there is none of that name."""
         if (found := self.find(name)) is None:
-            raise UserError(f"{self.path}: no column {name}; the columns are {', '.join(map(repr, self.cells))}")
+            there = f"the columns are {', '.join(map(repr, self.cells))}{nearest(name, self.cells)}"
+            raise UserError(f"{self.path}: no column {name}; {there}")
         return self.cells[found]
 
     def numbers(self, name: str) -> np.ndarray:

@@ -71,7 +71,10 @@ def read_dataset(
     lines = examples.lines if len(set(examples.lines)) == len(examples.lines) else range(1, len(texts) + 1)
     used = sorted(set(classes))
     if len(used) < 2:
-        raise UserError(f"{path}: every row is labelled {known.names[used[0]]}: there is nothing to compare")
+        said = f"{path}: every row is labelled {known.names[used[0]]}" if used else f"{path}: no row is left"
+        line, why = (examples.problems or [(0, "")])[0]
+        bad = f", but for {len(examples.problems)} bad ones, the first in line {line}: {why}" if line else ""
+        raise UserError(f"{said}{bad or ': there is nothing to compare'}")
     labels = np.searchsorted(used, classes)  # classes that no row has are left out
     names = tuple(known.names[id] for id in used)
     return Dataset(str(path), examples.sha256, list(map(str, lines)), texts, labels, names, authors, left_out)

@@ -47,7 +47,8 @@ def join(file: Columns, data: Texts, every: bool) -> Joined:
         keys, own, by = map(folded, file[text]), map(folded, data.texts), "text"
     else:
         several = " or ".join(filter(None, ("row", "text", data.id_column)))
-        raise UserError(f"{file.path}: no column {several} says which row of {data.path} is meant")
+        ids = "" if data.id_column else ": name a column of ids that both have with --id_column"
+        raise UserError(f"{file.path}: no column {several} says which row of {data.path} is meant{ids}")
     at = match(file, list(keys), list(own), by, data, every and by != "row")
     missing = np.setdiff1d(np.arange(len(data)), at)
     if every and len(missing):

@@ -90,7 +90,8 @@ def test_texts_that_stand_beside_their_rows_need_not_differ(files, capsys):
             "more rows",
             "predictions.csv:1502: the data have no row 1501; their rows count from 1 to 1,500; texts",
         ),
-        ("no key", "changed-predictions.csv: no column row or text says which row of"),
+        ("no key", "changed-predictions.csv: no column row or text says which row of {data} is meant: name a column"),
+        ("misspelt", "the columns are 'row', 'predicted', 'p_suport', 'p_against'; did you mean p_suport?"),
         ("text of nobody", "changed-labels.csv:3: {data} has no row with the text 'never seen'"),
         ("id of nobody", "changed-labels.csv:3: {data} has no row with the number 't9999'"),
         ("ids that are alike", "rows 1 and 2 of the data have the same number, so it cannot say which is meant\n"),
@@ -108,6 +109,9 @@ def test_what_cannot_be_joined(files, capsys, case, said):
             ["row", "predicted", "p_support", "p_against"],
             [[at, "support", 1, 0] for at in range(1, 1502)],
         )
+    elif case == "misspelt":
+        header = ["row", "predicted", "p_suport", "p_against"]
+        change(files, "predictions", header, [[at, "against", 0, 1] for at in range(1, 1501)])
     elif case == "no key":
         change(files, "predictions", GUESS, [["support", 1, 0]] * 1500)
     elif case == "text of nobody":
