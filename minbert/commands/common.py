@@ -12,7 +12,6 @@ numpy is imported inside check and run, or where it is used.
 """
 
 import argparse
-import difflib
 import logging
 import os
 import re
@@ -24,6 +23,7 @@ from pathlib import Path
 from minbert.config_json import PROBLEM_TYPES
 from minbert.errors import Stopped, UserError
 from minbert.shell import SCRIPTS, advice, called
+from minbert.wording import nearest
 
 LARGEST = 10**9  # number of anything on a command line; torch counts no further than 2^63
 SPELLINGS = {f"python {script}": command for command, script in SCRIPTS.items()} | {
@@ -128,13 +128,6 @@ def parse(command, docstring, flags, arguments):
     parser = Parser(command, docstring)
     flags(parser)
     return parser.parse_args(arguments)
-
-
-def nearest(word, known):
-    """'; did you mean WORD?' of those known, or nothing if none of them is like it."""
-    begin = [other for other in known if len(word) > 3 and other.startswith(word)]
-    close = begin or difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def number(kind, low, high=float("inf"), wanted=""):

@@ -212,6 +212,9 @@ def read_file(args, task, learnt, path):
 def check_pairs(args, learnt, pairs, what):
     """Raise UserError if the model learnt from pairs and is given single texts, or the reverse."""
     known = learnt.get("pairs", pairs)
+    if known and not pairs and args.text_column and not args.pair_column:
+        second = f"--text_column {args.text_column} names one of them: name the other with --pair_column"
+        raise UserError(f"{what}: {args.model} learnt from pairs of texts, and {second}")
     if known and not pairs:
         raise UserError(f"{what}: {args.model} learnt from pairs: name the second text with --text FILE --pair_column")
     if pairs and not known:

@@ -2,7 +2,8 @@
 
     minbert size bert-base-uncased --head classifier    a published model, by its name
     minbert size mt-nlg-530b --devices 2240 --recompute    the time of its training, on 2,240 A100
-    minbert size runs/stance/config.json                a config.json of yours, or the folder that it is in
+    minbert size runs/stance                            a folder of yours, or its config.json; of a trained classifier
+                                                        the head counts, too, as training counted it
     minbert size gpt2 --formulas                        each formula in words, too, and where it is from
     minbert size                                        all published models that it knows
 
@@ -60,7 +61,8 @@ def flags(parser):
     add = parser.add_argument
     add("model", nargs="?", metavar="NAME|CONFIG", help="a published model, a folder or a config.json; default: list "
         "the published ones")  # fmt: skip
-    add("--head", choices=HEADS, help="head of the model; default: words if it generates text, else none")
+    add("--head", choices=HEADS, help="head of the model; default: that of a trained run; or else "
+        "words if it generates text, or none")  # fmt: skip
     add(
         "--labels",
         type=common.natural,
@@ -104,6 +106,7 @@ class Job:
     utilisation: float = 1
     formulas: bool = False
     json: bool = False
+    trained: int | None = None  # parameters that minbert train has counted
 
 
 def check(args):
@@ -113,7 +116,8 @@ def check(args):
     if args.utilisation > 1:
         raise UserError(f"--utilisation is {args.utilisation:g}, but it is a part of the peak: 1 at most")
     name, sizes, known = find(args.model)
-    head = args.head or ("words" if sizes.writes else "none")
+    trained = counted_by_training(args.model)
+    head = args.head or ("classifier" if trained else "words" if sizes.writes else "none")
     if args.labels:
         if head != "classifier":
             raise UserError(f"--labels is for --head classifier, not for --head {head}")
@@ -145,6 +149,7 @@ def check(args):
         utilisation=args.utilisation,
         formulas=args.formulas,
         json=args.json,
+        trained=trained,
     )
 
 
@@ -163,6 +168,15 @@ def find(name):
             raise UserError(f"{nowhere} (minbert size lists them)")
         path = here
     return name, size.of(read(path / "config.json" if path.is_dir() else path)), None
+
+
+def counted_by_training(name):
+    """How many parameters the record of a run in a folder counts; None where there is none."""
+    from minbert.jsonfile import read_json
+
+    record = Path(name) / "run.json"
+    known = read_json(record) if record.is_file() else {}
+    return known.get("model", {}).get("parameters", {}).get("in all")
 
 
 def read(path):
@@ -228,6 +242,10 @@ def show(job):
     if known and known.parameters:
         off = f"{known.parameters / number - 1:+.1%} from the count below" if job.head in ("none", "words") else ""
         print(*textwrap.wrap(f"published: {known.parameters:,.0f} parameters ({known.source}) {off}", wide), sep="\n")
+    if job.trained and job.trained != number:
+        other = "a head of another kind, or weights beside it, are not in the count below"
+        said = f"minbert train counted {job.trained:,} parameters in this run, as run.json says: {other}"
+        print(*textwrap.wrap(said, wide), sep="\n")
     if known and job.tokens == known.tokens and known.tokens:
         print(*textwrap.wrap(f"learnt from {known.tokens:,.0f} tokens ({known.lesson})", wide), sep="\n")
     for table in tables(job):

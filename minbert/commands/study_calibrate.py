@@ -18,7 +18,6 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 from dataclasses import dataclass
 
 from minbert.commands import common, study_label
-from minbert.errors import UserError
 
 
 def flags(parser):
@@ -47,19 +46,18 @@ def check(args):
 
 def run(job):
     from minbert.runs.columns import table
-    from minbert.study import joining
-    from minbert.study.rows import read_rows
+    from minbert.study.rows import known, read_rows
+    from minbert.study.scores import class_number
 
     args, lines, limits, drawn = job.args, [], [], []
     rows = read_rows(args.rows)
-    if args.positive and args.positive not in rows.names:
-        raise UserError(f"--positive {args.positive}: the classes are {', '.join(rows.names)}")
+    positive = class_number(args.positive, rows.names) if args.positive else None
     for system in args.system or rows.systems():
         found = rows.of(system)
-        gold, folds = joining.known(found, args.rows), list(zip(found.repeat, found.fold))
+        gold, folds = known(found, args.rows), list(zip(found.repeat, found.fold))
         lines += measure(system, found.probabilities, gold, folds, drawn)
         if args.positive:
-            limits.append(threshold(system, found, gold, folds, rows.names.index(args.positive)))
+            limits.append(threshold(system, found, gold, folds, positive))
     table(["system", "", "ECE", "ECE, equal counts", "Brier", "log loss", "T"], lines)
     if limits:
         print(f"\nF1 of {args.positive}")

@@ -59,7 +59,7 @@ def run(job):
         stop.advice = "; the same command goes on"
         study = prepare(job, data, stop)
         units = study.share(*job.args.shard) if job.args.shard else study.units()
-        found = study_data.work(units, stop, on_ray(job, study, units, ray) if ray else study.run(units))
+        found = study_data.work(study, units, on_ray(job, study, units, ray) if ray else study.run(units))
         if job.args.shard:
             print(
                 f"{len(units)} of {len(study.units())} units are done here; the last call, without --shard, joins all"
@@ -87,12 +87,14 @@ def prepare(job, data, stop):
     from minbert.study.scores import Score
 
     args, home, file = job.args, study_data.home(job), job.folder / "folds.csv"
-    divided = study_data.find_folds(args, data, args.folds_file or (file if file.exists() else home / "folds.csv"))
+    score = Score(len(data.names), study_data.positive(args.positive, data))
+    planned = study_data.plan(job, data, job.folder, score, {"permute": args.permute})
+    here = file if file.exists() else home / "folds.csv"
+    divided = study_data.find_folds(args, data, args.folds_file or here)
     if args.permute:
         np.random.default_rng(folds.seed_of(args.seed, "permute")).shuffle(data.labels)
-    score = Score(len(data.names), study_data.positive(args.positive, data))
-    study = study_data.study(job, data, job.folder, divided, score, stop, {"permute": args.permute})
-    if args.folds_file:  # now that it is sure that the folder holds no study with others
+    study = study_data.study(job, data, planned, divided, stop)
+    if args.folds_file or not here.exists():  # now that it is sure that the folder holds no study with others
         folds.write_folds(home / "folds.csv", data.ids, divided)
     return study
 
@@ -101,7 +103,7 @@ def finish(job, study, found):
     """Write rows and tables, and show the table."""
     from minbert.atomic import atomic_write
     from minbert.runs.columns import table as show
-    from minbert.study import rows, tables, toolbox
+    from minbert.study import facts, rows, tables
     from minbert.study.note import note
 
     predictions = study.collect(found)
@@ -113,7 +115,7 @@ def finish(job, study, found):
         with atomic_write(job.folder / f"table.{kind}") as new:
             new.write_text(text, encoding="utf-8")
     opened = {unit.name: {"seconds": made["seconds"], "settings": made["settings"]} for unit, made in found}
-    toolbox.record(job.folder / "study.json", study.facts, {"systems": study.own_facts, "test_parts_opened": opened})
+    facts.record(job.folder / "study.json", study.facts, {"systems": study.own_facts, "test_parts_opened": opened})
     header, *lines = tables.header(table), *map(tables.cells, table.lines)
     show(header, lines, width=120)
     print(*table.note, sep="\n")

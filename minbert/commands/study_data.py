@@ -122,7 +122,7 @@ def grouped(data):
 
 
 def find_folds(args, data, path, labels=None):
-    """The folds in a file if it is there, or new ones, which are written to it. labels: by which to divide
+    """The folds in a file if it is there, or new ones. labels: by which to divide
 
     Raises UserError for a file that divides copies of a text, or the texts of an author.
     """
@@ -141,9 +141,7 @@ def find_folds(args, data, path, labels=None):
                 f"{path} divides {counted(divided, 'group')} of copies or of one author: make the folds anew"
             )
         return found
-    made = folds.make_folds(labels, groups, args.folds, args.repeats, args.seed)
-    folds.write_folds(path, data.ids, made)
-    return made
+    return folds.make_folds(labels, groups, args.folds, args.repeats, args.seed)
 
 
 def expand(names):
@@ -153,7 +151,14 @@ def expand(names):
 
     classic = [name for name in ALL if not name.startswith("bert:")]
     several = {LADDER: ALL, TABLE_S2: SEVEN, NO_BERT: classic}
-    return list(dict.fromkeys(each for name in names for each in several.get(name, [name])))
+    return list(dict.fromkeys(each for name in parted(names) for each in several.get(name, [name])))
+
+
+def parted(names):
+    """Names that commas may part, but for a file of words that has one in its own name."""
+    for name in names:
+        words = name.startswith("words:") and Path(name.partition(":")[2]).exists()
+        yield from [name] if words else filter(None, map(str.strip, name.split(",")))
 
 
 def home(job):
@@ -173,24 +178,29 @@ def claim(job):
     return state.claim(job.folder)
 
 
-def work(units, stop, run):
+def work(study, units, run):
     """What run, as Study.run, finds of the units; a line for each system."""
+    from tqdm import tqdm
+
+    from minbert.study import progress
+
     found, began = [], time.perf_counter()
-    for at, (unit, made) in enumerate(stop.watch(run)):
+    for unit, made in progress.watch(study, units, run):
         found.append((unit, made))
-        if at + 1 == len(units) or units[at + 1].system != unit.system:
-            count = sum(other.system == unit.system for other in units)
-            print(f"{unit.system}: {count} units, {time.perf_counter() - began:.0f} s", flush=True)
+        if len(found) == len(units) or units[len(found)].system != unit.system:
+            own = sum(other.system == unit.system for other in units)
+            with tqdm.external_write_mode():  # not into the bar
+                print(f"{unit.system}: {counted(own, 'unit')}, {time.perf_counter() - began:.0f} s", flush=True)
             began = time.perf_counter()
     return found
 
 
 def positive(name, data):
     """The number of the class whose F1 counts; None: all."""
+    from minbert.study.scores import class_number
+
     if name is not None:
-        if name not in data.names:
-            raise UserError(f"--positive {name}: the classes are {', '.join(data.names)}")
-        return data.names.index(name)
+        return class_number(name, data.names)
     counts = list(data.counts().values())
     return counts.index(min(counts)) if len(counts) == 2 else None
 
@@ -203,22 +213,32 @@ def check_systems(args):
         raise UserError("--lexicon_cuts: the low cut comes first")
 
 
-def study(job, data, folder, divided, score, stop, more):
-    """The Study of the flags, once it is sure that the folder holds no other. more: further facts"""
+def plan(job, data, folder, score, more):
+    """What a study has besides its folds, once it is sure that the folder holds no other. more: further facts"""
     from minbert.commands.train import default_rate
-    from minbert.study import crossval, folds, toolbox
+    from minbert.study import facts as known
+    from minbert.study import toolbox
 
-    args, home_folder = job.args, home(job) if job.folder == folder else folder
-    tools = toolbox.Toolbox(args, data, home_folder, default_rate)
+    args, place = job.args, home(job) if job.folder == folder else folder
+    tools = toolbox.Toolbox(args, data, place, default_rate)
     systems = {name: tools.make(name) for name in job.names}
-    facts = tools.facts() | {
-        "folds": folds.digest(data.ids, divided),
-        "positive": None if score.positive is None else data.names[score.positive],
-        "tune": args.tune,
-        **more,
-    }
-    toolbox.begin(home_folder / "study.json", facts)
+    positive = None if score.positive is None else data.names[score.positive]
+    facts = tools.facts() | {"positive": positive, "tune": args.tune, **more}
     own = {name: tools.own_facts(name) for name in job.names}
+    known.refuse_other(place / "study.json", facts, own)
     if tools.reader and tools.reader.cut:
         print(f"warning: {tools.reader.cut}", file=sys.stderr)
-    return crossval.Study(folder, data, divided, systems, score, args.seeds, args.tune, args.seed, facts, own, stop)
+    return {"folder": folder, "systems": systems, "score": score, "facts": facts, "own_facts": own}
+
+
+def study(job, data, planned, divided, stop):
+    """The Study of a plan and of folds. It writes what the study depends on."""
+    from minbert.study import crossval, folds
+    from minbert.study import facts as known
+
+    args, folder = job.args, planned["folder"]
+    place = home(job) if job.folder == folder else folder
+    facts = planned["facts"] | {"folds": folds.digest(data.ids, divided)}
+    known.begin(place / "study.json", facts, planned["own_facts"])
+    rest = {"seeds": args.seeds, "tries": args.tune, "seed": args.seed, "stop": stop}
+    return crossval.Study(data=data, folds=divided, **planned | {"facts": facts}, **rest)

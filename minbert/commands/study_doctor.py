@@ -49,7 +49,8 @@ def run(job):
     found = examine(data, args.folds, args.batch_size, args.epochs, authors(args))
     if data.left_out:
         rows = re.sub(r"\s*\n\s*", "; ", data.left_out)
-        found.insert(0, Finding("warn" if skips else STOP, rows, "mend them, or pass --skip_bad_rows"))
+        mend = ("warn", rows, "they are left out") if skips else (STOP, rows, "mend them, or pass --skip_bad_rows")
+        found.insert(0, Finding(*mend))
     for finding in found:
         print(f"{finding.level:5} {finding.text}" + (f"  -> {finding.remedy}" if finding.remedy else ""))
     if stops := sum(finding.level == STOP for finding in found):

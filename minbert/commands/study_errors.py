@@ -7,7 +7,8 @@
                                                             the words that spoke for each of the ten surest mistakes
 
 --run and --against take the folder of a run, or a file of predictions: test_predictions.csv or, if there is none,
-dev_predictions.csv of the folder. Two runs must have predicted the same texts.
+dev_predictions.csv of the folder. Two files that have other rows, or have them in another order, are joined by their
+texts, where no two are the same; the first line says so.
 
 --evidence hides each word of a text behind [MASK] and measures how far that moves the prediction. Words that move it
 furthest away are written as **word**. A deletion curve tests them: hiding these words first must lower the probability
@@ -51,6 +52,7 @@ class Job:
 
     first: object  # Predictions
     second: object | None
+    joined: str  # how the rows of both were joined, "" where they are the same
     top: int
     evidence: int
     method: str
@@ -61,12 +63,13 @@ class Job:
 
 def check(args):
     """Refuse everything that can be refused before the work begins. Returns the Job."""
-    from minbert.files.predictions import read_predictions, same_texts
+    from minbert.files.predictions import paired, read_predictions
 
     first = read_predictions(args.run)
     second = read_predictions(args.against) if args.against else None
+    joined = ""
     if second:
-        same_texts(first, second)
+        first, second, joined = paired(first, second)
     if not first.labelled:
         raise UserError(f"{first.path} has no gold labels: nobody knows which predictions are wrong")
     if not args.evidence and (args.method or args.model):
@@ -79,7 +82,7 @@ def check(args):
     out = Path(args.out) if args.out else None
     if out and out.resolve() in {each.path.resolve() for each in (first, second) if each}:
         raise UserError(f"{args.out} is the file of predictions: choose another name for --out")
-    return Job(first, second, args.top, args.evidence or 0, args.method or "occlusion", model, out, to)
+    return Job(first, second, joined, args.top, args.evidence or 0, args.method or "occlusion", model, out, to)
 
 
 def run(job):
@@ -87,6 +90,8 @@ def run(job):
     from minbert.runs import outcomes
 
     rows, second = job.first.labelled, job.second
+    if job.joined:
+        print(job.joined)
     if second:
         table = outcomes.against(job.first, second)
         show_change(job, table)

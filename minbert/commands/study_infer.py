@@ -13,10 +13,15 @@ good.
 
 --model is a formula: "support ~ 1" asks for the share of the class support, "support ~ ideology" how its probability
 depends on that column. --data holds all texts with these columns; the values of a column of words are groups.
---predictions is what minbert predict wrote for that file. --labels has the columns row and label: rows of --data,
-counted from 1, as minbert study label writes them. The labelled texts must be drawn at random from --data: --drawn
-simple says that each text had the same chance; --drawn COLUMN names the column of --labels that holds each text's
-probability of being drawn, empty for texts that were chosen in another way, which are then left out.
+--predictions is what minbert predict wrote for that file. --labels has the columns row and label, as minbert study
+label writes them. The labelled texts must be drawn at random from --data: --drawn simple says that each text had the
+same chance; --drawn COLUMN names the column of --labels that holds each text's probability of being drawn, empty for
+texts that were chosen in another way, which are then left out.
+
+The column row of both files counts the rows of --data from 1. If they have a column of texts, too, as predict
+--with_text writes it, these must be the texts of --data; if they are not, the files are in another order or have more
+rows, and the texts say what belongs together, where no two are the same. --id_column NAME joins by a column of ids.
+The last lines say how the files were joined.
 
 The classifier must not have learnt from the labels that correct it. Name its training texts with --trained_on, and
 minbert compares them; or say --unseen. With cross-fitting, the labelled texts are divided into folds, and a model is
@@ -54,6 +59,7 @@ def flags(parser):
         default="logit",
         help="lm: linear regression; logit: logistic; default: %(default)s",
     )
+    add("--id_column", metavar="NAME", help="column of --data and of the other files: joined by it, not by row or text")
     add("--group_column", metavar="NAME", help="column of --data: rows that belong together, such as an author's")
     add("--trained_on", nargs="+", metavar="FILE", help="what the model was trained on: refused if it met the labels")
     add("--unseen", action="store_true", help="the model has seen none of the labels")
@@ -71,7 +77,7 @@ class Job:
 
 def check(args):
     from minbert.runs.report import writable
-    from minbert.study.joining import parse_model
+    from minbert.study.formula import parse_model
 
     for path in (args.data, *args.predictions, args.labels, *(args.trained_on or ())):
         common.readable(path)
@@ -83,25 +89,50 @@ def check(args):
 
 
 def run(job):
-    from minbert.study import infer, joining
+    from minbert.study import columns, formula, infer, joining
 
     args = job.args
-    how = {name: getattr(args, name) for name in common.FILE_FLAGS}
-    texts, columns, groups = joining.read_data(args.data, job.terms, args.group_column, **how)
-    names, x = joining.design(columns, len(texts))
-    predictions = [joining.read_predictions(path, job.outcome, len(texts)) for path in args.predictions]
+    data, labelled, found = join(job)
+    texts, groups = data.texts, data.beside[args.group_column] if args.group_column else None
+    names, x = formula.design({term: data.beside[term] for term in job.terms}, len(data))
+    predictions = [joining.read_predictions(each, job.outcome) for each in found]
     splits, hard = [probability for probability, _ in predictions], predictions[0][1]
-    y, weights = joining.read_labels(
-        args.labels, job.outcome, len(texts), args.drawn, joining.classes_of(args.predictions[0])
-    )
+    y, weights = joining.read_labels(labelled, job.outcome, len(data), args.drawn, columns.classes(found[0].file))
+    if hard.min() == hard.max():
+        one_class(job, bool(hard[0]))
     infer.refuse_seen(texts, weights, args.trained_on or (), args.text_column)
     infer.refuse_strange(weights, {"predicted probability": splits[0], **dict(zip(names[1:], x[:, 1:].T))})
     warn(y, weights, groups, job.outcome)
-    found = infer.answers(x, names, y, weights, splits, hard, args.family, groups)
-    show(found, job, int((weights > 0).sum()), len(texts), args)
+    answers = infer.answers(x, names, y, weights, splits, hard, args.family, groups)
+    show(answers, job, int((weights > 0).sum()), len(texts), args)
+    print(*(f"{each.file.path}: joined by {each.by}" for each in (labelled, *found)), sep="\n")
     if args.out:
-        write(args.out, found)
+        write(args.out, answers)
         print(f"written: {args.out}")
+
+
+def join(job):
+    """The data, the labels and each file of predictions, joined."""
+    from minbert.study import columns, joining, texts
+
+    args = job.args
+    asked = {f"model_{at}": term for at, term in enumerate(job.terms, start=1)}
+    asked |= {word: name for word, name in (("group", args.group_column), ("id", args.id_column)) if name}
+    data = texts.read_texts(args.data, asked, **{name: getattr(args, name) for name in common.FILE_FLAGS})
+    files = (args.labels, *args.predictions)
+    labels, *others = (columns.read_columns(path, encoding=args.encoding) for path in files)
+    if args.id_column and not any(file.find(args.id_column) for file in (labels, *others)):
+        raise UserError(f"--id_column {args.id_column}: no such column in {args.labels} and {args.predictions[0]}")
+    return data, joining.join(labels, data, every=False), [joining.join(file, data, every=True) for file in others]
+
+
+def one_class(job, every):
+    """Say that all texts are predicted alike. Raises UserError where no regression on the predictions is possible."""
+    said = f"{job.args.predictions[0]}: {'every text' if every else 'no text'} is predicted as {job.outcome}"
+    if job.terms and job.args.family == "logit":
+        share = f"--model '{job.outcome} ~ 1'"
+        raise UserError(f"{said}: a logistic regression on that has no answer. Pass {share} or --family lm")
+    print(f"warning: {said}: has the model learnt anything?", file=sys.stderr)
 
 
 def warn(y, weights, groups, outcome):

@@ -1,9 +1,9 @@
 """What to label next, how many labels are needed, and which labels may be wrong.
 
-    minbert study label --next 150 --predictions pool.predictions.csv --out batch.csv
+    minbert study label --next 150 --predictions pool.predictions.csv --data pool.csv --out batch.csv
     minbert study label --next 150 --predictions pool.predictions.csv --way badge --features pool.npy --out batch.csv
     minbert study label --curve sizes.csv --goal 0.2
-    minbert study label --suspicious rows.csv.gz --system bert:flexible --out suspicious.csv
+    minbert study label --suspicious rows.csv.gz --system bert:flexible --data tweets.csv --out suspicious.csv
 
 --next N chooses N of the texts that minbert predict has labelled. A third of them is drawn at random. The others are
 those that should teach most: with --way margin, where the two likeliest classes are closest; with --way badge, where an
@@ -20,6 +20,10 @@ needs 5 or more different n. minbert fits the curve a + b n^-c, and says nothing
 suspicious if the system is as sure of another class as it is of the texts of that class on average (Northcutt et al.
 2021). It is a reason to look again and no proof. --out lists all of them, the least probable label first.
 
+--data is the file that was predicted or compared. With it, the texts are shown, cut to the width of the screen, and
+--out has a column text, and pair for a second text. The texts of --next are found as minbert study infer finds them:
+by row, by the text, or by --id_column.
+
 Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 """
 
@@ -32,7 +36,9 @@ from minbert.atomic import atomic_write
 from minbert.commands import common
 from minbert.errors import UserError
 
-SHOWN = 10  # suspicious labels on the screen
+READING = (*common.FILE_FLAGS, "pair_column")  # how --data is to be read
+SHOWN = 10  # texts or labels on the screen
+TEXT = 60  # places on the screen for a text
 FLAGS = {  # the flags that go with one question only
     "next": ("predictions", "way", "features"),
     "curve": ("goal",),
@@ -52,6 +58,11 @@ def flags(parser):
     add("--system", metavar="NAME", help="whose rows; default: the only system of the file")
     add("--seed", **common.SEED)
     add("--out", metavar="FILE", help="write CSV; needed with --next")
+    add = parser.add_argument_group("texts").add_argument
+    add("--data", metavar="FILE", help="show the texts: the file that was predicted or compared")
+    common.add_file_flags(add)
+    add("--pair_column", metavar="NAME", help="column of a second text, such as a target")
+    add("--id_column", metavar="NAME", help="column of --data and --predictions: joined by it, not by row or text")
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,17 @@ def check(args):
     for name in ("predictions", "out") if asked == ["next"] else ():
         if getattr(args, name) is None:
             raise UserError(f"--next needs --{name} FILE")
-    if args.out and asked == ["curve"]:
-        raise UserError("--out goes with --next and --suspicious")
+    for name in ("out", "data"):
+        if getattr(args, name) and asked == ["curve"]:
+            raise UserError(f"--{name} goes with --next and --suspicious")
+    for name in (*READING, "id_column"):
+        if getattr(args, name) and not args.data:
+            raise UserError(f"--{name} says how to read --data: name that file")
+    if args.id_column and asked == ["suspicious"]:
+        raise UserError("--id_column goes with --next: rows of minbert study compare have the lines of --data")
     if (args.way == "badge") != (args.features is not None):
         raise UserError("--way badge and --features FILE.npy go together")
-    for path in (args.predictions, args.features, args.curve, args.suspicious):
+    for path in (args.predictions, args.features, args.curve, args.suspicious, args.data):
         if path:
             common.readable(path)
     if args.out:
@@ -94,28 +111,70 @@ def run(job):
 
 
 def choose(args):
-    from minbert.study import joining, next
+    from minbert.runs.columns import table
+    from minbert.study import columns, next
 
-    names, predicted, probabilities = joining.read_classes(args.predictions)
-    features = joining.read_features(args.features, len(predicted)) if args.features else None
+    names, predicted, probabilities, data, joined = pool(args)
+    features = columns.read_features(args.features, len(predicted)) if args.features else None
     chosen, random = next.choose(probabilities, args.next, args.way or "margin", features, args.seed)
     drawn = int(random.sum())
-    lines = []
+    lines, shown = [], []
     for at, by_chance in sorted(zip(chosen.tolist(), random.tolist())):
         how = ("random", f"{drawn / len(predicted):.9g}") if by_chance else (args.way or "margin", "")
-        lines.append([at + 1, predicted[at], *how, ""])
-    write(args.out, ["row", "predicted", "chosen", "probability", "label"], lines)
+        texts = data.cells(at) if data else []
+        lines.append([at + 1, predicted[at], *how, "", *texts])
+        shown.append([str(at + 1), how[0], predicted[at], on_screen(texts)])
+    header = ["row", "predicted", "chosen", "probability", "label"]
+    write(args.out, header + (data.header if data else []), lines)
     others = f", {args.next - drawn} by {args.way or 'margin'}" if drawn < args.next else ""
     print(f"{args.next:,} of {len(predicted):,} texts: {drawn} at random{others}; classes: {', '.join(names)}")
+    if data:
+        table(["row", "chosen", "predicted", "text"], shown[:SHOWN], width=120)
+        print(f"{args.predictions}: joined with {args.data} by {joined}")
     print("Only the random ones can say something about all texts: minbert study infer --drawn probability.")
     print(f"written: {args.out}")
 
 
+def pool(args):
+    """The texts to choose from: names of classes, the predicted ones [N], probabilities [N, C], the Texts of --data,
+    and how they were joined."""
+    import numpy as np
+
+    from minbert.study import columns, joining
+
+    file = columns.read_columns(
+        args.predictions, ["row", "predicted"] if not args.data else ["predicted"], args.encoding
+    )
+    names = columns.classes(file)
+    predicted, p = file["predicted"], np.column_stack([file.numbers(f"p_{name}") for name in names])
+    if data := read_data(args):
+        joined = joining.join(file, data, every=True)
+        return names, joined.spread(predicted).tolist(), joined.spread(p), data, joined.by
+    if file["row"] != [str(at) for at in range(1, len(file) + 1)]:
+        raise UserError(f"{args.predictions}: row does not count from 1 to {len(file):,}: a text has no prediction")
+    return names, predicted, p, None, ""
+
+
+def read_data(args, skip=False):
+    """The Texts of --data, or None. skip: leave bad rows out"""
+    from minbert.study.texts import read_texts
+
+    asked = {"id": args.id_column} if args.id_column else {}
+    how = {name: getattr(args, name) for name in READING}
+    return read_texts(args.data, asked, skip, **how) if args.data else None
+
+
+def on_screen(texts):
+    from minbert.runs.findings import cut, on_one_line
+
+    return cut(on_one_line(" | ".join(texts)), TEXT)
+
+
 def curve(args):
     from minbert.runs.columns import table
-    from minbert.study import joining, next
+    from minbert.study import columns, next
 
-    sizes, errors = joining.read_curve(args.curve)
+    sizes, errors = columns.read_curve(args.curve)
     found = next.learning_curve(sizes, errors, seed=args.seed)
     print(f"error = {found.a:.4f} + {found.b:.4g} n^-{found.c:.3f}, from {len(errors)} folds")
     lines = []
@@ -135,22 +194,42 @@ def curve(args):
 
 def suspicious(args):
     from minbert.runs.columns import table
-    from minbert.study import joining, labels
+    from minbert.study import labels
+    from minbert.study.rows import read_out_of_fold
 
-    texts, names, gold, probabilities = joining.read_out_of_fold(args.suspicious, args.system)
+    ids, names, gold, probabilities = read_out_of_fold(args.suspicious, args.system)
+    data = read_data(args, skip=True)
+    if data:
+        refuse_other(args)
+        places = data.places(ids)
     found = labels.suspicious(probabilities, gold)
     other = labels.confident(probabilities, gold)
-    lines = []
+    lines, shown = [], []
     for at in found:
         sure = (probabilities[at, which] for which in (gold[at], other[at]))
-        lines.append([texts[at], names[gold[at]], f"{next(sure):.4f}", names[other[at]], f"{next(sure):.4f}"])
-    header = ["line", "label", "its probability", "rather", "that probability"]
-    print(f"{len(found):,} of {len(texts):,} labels are suspicious")
+        line = [ids[at], names[gold[at]], f"{next(sure):.4f}", names[other[at]], f"{next(sure):.4f}"]
+        texts = data.cells(places[at]) if data else []
+        lines.append([*line, *texts])
+        shown.append([*line, *([on_screen(texts)] if texts else [])])
+    header = ["line", "label", "its probability", "rather", "that probability", *(data.header if data else [])]
+    print(f"{len(found):,} of {len(ids):,} labels are suspicious")
     if len(found):
-        table(header, lines[:SHOWN])
+        table(header[: len(shown[0])], shown[:SHOWN], width=140)
     if args.out:
         write(args.out, [name.replace(" ", "_") for name in header], lines)
         print(f"written: {args.out}")
+
+
+def refuse_other(args):
+    """Raise UserError if the study that wrote the rows says that it read another file than --data."""
+    import hashlib
+
+    from minbert.jsonfile import read_json
+
+    path = Path(args.suspicious).with_name("study.json")
+    known = read_json(path).get("facts", {}).get("data", [None])[0] if path.exists() else None
+    if known and known != hashlib.sha256(Path(args.data).read_bytes()).hexdigest():
+        raise UserError(f"{args.data} is not the file that {path} is about, or has changed since")
 
 
 def write(path, header, lines):

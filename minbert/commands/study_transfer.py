@@ -55,13 +55,18 @@ def run(job):
     score = Score(len(first.names), None if args.positive is None else study_data.positive(args.positive, first))
     with state.Stop() as stop, study_data.claim(job):
         stop.advice = "; the same command goes on"
-        divided = study_data.find_folds(args, first, job.folder / "folds.csv", sides[0].labels * 100 + sides[1].labels)
+        places = [job.folder / f"trained-on-{folder_name(column)}" for column in columns]
+        facts = [{"label": column} for column in columns]
+        planned = [study_data.plan(job, *each) for each in zip(sides, places, [score] * 2, facts)]
+        both, path = sides[0].labels * 100 + sides[1].labels, job.folder / "folds.csv"
+        divided = study_data.find_folds(args, first, path, both)
+        studies = [study_data.study(job, side, plan, divided, stop) for side, plan in zip(sides, planned)]
+        if not path.exists():
+            folds.write_folds(path, first.ids, divided)
         learnt = {}
-        for column, side in zip(columns, sides):
-            folder = job.folder / f"trained-on-{folder_name(column)}"
-            study = study_data.study(job, side, folder, divided, score, stop, {"label": column})
-            learnt[column] = study.collect(study_data.work(study.units(), stop, study.run(study.units())))
-            rows.write_rows(folder / "rows.csv.gz", learnt[column])
+        for column, place, study in zip(columns, places, studies):
+            learnt[column] = study.collect(study_data.work(study, study.units(), study.run(study.units())))
+            rows.write_rows(place / "rows.csv.gz", learnt[column])
         gold = {column: dict(zip(side.ids, side.labels.tolist())) for column, side in zip(columns, sides)}
         finish(job, squares(learnt, gold, score), sides, divided, folds.digest(first.ids, divided))
 

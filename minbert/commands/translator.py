@@ -1,10 +1,11 @@
 """minbert translate --train: make a translator from pairs of texts. The flags and the manual are in translate.py."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 from minbert.commands import common
-from minbert.errors import UserError
+from minbert.errors import Stopped, UserError
 from minbert.shell import advice
 
 DEFAULTS = {  # flags of training
@@ -130,10 +131,13 @@ def run(job):
     set_seed(job.seed)
     report.header(job.device)
     with state.claim(job.folder):
-        tokenizer, data, facts = stages.prepare(job)
-        model = stages.build(job, tokenizer)
-        stages.write_record(job, facts)
-        history = stages.train(job, model, data)
+        try:
+            tokenizer, data, facts = stages.prepare(job)
+            model = stages.build(job, tokenizer)
+            stages.write_record(job, facts)
+            history = stages.train(job, model, data)
+        except KeyboardInterrupt:  # not one that training has noted
+            raise Stopped(signal.SIGINT, stages.stopped_early(job)) from None
         stages.finish(job, model, facts, history)
     folder = report.short(job.folder)
     report.say("use it: " + advice("translate", "--model", folder, "--sentence", facts["first"]))

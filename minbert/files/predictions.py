@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,15 +102,36 @@ def read_row(path: Path, number: int, cells: Sequence[str], texts: int, names: t
     return Row(number, cells[0], cells[1] if texts == 2 else "", gold, predicted, p)
 
 
-def same_texts(first: Predictions, second: Predictions) -> None:
-    """Raise UserError unless two files hold the same texts with the same labels in the same order."""
+def paired(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions, str]:
+    """Both with the same texts in the same order, and how that was reached, "" where they were so.
+
+    Files in another order, or with other rows besides, are joined by their texts. Raises UserError for other classes,
+    other labels, and texts that cannot be told apart.
+    """
     if first.names != second.names:
         raise UserError(
             f"{first.path} has the classes {', '.join(first.names)}, but {second.path} has {', '.join(second.names)}"
         )
-    if len(first.rows) != len(second.rows):
-        raise UserError(f"{first.path} has {len(first.rows)} rows, {second.path} has {len(second.rows)}: no pairs")
-    for one, two in zip(first.rows, second.rows):
-        if one[:4] != two[:4]:
-            what = "label" if one[:3] == two[:3] else "text"
-            raise UserError(f"row {one.number} of {second.path} has another {what} than that of {first.path}")
+    said, sides = "", [first.rows, second.rows]
+    if [row[1:3] for row in first.rows] != [row[1:3] for row in second.rows]:
+        own, other = by_text(first), by_text(second)
+        shared = [key for key in own if key in other]
+        if not shared:
+            raise UserError(f"{first.path} and {second.path} have no text in common")
+        sides = [[own[key] for key in shared], [other[key] for key in shared]]
+        said = f"joined by text: {len(shared):,} of {len(own):,} rows, and of {len(other):,}"
+    for one, two in zip(*sides):
+        if one.gold != two.gold:
+            labels = f"{one.gold or 'none'!r} in row {one.number}, and {two.gold or 'none'!r} in row {two.number}"
+            raise UserError(f"{first.path} and {second.path} have another label of the same text: {labels}")
+    return replace(first, rows=sides[0]), replace(second, rows=sides[1]), said
+
+
+def by_text(predictions: Predictions) -> dict[tuple, Row]:
+    """{(text, pair): its row}. Raises UserError for two rows of the same text."""
+    found = {}
+    for row in predictions.rows:
+        if (other := found.setdefault(row[1:3], row)) is not row:
+            both = f"rows {other.number} and {row.number} of {predictions.path} have the same text"
+            raise UserError(f"{both}, and the other file has its rows in another order: nobody can tell them apart")
+    return found

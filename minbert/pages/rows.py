@@ -1,5 +1,6 @@
 """Rows of predictions as the page of a run shows them without scripts, and how many there are of each case."""
 
+from minbert.files.predictions import Row
 from minbert.pages.outcomes import cut
 from minbert.pages.record import Run
 from minbert.pages.record import cut as cut_name
@@ -22,9 +23,8 @@ def cases(rows, second: Run | None) -> list[tuple[str, int]]:
     return found
 
 
-def static_row(row, evidence: dict, texts: bool, second: Run | None, longest: int) -> dict:
-    """A row of the table as it is without scripts"""
-    other = second and second.predictions.rows[row.number - 1]
+def static_row(row, evidence: dict, texts: bool, other: Row | None, longest: int) -> dict:
+    """A row of the table as it is without scripts, beside that of a second run"""
     text = cut(row.text, row, longest)
     return {
         "number": row.number,

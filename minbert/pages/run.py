@@ -1,11 +1,12 @@
 """A run of training -> a page: scores, mistakes, and how one run differs from another. No torch, no model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from markupsafe import Markup
 
 from minbert.errors import UserError
-from minbert.files.predictions import same_texts
+from minbert.files.predictions import paired
 from minbert.metrics import difference_interval
 from minbert.pages import record, svg
 from minbert.pages.html import Page
@@ -28,13 +29,14 @@ def run_page(run: str | Path, against: str | Path | None = None, texts: bool = T
     against  a second run on the same texts: what it fixed, and what it broke
     texts    whether the page may hold the texts
     budget   bytes for the rows, see `outcomes.show`
-    Raises UserError if there are no predictions, if a file is not as training writes it, or if the texts differ.
+    Raises UserError if there are no predictions, if a file is not as training writes it, or if they have no texts in common.
     """
     first, second = read_run(run), read_run(against) if against else None
     if second and not (first.predictions and second.predictions):
         raise UserError("two runs are compared by their predictions of classes; these predict something else")
+    rows = first.predictions and len(first.predictions.rows)
     if second:
-        same_texts(first.predictions, second.predictions)
+        first, second = joined(first, second)
     history = record.epochs(first.facts)
     values = {
         "name": first.name,
@@ -53,7 +55,16 @@ def run_page(run: str | Path, against: str | Path | None = None, texts: bool = T
     }
     if not first.predictions:
         return Page("run", f"{first.name}", **values)
+    values["whole"] = len(first.predictions.rows) == rows
     return classes_page(first, second, texts, budget, values)
+
+
+def joined(first: Run, second: Run) -> tuple[Run, Run]:
+    """Both with the rows that they share, in the order and with the numbers of the first"""
+    one, two, said = paired(first.predictions, second.predictions)
+    numbered = [other._replace(number=row.number) for row, other in zip(one.rows, two.rows)]
+    notes = [*first.notes, f"The two runs are {said}: the page shows these."] if said else first.notes
+    return replace(first, predictions=one, notes=notes), replace(second, predictions=replace(two, rows=numbered))
 
 
 def other_name(first: Run, second: Run) -> str:
@@ -66,6 +77,7 @@ def classes_page(first: Run, second: Run | None, texts: bool, budget: int, value
     names = [record.cut(name) for name in predictions.names]
     evidence = first.evidence if texts else {}
     inside = outcomes.slices(labelled) if labelled else {}
+    others = {row.number: row for row in second.predictions.rows} if second else {}
     held = show(predictions, second and second.predictions, evidence, inside, texts, budget)
     counted = recount(labelled, predictions.names) if labelled else None
     values |= {
@@ -78,16 +90,17 @@ def classes_page(first: Run, second: Run | None, texts: bool, budget: int, value
         "confusions": confusions(labelled) if len(names) > SMALL_MATRIX else [],
         "sure": sure(labelled, predictions.names) if labelled else None,
         "slices": slices(first, second, inside),
-        "complaints": complaints(first, counted) if counted else [],
+        "complaints": complaints(first, counted) if counted and values["whole"] else [],
         "change": change(first, second) if second and labelled else None,
-        "table": [static_row(row, evidence, texts, second, held.longest) for row in held.rows[:STATIC]],
+        "table": [static_row(row, evidence, texts, others.get(row.number), held.longest) for row in held.rows[:STATIC]],
         "held": held,
         "cases": cases(held.rows, second),
         "evidence": len(evidence),
         "methods": sorted({each["method"] for each in evidence.values()}),
     }
     values["rivals"] = record.rivals(first.facts, first.part)
-    values["agrees"] = bool(record.find(first.facts, "scores", first.part)) and not values["complaints"]
+    said = record.find(first.facts, "scores", first.part)
+    values["agrees"] = bool(said) and values["whole"] and not values["complaints"]
     values["parts"] = [(place, title) for place, title, there in parts(values) if there]
     about = {"names": names, "other": values["other"], "slices": held.slices, "order": order_in_words(counted)}
     title = f"{first.name}: {first.part}" + (f", against {values['other']}" if second else "")

@@ -54,6 +54,7 @@ def prepare(job):
     else:
         with tqdm(desc="learning pieces", unit=" left", disable=None) as bar:
             tokenizer = translator.learn_tokenizer(*texts["train"], job.vocab_size, job.max_length, bar.update)
+        write_record(job, facts)  # first: a run that has begun may be begun again in its folder
         tokenizer.save_pretrained(job.folder)
     data = {"dev": None}
     for part, columns in texts.items():
@@ -94,6 +95,13 @@ def build(job, tokenizer):
     layers = f"{job.layers} and {counted(job.layers, 'layer')}, hidden size {job.hidden}"
     report.say(f"model  {layers}, {counted(job.heads, 'head')}, {count:,} parameters; {pieces}")
     return model
+
+
+def stopped_early(job):
+    """What to say where Ctrl-C stopped a run while it prepared itself."""
+    if (job.folder / state.STATE).exists():
+        return f"; go on with: {job.how_to_resume}"
+    return " before the first step: nothing was saved, and the same command begins anew"
 
 
 def train(job, model, data):

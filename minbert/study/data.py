@@ -8,8 +8,9 @@ import numpy as np
 from minbert.errors import UserError
 from minbert.files.checks import refuse_bad_rows
 from minbert.files.examples import Examples, read_examples
-from minbert.files.labels import LabelSet
+from minbert.files.labels import LabelSet, plain_label
 from minbert.runs import slices
+from minbert.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ def read_dataset(
     Raises UserError for a file that read_examples refuses, with bad rows, or with one class alone.
     """
     examples = read_examples(path, label_column=label_column, labels_required=True, pairs=True, **how)
+    there = sorted({*map(plain_label, examples.labels)})
     known = LabelSet.declare(labels) if labels else LabelSet.collect(examples)
     classes = known.ids(examples)
+    if labels:
+        refuse_misspelt(known, classes, there)
     left_out = refuse(examples, skip_bad_rows)
     authors = None
     if group_column is not None:
@@ -67,10 +71,22 @@ def read_dataset(
     lines = examples.lines if len(set(examples.lines)) == len(examples.lines) else range(1, len(texts) + 1)
     used = sorted(set(classes))
     if len(used) < 2:
-        raise UserError(f"{path}: every row is labelled {known.names[used[0]]}: there is nothing to compare")
+        said = f"{path}: every row is labelled {known.names[used[0]]}" if used else f"{path}: no row is left"
+        line, why = (examples.problems or [(0, "")])[0]
+        bad = f", but for {len(examples.problems)} bad ones, the first in line {line}: {why}" if line else ""
+        raise UserError(f"{said}{bad or ': there is nothing to compare'}")
     labels = np.searchsorted(used, classes)  # classes that no row has are left out
     names = tuple(known.names[id] for id in used)
     return Dataset(str(path), examples.sha256, list(map(str, lines)), texts, labels, names, authors, left_out)
+
+
+def refuse_misspelt(known: LabelSet, classes, there: list[str]) -> None:
+    """Raise UserError for a declared label that no row has, if rows have others that may have been meant."""
+    for id, (value, name) in enumerate(zip(known.values, known.names)):
+        others = [label for label in there if label not in map(plain_label, (*known.values, *known.names))]
+        if id not in classes and others:
+            meant = nearest(value, others) or nearest(name, others)
+            raise UserError(f"--labels {value}: no row has this label{meant or ';'} There are {', '.join(there[:20])}")
 
 
 def refuse(examples: Examples, skip: bool) -> str:

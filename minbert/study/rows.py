@@ -110,3 +110,26 @@ def join(parts: Iterable[Rows]) -> Rows:
     parts = list(parts)
     columns = {name: [value for part in parts for value in getattr(part, name)] for name in COLUMNS}
     return Rows(parts[0].names, **columns, probabilities=np.concatenate([part.probabilities for part in parts]))
+
+
+def known(rows: Rows, path) -> np.ndarray:
+    """The gold classes as numbers [N]. Raises UserError for rows without one."""
+    if "" in rows.gold:
+        raise UserError(f"{path}: row {rows.gold.index('') + 1} of {rows.system[0]} has no gold label")
+    return np.array([rows.names.index(name) for name in rows.gold])
+
+
+def read_out_of_fold(path, system: str | None) -> tuple[list[str], tuple, np.ndarray, np.ndarray]:
+    """(ids of texts, names of classes, gold [N], probabilities [N, C]) of a system: the mean over repeats and seeds."""
+    rows = read_rows(path)
+    if system is None and len(rows.systems()) != 1:
+        raise UserError(f"{path}: has several systems: name one with --system: {', '.join(rows.systems())}")
+    rows = rows.of(system or rows.systems()[0])
+    gold = known(rows, path)
+    texts = list(dict.fromkeys(rows.text))
+    place = {text: at for at, text in enumerate(texts)}
+    of = np.array([place[text] for text in rows.text])
+    sums, labels = np.zeros((len(texts), len(rows.names))), np.zeros(len(texts), int)
+    np.add.at(sums, of, rows.probabilities)
+    labels[of] = gold
+    return texts, rows.names, labels, sums / np.bincount(of)[:, None]

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minbert.errors import UserError
+from minbert.wording import nearest
+
 MEASURES = ("precision", "recall", "f1", "accuracy", "mean_recall")
 
 
@@ -30,3 +33,10 @@ class Score:
         chosen = slice(None) if self.positive is None else slice(self.positive, self.positive + 1)
         figures = {name: float(values[chosen].mean()) for name, values in found.items()}
         return figures | {"accuracy": float(right.sum() / matrix.sum()), "mean_recall": float(found["recall"].mean())}
+
+
+def class_number(name: str, names) -> int:
+    """The number of the class that --positive names. Raises UserError, with the nearest name, if there is none."""
+    if name not in names:
+        raise UserError(f"--positive {name}: the classes are {', '.join(names)}{nearest(name, names)}")
+    return list(names).index(name)

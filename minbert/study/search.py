@@ -18,6 +18,7 @@ from minbert.atomic import atomic_write
 from minbert.errors import UserError
 from minbert.format import FORMAT, KEY, check_format
 from minbert.jsonfile import read_json
+from minbert.study.facts import changes
 from minbert.study.folds import seed_of
 
 WIDER = 4  # a range reaches from the least of the values to try / WIDER to the largest * WIDER, if it is logarithmic
@@ -135,6 +136,18 @@ def described(space: dict) -> dict:
     return {name: values if isinstance(values, list) else asdict(values) for name, values in space.items()}
 
 
+def flat(facts: dict) -> dict:
+    """Facts by the names of flags: the bounds of each setting, and what the system depends on, for themselves."""
+    bounds = {f"range {name}": as_bounds(values) for name, values in facts.get("space", {}).items()}
+    system, own = facts.get("system", (None, {}))
+    rest = {name: value for name, value in facts.items() if name not in ("space", "system")}
+    return rest | {"system": system} | bounds | own
+
+
+def as_bounds(values) -> list | str:
+    return values if isinstance(values, list) else f"{values['low']:g} to {values['high']:g}"
+
+
 def read_trials(path: str | Path, facts: dict) -> list[Trial]:
     """The trials in a file; [] if there is none. Raises UserError if they are those of another search."""
     path = Path(path)
@@ -142,9 +155,8 @@ def read_trials(path: str | Path, facts: dict) -> list[Trial]:
         return []
     found = read_json(path)
     check_format(path, found)
-    began, now = found.get("facts", {}), json.loads(json.dumps(facts))
-    if changed := [name for name in {**now, **began} if now.get(name) != began.get(name)]:
-        raise UserError(f"{path} holds a search with other {' and '.join(changed)}: put it back, or name another --out")
+    if changed := changes(flat(found.get("facts", {})), flat(facts)):
+        raise UserError(f"{path} holds another search: {'; '.join(changed)}. Put it back, or name another --out")
     trials = [Trial(each["settings"], each["scores"]) for each in found["trials"]]
     if not all(trial.scores and all(map(math.isfinite, trial.scores)) for trial in trials):
         raise UserError(f"{path}: holds scores that are no numbers: remove it")

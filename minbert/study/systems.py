@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from minbert.errors import UserError
 from minbert.study.classic import FEATURES, LEARNERS, Classic
 from minbert.study.lexicon import Lexicon, vader, word_list
+from minbert.wording import nearest
 
 MOST_SETTINGS = 20
 LADDER = (
@@ -49,9 +50,8 @@ def make(name: str, kit: Kit):
     if learner in LEARNERS and features in FEATURES and (learner, features) != ("nb", "vectors"):
         return Classic(LEARNERS[learner], features, kit)
     learners = f"one of {', '.join(LEARNERS)}, then one of +{', +'.join(FEATURES)} (but not nb+vectors)"
-    raise UserError(
-        f"there is no system {name}; there are vader, words:FILE, bert:frozen, bert:flexible, and {learners}"
-    )
+    others = f"vader, words:FILE, bert:frozen, bert:flexible, and {learners}"
+    raise UserError(f"there is no system {name}; there are {others}{nearest(name, LADDER)}")
 
 
 def defaults(system) -> dict:

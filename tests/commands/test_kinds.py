@@ -121,7 +121,7 @@ def test_a_folder_knows_whether_it_learnt_pairs(here, capsys):
     train.main(["--train", "train.csv", *NUMBER, *FAST, "--out", "pairs", "--no_baseline"])
     train.main(["--train", "one.csv", *NUMBER, *FAST, "--text_column", "text", "--out", "one", "--no_baseline"])
     for words, reason in [
-        (["pairs", "--text", "one.csv", "--text_column", "text"], r"one.csv: pairs learnt from pairs: name the second"),
+        (["pairs", "--text", "one.csv", "--text_column", "text"], r"and --text_column text names one of them: name"),
         (["pairs", "--sentence", "good film"], "--sentence: pairs learnt from pairs"),
         (["one", "--text", "dev.csv"], "dev.csv: has pairs, but one learnt from single texts"),
     ]:

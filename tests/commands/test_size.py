@@ -1,6 +1,7 @@
 """minbert size: what it prints, and what it refuses."""
 
 import json
+import shutil
 
 import pytest
 
@@ -64,6 +65,22 @@ def test_a_folder_a_config_and_a_shipped_name_are_the_same_model(tiny_folder, pr
     counts = [next(line for line in lines if line[:1] == ["Parameters,"]) for lines in (folder, file, copy)]
     assert counts[0] == counts[1] == counts[2]
     assert printed("tiny")[0][0] == "tiny:"
+
+
+def test_a_trained_run_is_counted_with_its_head(tiny_folder, printed, tmp_path):
+    """As training counted it: a line says so where the formulas come to something else."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_folder, folder)
+
+    def counted(*words):
+        return next(line for line in printed(str(folder), *words) if line[:1] == ["Parameters,"])
+
+    encoder, with_head = (int(counted("--head", head)[-1].replace(",", "")) for head in ("none", "classifier"))
+    (folder / "run.json").write_text(json.dumps({"model": {"parameters": {"in all": with_head}}}), encoding="utf-8")
+    assert counted() == ["Parameters,", "head:", "classifier", f"{with_head:,}"] and with_head > encoder
+    assert "minbert train" not in " ".join(" ".join(line) for line in printed(str(folder)))
+    (folder / "run.json").write_text(json.dumps({"model": {"parameters": {"in all": 7}}}), encoding="utf-8")
+    assert "minbert train counted 7 parameters" in " ".join(" ".join(line) for line in printed(str(folder)))
 
 
 def test_json_holds_the_same_numbers(capsys):

@@ -297,6 +297,21 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pairs, capsys, monkeypatch):
     assert "the pairs have changed since the run in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["learn_tokenizer", "encode", "begin"])
+def test_ctrl_c_before_the_first_step_saves_nothing_and_the_same_command_begins_anew(pairs, capsys, monkeypatch, where):
+    from minbert.pretraining import translator
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(translator, where, interrupted)
+        assert train(pairs) == 130
+    said = "stopped before the first step: nothing was saved, and the same command begins anew"
+    assert said in capsys.readouterr().err
+    assert train(pairs) == 0
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

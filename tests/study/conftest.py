@@ -11,6 +11,7 @@ import torch
 from minbert import BertForMaskedLM, BertTokenizer, Config
 from minbert.__main__ import main
 from tests.conftest import VOCAB
+from tests.study.inferring import make_files
 
 TOPICS = "tax vote law court judge senate health school climate border wall women rights senator party union jobs oil"
 WORDS = {"against": ["bad", "terrible", "no", "never"], "support": ["great", "yes", "good", "always"]}
@@ -69,3 +70,9 @@ def study(capsys):
         return status, *capsys.readouterr()
 
     return study
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Texts, predictions and labels whose truth is known, for minbert study infer."""
+    return make_files(tmp_path)

@@ -69,11 +69,11 @@ def test_shares_joined_are_the_whole(study, words, tmp_path):
 def test_another_study_in_the_folder_is_refused_by_what_differs(study, words, write, tmp_path):
     study("compare", *words, "--out", tmp_path / "out")
     status, _, err = study("compare", *words[:-1], 2, "--out", tmp_path / "out")
-    assert status == 2 and "holds a study with other tune: put it back, or name another --out" in err
+    assert status == 2 and "holds another study: --tune is 2, and was 3. Put it back, or name another --out" in err
     status, _, err = study(
         "compare", "--data", write(tweets(60, seed=5), "other.csv"), *words[2:], "--out", tmp_path / "out"
     )
-    assert status == 2 and "holds a study with other data" in err
+    assert status == 2 and "another study: --data is another file, or has changed. Put" in err
     unit = next((tmp_path / "out" / "units").glob("nb+count-r1-f1-s1.json"))
     unit.write_text(json.dumps(json.loads(unit.read_text()) | {"depends": "of another"}))
     status, _, err = study("compare", *words, "--out", tmp_path / "out")
@@ -89,7 +89,7 @@ def test_folds_of_a_file_are_used_and_do_not_replace_those_of_another_study(stud
     assert study("compare", *words, *given, "--out", tmp_path / "new")[0] == 0
     assert (tmp_path / "new" / "folds.csv").read_bytes() == (tmp_path / "folds.csv").read_bytes() != before
     status, _, err = study("compare", *words, *given, "--out", tmp_path / "out")
-    assert status == 2 and "holds a study with other folds" in err
+    assert status == 2 and "another study: the folds are others" in err
     assert (tmp_path / "out" / "folds.csv").read_bytes() == before
 
 
@@ -105,8 +105,11 @@ def test_what_else_is_compared_does_not_change_a_system(study, words, tmp_path):
     ("more", "reason"),
     [
         (("--systems", "svm+tf"), "there is no system svm+tf; there are vader, words:FILE"),
+        (("--systems", "vader,SVM+tfidf"), "there is no system SVM+tfidf; there are vader"),
+        (("--systems", "svm+tfid"), "; did you mean svm+tfidf?"),
         (("--systems", "words:absent.tsv"), "absent.tsv: the word list cannot be read"),
         (("--positive", "neutral"), "--positive neutral: the classes are against, support"),
+        (("--positive", "suport"), "the classes are against, support; did you mean support?"),
         (("--shard", "4/3"), "4/3 is not a share such as 2/3"),
         (("--lexicon_cuts", 1, -1), "the low cut comes first"),
         (("--folds", 40), "40 folds need as many groups of each class"),

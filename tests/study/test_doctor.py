@@ -106,3 +106,18 @@ def test_the_words_are_listed_and_another_one_is_refused(study, word):
     assert "compare" in study(*word)[1]
     status, _, err = study("compair")
     assert status == 2 and "study has no compair; did you mean compare?" in err
+
+
+def test_bad_rows_are_named_where_they_leave_one_class(study, write):
+    """A file in Latin-1 whose second class has an umlaut: all of its rows are bad, and that is the reason to give."""
+    rows = [(f"text {at}", "dafür" if at % 2 else "dagegen", "a") for at in range(20)]
+    path = write(rows, encoding="latin-1")
+    words = ("--data", path, "--text_column", "tweet", "--label_column", "stance")
+    for command in (("doctor",), ("compare", "--skip_bad_rows")):
+        status, _, err = study(*command, *words)
+        assert status == 2 and err.count("\n") == 1
+        assert "every row is labelled dagegen, but for 10 bad ones, the first in line 3: not UTF-8" in err
+    status, out, _ = study("doctor", *words, "--encoding", "cp1252")
+    assert "dafür 10 (50.0%), dagegen 10 (50.0%)" in out
+    status, out, _ = study("doctor", "--data", write([*rows, ("x", "", "b")]), *words[2:], "--skip_bad_rows")
+    assert "empty label  -> they are left out\n" in out

@@ -8,7 +8,7 @@ import pytest
 from minbert import BertSentClassifier, BertTokenizer
 from minbert.commands import study_errors
 from minbert.errors import UserError
-from minbert.files.predictions import read_predictions, same_texts
+from minbert.files.predictions import paired, read_predictions
 from minbert.runs import outcomes
 
 ROWS = [  # text, gold, predicted, p of a, b
@@ -61,7 +61,7 @@ def test_of_three_classes_the_margin_decides(tmp_path):
 
 
 def test_what_a_second_run_fixed_and_broke(first, second):
-    same_texts(first, second)
+    assert paired(first, second) == (first, second, "")
     found = outcomes.against(first, second)
     numbers = {case: [one.number for one, _ in pairs] for case, pairs in found.items()}
     assert numbers == {"broken": [2], "fixed": [1], "both wrong": [3], "both right": [4]}
@@ -121,16 +121,30 @@ def test_a_folder_without_predictions_and_other_texts_are_refused(tmp_path, firs
     with pytest.raises(UserError, match=r"holds no test_predictions\.csv and no dev_predictions\.csv"):
         read_predictions(tmp_path)
     changes = {
-        "another text": [("other", *ROWS[0][1:]), *ROWS[1:]],
-        "another label": [(ROWS[0][0], "b", *ROWS[0][2:]), *ROWS[1:]],
-        "has 4": ROWS[:-1],
+        "no text in common": [("other", *ROWS[0][1:])],
+        "'a' in row 1, and 'b' in row 2": [ROWS[1], (ROWS[0][0], "b", *ROWS[0][2:]), *ROWS[2:]],
+        "'none' in row 5, and 'a' in row 5": [*ROWS[:-1], (ROWS[-1][0], "a", *ROWS[-1][2:])],
+        "rows 1 and 6 of .* have the same text": [*ROWS, ROWS[0]],
     }
     for said, rows in changes.items():
         with pytest.raises(UserError, match=said):
-            same_texts(first, read_predictions(write(tmp_path / "p.csv", rows)))
+            paired(first, read_predictions(write(tmp_path / "p.csv", rows)))
     other = read_predictions(write(tmp_path / "p.csv", [("x", "", "c", 0.1, 0.9)], "bc"))
     with pytest.raises(UserError, match="has the classes a, b, but"):
-        same_texts(first, other)
+        paired(first, other)
+
+
+def test_files_in_another_order_are_joined_by_their_texts(first, second, tmp_path, capsys):
+    """The second run has predicted the same texts backwards, less one, and another one."""
+    main = study_errors.main
+    main(["--run", str(first.path), "--against", str(second.path)])
+    told = capsys.readouterr().out
+    rows = [(row.text, row.gold, row.predicted, *row.p) for row in reversed(second.rows[:-1])]
+    turned = write(tmp_path / "turned.csv", [*rows, ("only here", "a", "a", 0.9, 0.1)])
+    main(["--run", str(first.path), "--against", str(turned)])
+    shown = capsys.readouterr().out
+    assert shown.startswith("joined by text: 4 of 5 rows, and of 5\n")
+    assert "broken 1  fixed 1  both wrong 1  both right 1" in shown and "broken 1  fixed 1" in told
 
 
 def test_the_command_compares_two_runs(first, second, tmp_path, capsys):

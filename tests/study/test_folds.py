@@ -44,6 +44,16 @@ def test_the_file_is_read_again(tmp_path):
     assert folds.digest(IDS, found) == folds.digest(IDS, made)
 
 
+def test_a_text_is_found_by_its_id_and_not_by_its_place(tmp_path):
+    """Another program may write the rows in another order."""
+    made, path = folds.make_folds(LABELS, GROUPS, 3, 2, 1), tmp_path / "folds.csv"
+    folds.write_folds(path, IDS, made)
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *np.random.default_rng(0).permutation(lines)]) + "\n")
+    found = folds.read_folds(path, IDS, LABELS)
+    assert (found.parts == made.parts).all() and folds.divided(made, found.groups.tolist()) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

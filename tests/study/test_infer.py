@@ -6,47 +6,14 @@ import numpy as np
 import pytest
 
 from minbert import UserError
-from minbert.__main__ import main
 from minbert.commands.study_infer import warn
+from minbert.study.columns import read_columns
 from minbert.study.corrected import estimate
+from minbert.study.formula import design, parse_model
 from minbert.study.infer import CORRECTED, LABELS, TRUTH, answers, combine
-from minbert.study.joining import design, parse_model, read_labels
-
-ROWS, LABELLED, SLOPE = 1500, 250, 1.0
-
-
-def write(path, header, rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-    return str(path)
-
-
-@pytest.fixture
-def files(tmp_path):
-    """1,500 texts; y depends on x with slope 1, the predictions err where x is large; 250 labels drawn at random."""
-    rng = np.random.default_rng(11)
-    x, party = rng.normal(size=ROWS).round(4), rng.choice(["green", "red"], ROWS)
-    y = rng.random(ROWS) < 1 / (1 + np.exp(1 - SLOPE * x))
-    right = np.where(y, 1 / (1 + np.exp(0.6 * x - 1.8)), 1 / (1 + np.exp(-2.2 - 0.4 * x)))
-    f = np.where((rng.random(ROWS) < right) == y, 0.9, 0.1)
-    names, drawn = np.where(y, "support", "against"), sorted(rng.permutation(ROWS)[:LABELLED])
-    data = ([f"a text, the {at}th", x[at], party[at], f"author {at // 3}"] for at in range(ROWS))
-    guesses = (
-        [at + 1, "support" if f[at] > 0.5 else "against", f[at].round(2), (1 - f[at]).round(2)] for at in range(ROWS)
-    )
-    labels = [[at + 1, names[at], LABELLED / ROWS] for at in drawn]
-    return {
-        "data": write(tmp_path / "data.csv", ["text", "x", "party", "author"], data),
-        "predictions": write(tmp_path / "predictions.csv", ["row", "predicted", "p_support", "p_against"], guesses),
-        "labels": write(tmp_path / "labels.csv", ["row", "label", "pi"], labels),
-        "rows": labels,
-        "folder": tmp_path,
-    }
-
-
-def call(files, *more, model="support ~ x", drawn="simple", seen=("--unseen",)):
-    words = ["study", "infer", "--data", files["data"], "--predictions", files["predictions"], "--labels"]
-    return main([*words, files["labels"], "--model", model, "--drawn", drawn, *seen, *more])
+from minbert.study.joining import join, read_labels
+from minbert.study.texts import Texts
+from tests.study.inferring import ROWS, SLOPE, call, change, write
 
 
 def numbers(path):
@@ -99,10 +66,6 @@ def test_a_share_alone(files, capsys):
     assert call(files, model="support ~ 1") == 0
     shown = capsys.readouterr().out
     assert "share of support" in shown and "term" not in shown
-
-
-def change(files, name, header, rows):
-    files[name] = write(files["folder"] / f"changed-{name}.csv", header, rows)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +141,9 @@ def test_few_labels_of_a_class_are_said(files, capsys):
     support = [row for row in files["rows"] if row[1] == "support"][:9]
     against = [row for row in files["rows"] if row[1] == "against"]
     rows = [row[:2] for row in support + against]
-    y, weights = read_labels(write(files["folder"] / "few.csv", ["row", "label"], rows), "support", ROWS, "simple")
+    data = Texts("data.csv", ["a text"] * ROWS, {}, [])
+    few = join(read_columns(write(files["folder"] / "few.csv", ["row", "label"], rows)), data, every=False)
+    y, weights = read_labels(few, "support", ROWS, "simple")
     warn(y, weights, None, "support")
     assert "only 9 texts are labelled support" in capsys.readouterr().err
     warn(y, weights, ["one", "two"] * (ROWS // 2), "support")
@@ -238,3 +203,17 @@ def test_training_texts_are_found_in_a_file_with_several_label_columns(files, ca
     path = write(files["folder"] / "trained.csv", ["text", "stance", "sentiment"], rows)
     assert call(files, seen=("--trained_on", path)) == 2
     assert "1 of the labelled texts are in" in capsys.readouterr().err
+
+
+def test_predictions_of_one_class_are_named(files, capsys):
+    """The corrected answer is still valid, but a logistic regression on a constant has no solution."""
+    same = [[at, "support", 0.6, 0.4] for at in range(1, ROWS + 1)]
+    change(files, "predictions", ["row", "predicted", "p_support", "p_against"], same)
+    assert call(files) == 2
+    said = capsys.readouterr().err
+    assert "every text is predicted as support: a logistic regression on that has no answer" in said
+    assert said.count("\n") == 1
+    assert call(files, "--family", "lm") == call(files, model="support ~ 1") == 0
+    assert capsys.readouterr().err.count("every text is predicted as support: has the model learnt anything?") == 2
+    assert call(files, model="against ~ x") == 2
+    assert "no text is predicted as against" in capsys.readouterr().err

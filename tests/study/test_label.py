@@ -1,6 +1,7 @@
 """study label and study calibrate: from files to tables, and what is refused."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from minbert.__main__ import main
 from minbert.study.calibrate import softmax
-from minbert.study.rows import Rows, write_rows
+from minbert.study.rows import Rows, read_rows, write_rows
 
 NAMES = ("against", "support")
 
@@ -97,6 +98,53 @@ def test_what_label_writes_is_what_infer_reads(pool, tmp_path, capsys):
     assert "30 of 90 texts are labelled, drawn: probability" in capsys.readouterr().out
 
 
+def test_the_texts_stand_beside_the_rows_to_label(pool, tmp_path, capsys):
+    """On the screen cut, in the table whole; and what is written is joined by row and checked by text."""
+    texts = [f"text {at}, " + "and more " * 20 for at in range(90)]
+    data = write(tmp_path / "data.csv", ["tweet", "about"], [[text, f"side {at}"] for at, text in enumerate(texts)])
+    words, out = ["--next", "6", "--predictions", pool, "--data", data, "--text_column", "tweet"], tmp_path / "b.csv"
+    assert label(*words, "--out", str(out)) == 0
+    batch, shown = read(out), capsys.readouterr().out
+    assert all(row["text"] == texts[int(row["row"]) - 1].strip() for row in batch) and "pair" not in batch[0]
+    assert all(f"text {int(row['row']) - 1}, and more" in shown for row in batch) and texts[0].strip() not in shown
+    assert "pool.csv: joined with" in shown and "by row\n" in shown
+    assert label(*words, "--pair_column", "about", "--out", str(tmp_path / "pairs.csv")) == 0
+    assert all(row["pair"] == f"side {int(row['row']) - 1}" for row in read(tmp_path / "pairs.csv"))
+    filled = [[row["row"], row["text"], NAMES[int(row["row"]) % 2]] for row in batch]
+    labels = write(tmp_path / "filled.csv", ["row", "text", "label"], filled)
+    told = ["--data", data, "--text_column", "tweet", "--predictions", pool, "--labels", labels, "--drawn", "simple"]
+    capsys.readouterr()
+    assert main(["study", "infer", *told, "--unseen", "--model", "support ~ 1"]) == 0
+    assert "filled.csv: joined by row\n" in capsys.readouterr().out
+
+
+def test_the_texts_stand_beside_suspicious_labels(rows_file, tmp_path, capsys):
+    """An id is the line where a row begins; bad rows that the study has left out do not move it."""
+    data, out = tmp_path / "data.csv", tmp_path / "out.csv"
+    table = [
+        ["a text"],
+        *([f"the one in line {line}"] for line in range(3, 60)),
+        [""],
+        *([f"x {at}"] for at in range(9)),
+    ]
+    write(data, ["text"], table)
+    rows = read_rows(rows_file)
+    rows.text = [str(int(text) + 2) if int(text) < 58 else str(int(text) + 3) for text in rows.text]
+    write_rows(rows_file, rows)
+    words = ["--suspicious", rows_file, "--system", "good", "--data", str(data)]
+    assert label(*words, "--out", str(out)) == 0
+    found = [row for row in read(out) if 2 < int(row["line"]) < 60]
+    assert found and all(row["text"] == f"the one in line {row['line']}" for row in found)
+    assert f"the one in line {found[0]['line']}" in capsys.readouterr().out
+    write(data, ["text"], table[:30])
+    assert label(*words) == 2
+    assert "no text begins in line 32: the study was about another file" in capsys.readouterr().err
+    facts = {"format": 1, "facts": {"data": ["0" * 64, 60]}}
+    (tmp_path / "study.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert label(*words) == 2
+    assert "data.csv is not the file that" in capsys.readouterr().err
+
+
 def test_the_learning_curve(tmp_path, capsys):
     lines = [[n, fold, 0.1 + 2 * n**-0.7 + fold / 1e6] for n in (100, 200, 400, 800, 1600) for fold in (1, 2, 3)]
     path = write(tmp_path / "curve.csv", ["n", "fold", "error"], lines)
@@ -140,13 +188,16 @@ def test_calibration(rows_file, tmp_path, capsys):
         (["--next", "300", "--predictions", "POOL", "--out", "OUT"], "300 texts cannot be chosen from 90"),
         (["--next", "3", "--predictions", "POOL", "--out", "OUT", "--way", "badge"], "--way badge and --features"),
         (["--next", "3", "--goal", "1", "--predictions", "POOL", "--out", "OUT"], "--goal goes with --curve"),
+        (["--curve", "FILE", "--data", "POOL"], "--data goes with --next and --suspicious"),
+        (["--suspicious", "ROWS", "--text_column", "t"], "--text_column says how to read --data: name that file"),
+        (["--suspicious", "ROWS", "--data", "POOL", "--id_column", "row"], "--id_column goes with --next"),
         (["--suspicious", "ROWS"], "has several systems: name one with --system: too sure, good"),
         (["--suspicious", "ROWS", "--system", "best"], "there are no rows of best"),
         (["--suspicious", "POOL"], "holds no predictions of minbert study"),
         (["--curve", "POOL"], "needs the columns n, fold, error"),
         (["--curve", "FOUR"], "needs 5 or more different numbers of labels, not 4"),
         (["--curve", "HOLE"], "fold 2 has no error with 200 labels"),
-        (["--curve", "WORD"], "error in row 1 is 'low', not a number"),
+        (["--curve", "WORD"], "word.csv:2: error is 'low', not a number"),
         (["--next", "3", "--predictions", "FOUR", "--out", "OUT"], "needs the columns row, predicted"),
     ],
 )

@@ -87,9 +87,9 @@ def test_another_search_is_not_gone_on_with(tmp_path):
     pytest.importorskip("optuna", reason="needs optuna: pip install optuna")
     path = tmp_path / "t.json"
     found(path, 2)
-    with pytest.raises(UserError, match="holds a search with other seed"):
+    with pytest.raises(UserError, match=r"holds another search: --seed is 2, and was 1\. Put"):
         found(path, 2, seed=2)
-    with pytest.raises(UserError, match="holds a search with other space"):
+    with pytest.raises(UserError, match=r"search: --range lr is 0\.1 to 1, and was 2\.5e-05 to 0\.04\. Put"):
         found(path, 2, given={"lr": (0.1, 1)})
     broken = json.loads(path.read_text())
     broken["trials"][0]["scores"] = [float("nan")]

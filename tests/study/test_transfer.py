@@ -10,6 +10,7 @@ from minbert.errors import UserError
 from minbert.study import transfer
 from minbert.study.rows import Rows, read_rows
 from minbert.study.scores import Score
+from minbert.study.statistics import corrected_t
 from tests.study.conftest import tweets
 from tests.study.making import dataset
 
@@ -76,6 +77,12 @@ def test_labels_of_other_names_need_to_be_told(square):
     assert status == 2 and "the labels of sentiment are negative, positive" in err
     status, _, err = square(two(), "--same", "negative=against")
     assert status == 2 and "two or more pairs" in err
+    status, _, err = square(two(), "--same", "negative=against", "positive")
+    assert status == 2 and "--same positive: write A=B, a label of sentiment and one of stance" in err
+    status, _, err = square(two(), "--same", "negative=against", "positive=suport")
+    assert status == 2 and "--same: stance has no label suport; the labels of stance are against, support; did" in err
+    status, _, err = square(two(), "--same", "negative=against", "support=positive")
+    assert status == 2 and "--same: sentiment has no label support; the labels of sentiment are negative, pos" in err
 
 
 def test_labels_of_the_same_names_need_not():
@@ -93,3 +100,19 @@ def test_standard_errors_are_those_of_the_folds():
     cell = transfer.cell(rows, {"1": 0, "2": 1, "3": 0, "4": 1}, Score(2))
     assert cell.values == [1.0, 0.0] and cell.mean == 0.5
     assert cell.se == pytest.approx(np.std([1, 0], ddof=1) / 2**0.5)
+
+
+def test_the_gap_is_tested_as_folds_that_share_training_texts_are():
+    """Three folds: each test part is half as large as its training part."""
+    texts, folds_of = [str(at) for at in range(12)], [at // 4 + 1 for at in range(12)]
+    gold = ["a", "b"] * 6
+    guesses = {"x": ["a", "b", "b", "a", "a", "b", "a", "a", "b", "a", "b", "b"], "y": [*gold[:10], "b", "a"]}
+    learnt = {}
+    for name, guess in guesses.items():
+        columns = (["nb"] * 12, texts, [1] * 12, folds_of, [1] * 12, gold, guess)
+        learnt[name] = Rows(("a", "b"), *columns, probabilities=np.full((12, 2), 0.5))
+    true = {text: "ab".index(label) for text, label in zip(texts, gold)}
+    (square,) = transfer.squares(learnt, {"x": true, "y": true}, Score(2))
+    away, home = (square.cells[name, "y"].values for name in ("x", "y"))
+    wanted = corrected_t([one - other for one, other in zip(home, away)], 1 / 2)
+    assert square.gap == wanted and wanted.low < 0.3 < wanted.high

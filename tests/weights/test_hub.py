@@ -694,6 +694,12 @@ def test_offline_the_error_says_what_to_put_where(ask, tmp_path, why):
         assert [found for found, _ in ask(NAME, "other-bert", **environment)] == ["found", "found"]
 
 
+def test_offline_a_translator_is_not_told_to_take_a_classifier():
+    said = hub.offline("opus-mt-en-es", hub.KNOWN["opus-mt-en-es"], "source.spm", OSError("no network"))
+    assert "MiniLM" not in said and "--model tiny " not in said
+    assert said.endswith("or leave --model out: tiny-translate, which comes with minbert, needs nothing.")
+
+
 @pytest.mark.fault("command line: a model's name that is a path, a URL or misspelt")
 def test_what_cannot_be_on_the_hub_is_refused_without_asking_it(ask, server):
     names = [
