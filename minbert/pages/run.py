@@ -29,7 +29,7 @@ def run_page(run: str | Path, against: str | Path | None = None, texts: bool = T
     against  a second run on the same texts: what it fixed, and what it broke
     texts    whether the page may hold the texts
     budget   bytes for the rows, see `outcomes.show`
-    Raises UserError if there are no predictions, if a file is not as training writes it, or if they have no texts in common.
+    Raises UserError if there are no predictions, if a file is not as training writes it, or if the two share no text.
     """
     first, second = read_run(run), read_run(against) if against else None
     if second and not (first.predictions and second.predictions):

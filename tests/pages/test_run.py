@@ -123,8 +123,23 @@ def test_a_second_run_is_compared(tmp_path, run):
     assert f"p = {outcomes.mcnemar(one, two)['exact']:.2g}" in re.sub(r"\s+", " ", text)
     table = rows_of(run_page(run, second))
     assert table["other"] == [("negative", "positive").index(other[number - 1][2]) for number in table["row"]]
-    with pytest.raises(UserError, match="another text"):
+    with pytest.raises(UserError, match="nobody can tell them apart"):
         run_page(run, write_run(tmp_path / "else", random_rows(300, seed=1)))
+
+
+def test_a_second_run_in_another_order_is_joined_by_its_texts(tmp_path):
+    rows = [(f"{number} {text}", *rest) for number, (text, *rest) in enumerate(random_rows(60, noise=0.6))]
+    others = [(text, gold, *new[2:]) for (text, gold, *_), new in zip(rows, random_rows(60, seed=9))]
+    first = write_run(tmp_path / "first", rows)
+    second = write_run(tmp_path / "second", others[59:9:-1])  # the first ten are missing
+    page = run_page(first, second)
+    table = rows_of(page)
+    assert sorted(table["row"]) == list(range(11, 61))
+    assert table["other"] == [("negative", "positive").index(others[number - 1][2]) for number in table["row"]]
+    shown = {row[0]: row for row in cells(page.text, "list")}
+    assert len(shown) == 50 and all(others[int(number) - 1][2] in row for number, row in shown.items())
+    assert "joined by text: 50 of 60 rows, and of 50" in page.text
+    assert "run.json says" not in page.text  # it speaks of all rows
 
 
 def test_run_json_that_tells_another_story_is_named(run):
