@@ -15,19 +15,8 @@ import numpy as np
 from minbert.encoding import Tokenizer
 from minbert.errors import UserError
 from minbert.pages.html import Page
-from minbert.pages.looking import (
-    EXACT_TO,
-    LINEAR,
-    ROOTS,
-    Looks,
-    body_of,
-    by_units,
-    look,
-    measures,
-    quantise,
-    restore,
-    telling,
-)
+from minbert.pages.looking import Looks, body_of, look
+from minbert.pages.shares import EXACT_TO, LINEAR, ROOTS, by_units, measures, quantise, restore, telling
 from minbert.probing import check_head
 
 BUDGET = 5_000_000  # bytes of a page
@@ -56,8 +45,8 @@ def attention_page(
     layers       which ones, counted from 0; None: all
     layer, head  the head that is shown first; None: the one that picks out single other words most clearly
     name         the model's, for the title; None: what it was loaded from
-    Raises UserError for a text without words, for one that is too long, and for a layer or head that there is not. Warns
-    if the page is larger than 5 MB.
+    Raises UserError for a text without words, for one that is too long, and for a layer or head that there is not.
+    Warns if the page is larger than 5 MB.
 
     Up to 64 tokens a probability is stored to 1/65535. Beyond, its square root is stored in 31 steps.
     """
@@ -110,7 +99,7 @@ def facts_of(looks: Looks, layers: list, first: tuple) -> dict:
         "real": looks.real,
         "second": looks.second,
         "causal": looks.causal,
-        "special": sorted(sum(looks.resting.values(), [])),
+        "special": [at for places in looks.resting.values() for at in places],
         "layers": layers,
         "heads": len(exact[0]),
         "measured": list(found[0]),

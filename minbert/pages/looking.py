@@ -1,4 +1,4 @@
-"""Who looks at whom in a text: the probabilities of all heads, token by token or word by word, and what sums them up."""
+"""A model reads a text: its tokens, its words, and the probabilities with which each head looked at each token."""
 
 from dataclasses import dataclass, field
 
@@ -16,8 +16,6 @@ from minbert.left_to_right import shown
 from minbert.probing import inference
 
 MOST_TOKENS = 512
-LINEAR, ROOTS = 2**16 - 1, 31  # steps of a stored probability: even ones of p, or of its square root
-EXACT_TO = 64  # tokens up to which a probability is stored in two bytes
 VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
 
 
@@ -69,7 +67,7 @@ def look(
     pair     a second text, read after the first
     causal   no token looks at later ones; a decoder never does
     padding  number of padding tokens behind the text, for the mask to hide
-    Raises UserError for a text without words, or with more tokens than the model or a page takes.
+    Raises UserError for a text without words, or with more tokens than the model or a page takes, and for NaN.
     """
     body = body_of(model)
     causal = causal or isinstance(body, Decoder)
@@ -90,6 +88,8 @@ def look(
     with inference(model):
         found = [layer[0].float().cpu() for layer in probabilities(body, row, mask, segments, causal)]  # [H, T, T]
 
+    if not all(layer.isfinite().all() for layer in found):
+        raise UserError("the weights of this model compute probabilities that are no numbers")
     words, tokens, special, second = units(tokenizer, ids, text, pair)
     name = "padding" if isinstance(body, Decoder) or fill is None else tokenizer.pad_token
     more = [(name, at, at + 1) for at in range(real, real + padding)]
@@ -150,60 +150,3 @@ def words_of(tokenizer: Tokenizer, text: str) -> list[tuple[str, int]]:
 def printable(name: str) -> str:
     """A token's name with its spaces shown; half of a surrogate pair becomes U+FFFD."""
     return name.translate(VISIBLE).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def by_units(p: np.ndarray, units: list) -> np.ndarray:
-    """Probabilities of tokens [..., T, T] -> of units [..., N, N]: to a unit the sum over its tokens, from a unit their
-    mean, so that rows still sum to 1 (Clark et al. 2019, section 4.1)."""
-    if len(units) == p.shape[-1]:
-        return p
-    starts = [first for _, first, _ in units]
-    sizes = np.array([end - first for _, first, end in units])
-    return np.add.reduceat(np.add.reduceat(p, starts, axis=-1), starts, axis=-2) / sizes[:, None]
-
-
-def measures(p: np.ndarray, looks: Looks, units: list) -> dict[str, np.ndarray]:
-    """What sums up each head, means over the rows of a text: p [H, N, N] of N units -> {its name: [H]}
-
-    Entropy of a row in bits; how far away it looks, in units; its shares to itself, to the unit before and to the one
-    after, of the rows that have one; to special tokens, or, of a model without one in front, to the first unit.
-    """
-    count = sum(first < looks.real for _, first, _ in units)
-    p = p[:, :count, :count]  # what hides from padding, and what padding looks at, are left out
-    apart = np.abs(np.arange(count)[:, None] - np.arange(count)[None, :])
-    found = {
-        "entropy (bits)": -(p * np.log2(np.where(p > 0, p, 1))).sum(-1).mean(-1),
-        "distance": (p * apart).sum(-1).mean(-1),
-        "to itself": np.diagonal(p, 0, -2, -1).mean(-1),
-    }
-    sides = {"to the one before": -1} if looks.causal else {"to the one before": -1, "to the one after": 1}
-    if count > 1:
-        found |= {name: np.diagonal(p, side, -2, -1).mean(-1) for name, side in sides.items()}
-    for name, tokens in looks.resting.items():
-        columns = [at for at, (_, first, end) in enumerate(units) if any(first <= token < end for token in tokens)]
-        found[f"to {name}"] = p[:, :, columns].sum(-1).mean(-1)
-    return found
-
-
-def telling(p: np.ndarray, looks: Looks) -> np.ndarray:
-    """How clearly each head picks out single other words: [H, N, N] of words -> [H], the mean over the rows of the
-    largest share to a word that is not special, not the row's own, and not beside it."""
-    real = [at for at, (_, first, _) in enumerate(looks.words) if first < looks.real]
-    resting = sum(looks.resting.values(), [])
-    other = np.array([at for at in real if looks.words[at][1] not in resting])
-    if not len(other):
-        return np.zeros(len(p))
-    apart = np.abs(other[:, None] - other[None, :]) > 1
-    return (p[:, other[:, None], other[None, :]] * apart).max(-1).mean(-1)
-
-
-def quantise(p: np.ndarray, steps: int) -> np.ndarray:
-    """Probabilities as whole numbers up to steps: uint16 in even steps of p for LINEAR, else uint8 of its root."""
-    if steps == LINEAR:
-        return np.rint(p * steps).astype("<u2")
-    return np.rint(np.sqrt(p) * steps).astype(np.uint8)
-
-
-def restore(codes: np.ndarray, steps: int) -> np.ndarray:
-    """What `quantise` has made of probabilities, as probabilities again."""
-    return codes / steps if steps == LINEAR else (codes / steps) ** 2
