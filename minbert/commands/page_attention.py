@@ -32,9 +32,12 @@ EXAMPLE = "The animal didn't cross the street because it was too tired"
 
 def numbers(text):
     """0-2,5 -> [0, 1, 2, 5]"""
+    unread = ArgumentTypeError(f"{text!r:.40} is no list of layers: write 0-2,5")
     if not re.fullmatch(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", text, re.ASCII):
-        raise ArgumentTypeError(f"{text!r:.40} is no list of layers: write 0-2,5")
+        raise unread
     ranges = [(int(first), int(last or first)) for first, _, last in (part.partition("-") for part in text.split(","))]
+    if any(first > last for first, last in ranges):
+        raise unread
     return sorted({number for first, last in ranges for number in range(first, last + 1)})
 
 

@@ -112,6 +112,7 @@ def build(looks: Looks, facts: dict, model: str, depth: int, steps: int) -> Page
     """The page, with probabilities stored in so many steps. depth: the layers of the model"""
     layer, head = facts["first"]
     codes = {number: quantise(looks.exact(number), steps) for number in facts["layers"]}
+    sums = np.array([restore(code, steps).sum(-1) for code in codes.values()])
     stored = by_units(restore(codes[layer][head], steps), looks.words)
     facts = facts | {"steps": steps, "linear": steps == LINEAR, "digits": 3 if steps == LINEAR else 2}
     return Page(
@@ -123,6 +124,7 @@ def build(looks: Looks, facts: dict, model: str, depth: int, steps: int) -> Page
         looks=looks,
         model=model,
         depth=depth,
+        sums=(sums.min(), sums.max()),
         error=1 / 2 / steps if steps == LINEAR else 1 - (1 - 1 / 2 / steps) ** 2,
         rows=[*table(stored, looks.words, looks.hidden(looks.words), facts["digits"])],
     )

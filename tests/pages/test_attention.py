@@ -42,7 +42,7 @@ def read_by(name):
         vocab = dict(tokenizer.in_words)
         for token in ("<s>", "<pad>", "</s>", "<unk>", "<mask>"):
             vocab.setdefault(token, len(vocab))
-        tokenizer = ByteBPETokenizer(vocab, list(tokenizer.ranks))
+        tokenizer = ByteBPETokenizer(vocab, list(tokenizer.ranks), ByteBPETokenizer.framing_of(vocab))
     torch.manual_seed(0)
     model = model_class(config_class(vocab_size=len(tokenizer), **SIZES | more))
     for parameter in model.parameters():
@@ -113,20 +113,20 @@ def long_text(tiny):
 @pytest.mark.parametrize("name", [*SHIPPED, *ENCODERS])
 def test_the_probabilities_are_the_models(name, causal):
     model, tokenizer = read_by(name)
-    run = lambda: looking.look(model, tokenizer, TEXT, causal=causal, padding=3)  # noqa: E731
-    looks, wanted = recomputed(model, run)
+    model.double()  # so that a tolerance of rounding is not needed
+    looks, wanted = recomputed(model, lambda: looking.look(model, tokenizer, TEXT, causal=causal, padding=3))
     assert looks.causal == (causal or name == "tiny-gpt2")
     assert len(looks.probabilities) == model.config.num_hidden_layers
     for found, right in zip(looks.probabilities, wanted, strict=True):
-        np.testing.assert_allclose(found.numpy(), right, rtol=0, atol=1e-6)
-        assert np.ptp(right) > 0.1  # there is something to see
+        np.testing.assert_allclose(found.numpy(), right, rtol=0, atol=1e-7)
+        assert np.ptp(right) > 0.05  # there is something to see
     hidden = looks.hidden(looks.tokens)
     assert hidden.any() and not looks.exact(0)[:, hidden].any()
 
 
 def test_a_pair_is_read_as_the_model_learnt_it(tiny):
     looks, wanted = recomputed(tiny[0], lambda: looking.look(*tiny, "Who was tired?", "The animal."))
-    assert [name for name, _, _ in looks.tokens] == "[CLS] who was tired ? [SEP] the animal . [SEP]".split()
+    assert " ".join(name for name, _, _ in looks.tokens) == "[CLS] who was tired ? [SEP] the animal . [SEP]"
     assert (looks.second, looks.special) == (6, {"[CLS]": [0], "[SEP]": [5, 9]})
     np.testing.assert_allclose(looks.exact(5), wanted[5], rtol=0, atol=1e-6)
     segments = tiny[1]("Who was tired?", "The animal.", return_tensors="pt")
@@ -219,10 +219,10 @@ def test_all_heads_of_a_text_of_512_tokens_are_one_page_of_5_mb(tiny, long_text)
 
 
 def test_a_page_that_is_too_large_is_stored_in_fewer_steps_or_warned_of(tiny, monkeypatch):
-    text = "The animal was tired. " * 15
+    text = "The animal was tired. " * 30
     sizes = {steps: len(attention.build(*facts(tiny, text), steps).text) for steps in (shares.ROOTS, attention.COARSE)}
     assert sizes[attention.COARSE] < sizes[shares.ROOTS]
-    monkeypatch.setattr(attention, "BUDGET", sizes[attention.COARSE])
+    monkeypatch.setattr(attention, "BUDGET", sum(sizes.values()) / 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page = attention_page(*tiny, text)
@@ -368,5 +368,5 @@ def test_what_the_command_refuses(words, message, tmp_path, monkeypatch):
 def test_a_bad_line_of_the_file_is_named(tmp_path):
     file = tmp_path / "text.txt"
     file.write_bytes(b"fine\nnot \xff\xfe fine\n" * 3)
-    with pytest.raises(UserError, match="text.txt:2: "):
+    with pytest.raises(UserError, match=r"text\.txt:2: "):
         run("--file", file, "--out", tmp_path / "page.html")
