@@ -315,3 +315,6 @@ def test_axe_finds_nothing(opened, axe, tiny, width, theme):  # noqa: F811
     for view in ("lines", "matrix", "table"):
         page.locator(f"#{view}").click()
         assert axe(page) == []
+    page.locator("#order").select_option("entropy")
+    page.locator("#tokens").click()
+    assert axe(page) == []

@@ -11,7 +11,6 @@
   const codes = new Map(); // layer -> the stored numbers of its heads, one after the other
   let units, seen, special; // the rows, which are the columns; how many of these each may look at; which are special
   let shares, ink; // of the head that is shown, [N * N]; the colours of the theme
-
   const value = (row, column) => shares[row * units.length + column];
   const digits = number => number.toFixed(about.digits);
   const places = layers.flatMap(layer => Array.from({length: heads}, (_, head) => [layer, head]));
@@ -22,8 +21,7 @@
   // What is shown in which colours, as the settings and the theme say.
   function settle() {
     const style = getComputedStyle(byId("ink")), numbers = text => text.match(/[\d.]+/g).slice(0, 3).map(Number);
-    ink = {strong: numbers(style.color), ground: numbers(style.backgroundColor), line: style.borderTopColor,
-      text: style.outlineColor};
+    ink = {strong: numbers(style.color), ground: numbers(style.backgroundColor), line: style.borderTopColor, text: style.outlineColor};
     units = about[state.kind];
     special = units.map(unit => about.special.includes(unit[1]));
     seen = units.map(row => units.filter(unit => unit[1] < (causal ? Math.min(real, row[2]) : real)).length);
@@ -83,8 +81,7 @@
   });
   const arrows = move => ({ArrowUp: () => move(-1, 0), ArrowDown: () => move(1, 0), ArrowLeft: () => move(0, -1),
     ArrowRight: () => move(0, 1)});
-  const fill = (cells, numbers) =>
-    document.querySelectorAll(cells).forEach((cell, at) => { cell.textContent = numbers[at].toFixed(2); });
+  const fill = (cells, numbers) => document.querySelectorAll(cells).forEach((cell, at) => { cell.textContent = numbers[at].toFixed(2); });
   const toHead = () => button(state.layer, state.head).focus();
 
   function drawHead(layer, head) {
@@ -92,7 +89,8 @@
     const canvas = button(layer, head).querySelector("canvas"), side = Math.max(1, Math.floor(SMALL / count));
     canvas.width = canvas.height = side * count;
     paint(canvas.getContext("2d"), 0, side, sharesOf(layer, head), group);
-    button(layer, head).ariaLabel = `layer ${layer}, head ${head}, entropy ${figures(layer, head)[0].toFixed(2)} bits`;
+    const entropy = figures(layer, head)[0].toFixed(2);
+    button(layer, head).ariaLabel = `L${layer} H${head}: layer ${layer}, head ${head}, entropy ${entropy} bits`;
   }
 
   const inPlace = [...byId("heads").children]; // with the numbers of layers and heads
@@ -131,13 +129,14 @@
   }
 
   // The columns that a row looks at most.
-  const best = row => Array.from({length: seen[row]}, (_, column) => column)
-    .sort((one, other) => value(row, other) - value(row, one)).slice(0, TOP);
+  const stronger = row => (one, other) => value(row, other) - value(row, one);
+  const best = row => [...units.keys()].slice(0, seen[row]).sort(stronger(row)).slice(0, TOP);
 
   function say() {
     const {row, column, view} = state;
     if (row === null) {
-      const kind = state.kind.slice(0, -1), count = looks().length, more = count > MOST_LINES ? `; the ${MOST_LINES} strongest are drawn` : "";
+      const kind = state.kind.slice(0, -1), count = looks().length;
+      const more = count > MOST_LINES ? `; the ${MOST_LINES} strongest are drawn` : "";
       byId("status").textContent = {
         lines: `${count} shares are ${state.least} or more${more}. Point at a ${kind} on the left, or use Tab and the arrow keys.`,
         matrix: `A row is where one ${kind} looks. Point at a square, or use Tab and the arrow keys.`,
@@ -153,10 +152,9 @@
   // What is drawn as lines, the strongest first: [share, row, column]
   function looks() {
     const all = state.row === null, least = all ? state.least : FAINT, found = [];
-    for (let row = all ? 0 : state.row; row < (all ? units.length : state.row + 1); row++) {
-      for (let column = 0; column < seen[row]; column++) {
-        if (value(row, column) >= least) found.push([value(row, column), row, column]);
-      }
+    for (let at = 0; at < shares.length; at++) {
+      const row = Math.floor(at / units.length), column = at % units.length;
+      if (shares[at] >= least && column < seen[row] && (all || row === state.row)) found.push([shares[at], row, column]);
     }
     return found.sort((one, other) => other[0] - one[0]);
   }
@@ -234,9 +232,8 @@
         write(text, margin - 5, margin + (at + 0.5) * side, "right", 0);
         write(text, margin + (at + 0.5) * side, margin - 5, "left", -Math.PI / 2);
       }
-      for (const [wide, high] of second > 0 ? [[second, count], [count, second]] : []) {
-        context.strokeRect(margin, margin, wide * side, high * side);
-      }
+      const parts = second > 0 ? [[second, count], [count, second]] : []; // the pair's first text, as columns and rows
+      for (const [wide, high] of parts) context.strokeRect(margin, margin, wide * side, high * side);
       const [x, y] = [state.column, state.row].map(at => margin + at * side + 0.5);
       if (state.row !== null) context.strokeRect(x, y, Math.max(side - 1, 2), Math.max(side - 1, 2));
     }
@@ -259,12 +256,11 @@
   }
 
   function drawTable() {
-    const number = much => element("span", {class: "number"}, digits(much));
     byId("rows").replaceChildren(...units.map((unit, row) => {
       const top = best(row), sum = units.reduce((total, _, column) => total + value(row, column), 0);
       const rest = Math.max(top.reduce((left, column) => left - value(row, column), sum), 0);
       const cells = Array.from({length: TOP}, (_, at) => element("td", {},
-        ...(at < top.length ? [page.visible(units[top[at]][0]), " ", number(value(row, top[at]))] : [])));
+        ...(at < top.length ? [page.visible(units[top[at]][0]), " ", element("span", {class: "number"}, digits(value(row, top[at])))] : [])));
       const ends = [rest, sum].map(much => element("td", {class: "number"}, digits(much)));
       return element("tr", {}, element("th", {scope: "row"}, page.visible(unit[0])), ...cells, ...ends);
     }));
