@@ -19,7 +19,6 @@ Exit status: 0 done, 2 a mistake that you can fix, with the reason.
 
 import json
 import os
-import re
 import select
 import stat
 import sys
@@ -120,7 +119,7 @@ def check(args):
     question = check_question(args)
     args.model = args.model or DEFAULT_MODEL
 
-    from minbert import families, probing
+    from minbert import families, probing, tokenizers
     from minbert.weights import hub
 
     for prompt in args.prompt or []:
@@ -135,7 +134,7 @@ def check(args):
     tokenizer = common.load_tokenizer(args.model, directory, config)
     words, targets = args.words or ["positive", "negative"], args.targets
     if args.fill:
-        args.fill = with_mask(tokenizer, args.fill)
+        args.fill = tokenizers.with_mask(tokenizer, args.fill)
         probing.check_masked(args.fill, tokenizer.mask_token)
         targets = targets and in_a_text(tokenizer, targets, args.fill.startswith(tokenizer.mask_token))
     sizes = SimpleNamespace(config=config)  # better to fail before the weights are read
@@ -218,14 +217,6 @@ def begins_with_space(tokenizer):
 def in_a_text(tokenizer, words, first=False):
     """Words as the tokenizer reads them within a text, or as its first word."""
     return [f" {word.strip()}" if begins_with_space(tokenizer) and not first else word for word in words]
-
-
-def with_mask(tokenizer, text):
-    """The text with the model's own mask token for [MASK]. The space before it belongs to the token that is missing."""
-    text = text.replace("[MASK]", tokenizer.mask_token)
-    if begins_with_space(tokenizer):
-        text = re.sub(rf"\s+{re.escape(tokenizer.mask_token)}", lambda _: tokenizer.mask_token, text)
-    return text
 
 
 def run(job):

@@ -60,6 +60,8 @@ class Page:
     values  what its template shows
     """
 
+    connects = "'none'"  # what its script may ask: connect-src of the policy
+
     def __init__(self, kind: str, title: str, about: dict | None = None, blocks: dict | None = None, **values):
         self.kind, self.title, self.values = kind, title, values
         self.about = {"format": FORMAT, "kind": kind, "minbert": minbert.__version__, **(about or {})}
@@ -76,7 +78,7 @@ class Page:
         scripts = " ".join(map(digest, self.scripts))
         return (
             f"default-src 'none'; script-src {scripts}; style-src {digest(self.style)}; "
-            "base-uri 'none'; form-action 'none'"
+            f"connect-src {self.connects}; base-uri 'none'; form-action 'none'"
         )
 
     @cached_property

@@ -3,6 +3,7 @@
 All have BertTokenizer's interface. `from_pretrained` chooses by the files in a folder.
 """
 
+import re
 from pathlib import Path
 
 from minbert import tokenizer_files
@@ -30,6 +31,7 @@ __all__ = [
     "class_of",
     "from_pretrained",
     "original_words",
+    "with_mask",
 ]
 CLASSES = dict.fromkeys(TITLES, ByteBPETokenizer) | {GPT.title: GPTTokenizer, BERTWEET.title: TweetTokenizer}
 CLASSES |= {XLM_ROBERTA.title: XLMRobertaTokenizer, MARIAN.title: MarianTokenizer}
@@ -85,3 +87,12 @@ def is_marian(directory: Path) -> bool:
     """Whether the files of a folder say that it is Marian's, whose vocab.json looks like that of BPE."""
     kind = bpe_files.source(directory, "config.json").get("model_type")
     return kind == "marian" or bpe_files.title_of(directory) == MARIAN.title
+
+
+def with_mask(tokenizer: Tokenizer, text: str) -> str:
+    """The text with the model's own mask token for [MASK]. In byte-level BPE and XLM-RoBERTa the space before it belongs
+    to the token that is missing."""
+    text = text.replace("[MASK]", tokenizer.mask_token)
+    if getattr(tokenizer, "mask_takes_space", False):
+        text = re.sub(rf"\s+{re.escape(tokenizer.mask_token)}", lambda _: tokenizer.mask_token, text)
+    return text
