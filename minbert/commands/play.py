@@ -83,6 +83,8 @@ def run(job):
         try:
             server.serve_forever()
         except KeyboardInterrupt:
+            playground.stop()
+            server.model.acquire()  # and keep it: Python cannot end well while another thread computes
             print("\nstopped", file=sys.stderr)
 
 

@@ -27,7 +27,14 @@ class Model:
     kind = ""
 
     def __init__(self, name: str, model, tokenizer):
-        self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.name, self.model, self.tokenizer, self.stopped = name, model, tokenizer, False
+        for module in model.modules():  # a thread that computes cannot be stopped from outside
+            module.register_forward_pre_hook(self.go_on)
+
+    def go_on(self, *_):
+        """Before each step of the model: raise UserError if it is to stop."""
+        if self.stopped:
+            raise UserError("the playground ends")
 
     @property
     def title(self) -> str:

@@ -73,6 +73,11 @@ class Playground:
             warnings.simplefilter("ignore")  # of a text that is cut: none is, here
             return answer(**given)
 
+    def stop(self) -> None:
+        """Let an answer that is being computed end at once, with an error."""
+        for model in filter(None, self.models.values()):
+            model.stopped = True
+
     def page(self) -> Page:
         """The page that asks."""
         shown = {

@@ -175,17 +175,24 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.model.acquire(timeout=WAIT):
             raise Refused(503, "the model is at work for another question: ask again in a moment")
         try:
-            found = self.server.ask(route, given)
-        except UserError as error:
-            raise Refused(400, str(error)) from None
-        except Exception as error:
-            tell(error)
-            raise Refused(500, f"minbert has failed ({type(error).__name__}): where, the terminal says") from None
+            found, refused = self.compute(route, given)
         finally:
             self.server.model.release()
+        if refused:
+            raise refused
         if isinstance(found, Page):
             found = {"page": self.server.keep(found)}
         return JSON, json.dumps(found, allow_nan=False)
+
+    def compute(self, route, given):
+        """The answer, or what refuses it. When this returns, no tensor is left that the thread would have to free."""
+        try:
+            return self.server.ask(route, given), None
+        except UserError as error:
+            return None, Refused(400, str(error))
+        except Exception as error:
+            tell(error)
+            return None, Refused(500, f"minbert has failed ({type(error).__name__}): where, the terminal says")
 
     def read(self):
         """The question, from JSON."""
