@@ -84,7 +84,7 @@ def run(job):
             server.serve_forever()
         except KeyboardInterrupt:
             playground.stop()
-            server.model.acquire()  # and keep it: Python cannot end well while another thread computes
+            server.model.acquire()  # and keep it: Python cannot end well while another thread uses tensors
             print("\nstopped", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
-"""A model of the playground and the questions that it answers about a text: tokens, attention, classes, words that decided.
+"""A model of the playground, and what it answers about a text: tokens, attention; a classifier also classes, evidence.
 
-The numbers are those of `minbert predict` and `minbert study errors`, whose functions compute them. An answer is made of
+The numbers are those of `minbert predict` and `minbert study errors`, whose functions compute them. Answers are made of
 what JSON has.
 """
 

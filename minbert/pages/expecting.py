@@ -10,6 +10,7 @@ from minbert import left_to_right, probing, tokenizers
 from minbert.errors import UserError
 from minbert.pages.answering import Model
 
+AT_ONCE = 2048  # tokens that a model reads for one answer of a spectrum: it takes a moment, also on a slow machine
 AT_MASK = "at a [MASK] appended"  # of probing.READOUTS, what BERT learnt
 
 
@@ -17,7 +18,6 @@ class Masked(Model):
     """A masked language model: it fills gaps."""
 
     kind, readouts, preferred = "masked", tuple(probing.READOUTS), AT_MASK
-    at_once = 16  # places of a text that one answer masks, one after the other
 
     def __init__(self, name, model, tokenizer):
         super().__init__(name, model, tokenizer)
@@ -51,7 +51,8 @@ class Masked(Model):
         """Each token, masked while all others are read: {"rows": `place`, "next": where to go on, or None}"""
         self.read(text)
         ids, (cls, mask, sep) = probing.text_ids(self.model, self.tokenizer, text), self.special
-        places, later = range(start, min(start + self.at_once, len(ids))), start + self.at_once
+        later = start + max(1, AT_ONCE // (len(ids) + 2))
+        places = range(start, min(later, len(ids)))
         asked = [probing.Question((cls, *ids[:at], mask, *ids[at + 1 :], sep), at + 1) for at in places]
         answers = probing.answers(self.model, asked) if asked else ()
         rows = [self.place(ids[at], log_p, top) for at, log_p in zip(places, answers)]

@@ -87,7 +87,8 @@ class Playground:
         }
         about = {"models": shown, "limits": {"characters": CHARACTERS, "tokens": TOKENS, "top": TOP}}
         values = {part: shown.get(part) for part in self.models} | {"models": shown, "absent": ABSENT}
-        values |= {"examples": EXAMPLES, "top": TOP, "characters": CHARACTERS}
+        examples = [each for each in EXAMPLES if "[MASK]" not in each[1] or isinstance(self.models["language"], Masked)]
+        values |= {"examples": examples, "top": TOP, "characters": CHARACTERS}
         return PlayPage("play", "minbert playground", about, **values)
 
     def more(self, model: Model) -> dict:

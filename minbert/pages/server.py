@@ -1,40 +1,28 @@
-"""The playground's server: one page and its questions, on this machine alone.
+"""The playground's server: a page and the questions that it asks, on this machine alone.
 
-It listens at 127.0.0.1, and knows no files, only routes. Who asks it must have come from its own page:
-
-    other programs of this machine   the address holds 128 random bits; without them there is nothing (404)
-    other web pages (CSRF)           Sec-Fetch-Site and Origin must be its own (403), and a question is JSON (415), which
-                                     a form cannot send; no header allows another origin anything
-    other names for it               Host must be a name of this machine (421), whatever a DNS server says it is called
-    endless or slow questions        a length is needed (411), at most 64 kB (413); 2 s for each read and 10 s in all;
-                                     8 connections at once; one question at a time reaches the model, the others wait
-                                     for 10 s (503)
-
-Nothing is written down: no texts, no addresses. The names are those of Fetch Metadata (W3C) and RFC 9110.
+It knows no files, only routes. Nothing is written down: no texts, no addresses. Who may ask stands in guards.py. Of all
+connections 8 are open, the others wait; one question at a time reaches the model, the others wait for 10 s (503).
 """
 
-import hmac
 import io
 import json
 import os
-import re
 import secrets
 import socketserver
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 
 from minbert.errors import UserError
+from minbert.pages.guards import JSON, Patient, Refused, question, route_of
 from minbert.pages.html import Page
 
-HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
-LONGEST = 64 * 1024  # bytes of a question
-SILENCE, WHOLE, WAIT, SEND = 2.0, 10.0, 10.0, 30.0  # seconds: of a read; of a request; for the model; of an answer
 CONNECTIONS = 8
-VIEWS = 4  # pages that were made last; others are forgotten
+WAIT, SEND = 10.0, 30.0  # seconds: for the model; for the reader of an answer
+VIEWS = 4  # pages that were made last; those before are forgotten
+HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -42,35 +30,16 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
-
-
-class Refused(Exception):
-    """A request that gets no answer: its status, and why, in words."""
-
-
-class Patient(io.RawIOBase):
-    """What a connection sends, for someone who waits SILENCE for each piece and WHOLE for all. Raises TimeoutError."""
-
-    def __init__(self, connection):
-        self.connection, self.ends = connection, time.monotonic() + WHOLE
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        left = self.ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.connection.settimeout(min(SILENCE, left))
-        return self.connection.recv_into(buffer)
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """page: the Page at its address; ask: (route, fields of the question) -> what is answered as JSON, or a Page, which
-    gets an address of its own. ask raises UserError for what the person can put right, KeyError for an unknown route.
+    """Serves one page and its questions, until `serve_forever` is interrupted.
 
-    Raises UserError for a port that is taken. port 0: any that is free
+    page  the Page at `address`
+    ask   (route, fields of the question) -> the answer: anything that JSON can say, or a Page, which gets an address of
+          its own. Raises UserError with a message for the person who asked
+    port  0: any that is free
+    Raises UserError for a port that is taken.
     """
 
     daemon_threads = True
@@ -79,9 +48,8 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(self, page: Page, ask: Callable, port: int):
         try:
             super().__init__(("127.0.0.1", port), Handler)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"port {port} cannot be used ({reason}): choose another with --port") from None
+        except OSError as error:
+            raise UserError(f"port {port} cannot be used ({error.strerror}): choose another with --port") from None
         self.ask, self.secret = ask, secrets.token_urlsafe(16)
         self.pages = {"": page}  # what stands behind the secret: its own page, and the views
         self.model, self.seats = threading.Lock(), threading.BoundedSemaphore(CONNECTIONS)
@@ -93,9 +61,9 @@ class Server(socketserver.ThreadingTCPServer):
     def keep(self, page: Page) -> str:
         """Give a page an address, relative to the server's."""
         name = f"view-{secrets.token_urlsafe(16)}"
-        for old in [*self.pages][1 : len(self.pages) + 1 - VIEWS]:
-            self.pages.pop(old, None)
         self.pages[name] = page
+        for old in [*self.pages][1:-VIEWS]:
+            del self.pages[old]
         return name
 
     def process_request(self, request, client_address):
@@ -118,13 +86,9 @@ class Server(socketserver.ThreadingTCPServer):
             tell(error)
 
 
-def tell(error: BaseException) -> None:
-    """Say in the terminal where minbert has failed, but not with which words: they may hold a text."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    print(f"{type(error).__name__} in\n{where}", file=sys.stderr, end="", flush=True)
-
-
 class Handler(BaseHTTPRequestHandler):
+    """A connection: one request, one answer."""
+
     server_version, sys_version = "minbert", ""
 
     def setup(self):
@@ -140,52 +104,35 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, find):
         try:
-            status, kind, body = 200, *find(self.check())
+            status, kind, body = 200, *find(route_of(self.command, self.path, self.headers, self.server.secret))
         except Refused as refused:
             status, why = refused.args
             kind, body = (JSON, json.dumps({"error": why})) if self.command == "POST" else (TEXT, f"{why}\n")
         self.send(status, kind, body)
 
-    def check(self) -> str:
-        """The route that a request asks for. Raises Refused if it may not ask."""
-        host = self.headers.get_all("Host", [])
-        if len(host) != 1 or not HOST.fullmatch(host[0]):
-            raise Refused(421, "this server answers to 127.0.0.1 and localhost only")
-        _, secret, route = [*self.path.split("/", 2), "", ""][:3]
-        if not hmac.compare_digest(secret.encode("utf-8", "replace"), self.server.secret.encode()):
-            raise Refused(404, "there is nothing here: the whole address is the one that minbert play has printed")
-        origin, site = self.headers.get("Origin"), self.headers.get("Sec-Fetch-Site")
-        where = self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")
-        link = self.command == "GET" and where == ("navigate", "document")  # someone who knows the address follows it
-        if origin not in (None, f"http://{host[0]}") or not (site in (None, "same-origin", "none") or link):
-            raise Refused(403, "other pages may not ask this server")
-        return route
-
     def show(self, route):
         """A page."""
-        if route not in self.server.pages:
+        if (page := self.server.pages.get(route)) is None:
             raise Refused(404, "there is no such page; of attention views, the last ones are kept: make it once more")
-        return HTML, self.server.pages[route]
+        return HTML, page
 
     def answer(self, route):
         """The answer to a question."""
-        if self.headers.get_content_type() != JSON:
-            raise Refused(415, "a question is application/json")
-        given = self.read()
+        given = question(self.headers, self.rfile)
         if not self.server.model.acquire(timeout=WAIT):
             raise Refused(503, "the model is at work for another question: ask again in a moment")
         try:
             found, refused = self.compute(route, given)
+            if isinstance(found, Page):
+                found = {"page": self.server.keep(found)}
         finally:
             self.server.model.release()
         if refused:
             raise refused
-        if isinstance(found, Page):
-            found = {"page": self.server.keep(found)}
         return JSON, json.dumps(found, allow_nan=False)
 
     def compute(self, route, given):
-        """The answer, or what refuses it. When this returns, no tensor is left that the thread would have to free."""
+        """The answer, or what refuses it. Then the thread has no tensor left to free: see commands/play.py."""
         try:
             return self.server.ask(route, given), None
         except UserError as error:
@@ -193,24 +140,6 @@ class Handler(BaseHTTPRequestHandler):
         except Exception as error:
             tell(error)
             return None, Refused(500, f"minbert has failed ({type(error).__name__}): where, the terminal says")
-
-    def read(self):
-        """The question, from JSON."""
-        length = self.headers.get_all("Content-Length", [])
-        if not length or "Transfer-Encoding" in self.headers:
-            raise Refused(411, "the length of the question is missing")
-        if len(length) > 1 or not re.fullmatch("[0-9]{1,20}", length[0]):
-            raise Refused(400, "the length of the question is no number")
-        length = int(length[0])
-        try:
-            if length > LONGEST:
-                self.rfile.read(min(length, 16 * LONGEST))  # or the sender would not listen
-                raise Refused(413, f"the question is longer than {LONGEST:,} bytes")
-            return json.loads(self.rfile.read(length))
-        except TimeoutError:
-            raise Refused(408, "the question took too long to arrive") from None
-        except (ValueError, RecursionError):
-            raise Refused(400, "the question is no JSON") from None
 
     def send(self, status, kind, body):
         policy = "default-src 'none'"
@@ -233,3 +162,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *words):
         """Nothing is written down."""
+
+
+def tell(error: BaseException) -> None:
+    """Say in the terminal where minbert has failed, but not with which words: they may hold a text."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    print(f"{type(error).__name__} in\n{where}", file=sys.stderr, end="", flush=True)

@@ -90,8 +90,8 @@ def is_marian(directory: Path) -> bool:
 
 
 def with_mask(tokenizer: Tokenizer, text: str) -> str:
-    """The text with the model's own mask token for [MASK]. In byte-level BPE and XLM-RoBERTa the space before it belongs
-    to the token that is missing."""
+    """The text with the model's own mask token for [MASK]. In byte-level BPE the space before it belongs to the token
+    that is missing, and goes."""
     text = text.replace("[MASK]", tokenizer.mask_token)
     if getattr(tokenizer, "mask_takes_space", False):
         text = re.sub(rf"\s+{re.escape(tokenizer.mask_token)}", lambda _: tokenizer.mask_token, text)

@@ -1,7 +1,8 @@
-"""A real browser for the pages: Chromium of the system, driven by playwright; without it these tests skip, and say so."""
+"""A real browser for the pages: Chromium of the system, driven by playwright. Without it, these tests skip."""
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,22 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """axe(page) -> what axe-core finds wrong, a line for each rule. The file axe.min.js of npm's axe-core is needed."""
+    path = os.environ.get("MINBERT_AXE")
+    if not path or not Path(path).is_file():
+        pytest.skip("no axe-core: npm pack axe-core, and name its axe.min.js in MINBERT_AXE")
+    text = Path(path).read_text(encoding="utf-8")
+
+    def violations(page):
+        page.evaluate(text)
+        found = page.evaluate("axe.run()")["violations"]
+        return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
+
+    return violations
 
 
 class Opened:

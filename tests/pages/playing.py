@@ -22,8 +22,10 @@ def serving(playground):
 
 
 def request(server, method="POST", path="", body=None, headers=None, secret=None):
-    """(status, headers, body) of a request. path: behind the secret; body: bytes, or what becomes JSON; headers that are
-    None are left out."""
+    """(status, headers, body) of a request.
+
+    path: behind the secret; body: of a POST, bytes or what becomes JSON; headers that are None are left out
+    """
     host, port = server.server_address
     if method != "POST":
         body = None

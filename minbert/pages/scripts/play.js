@@ -7,7 +7,7 @@
   class Old extends Error {}
 
   const percent = p => `${(100 * p).toFixed(p >= 0.0001 ? 2 : 4)} %`;
-  const signed = x => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
+  const signed = x => (Math.abs(x) < 0.005 ? "" : x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
   const minus = x => x.toFixed(2).replace("-", "−");
   const top = () => Math.min(50, Math.max(1, Math.round(Number(byId("top").value)) || 5));
 
@@ -43,7 +43,7 @@
   }
 
   const counted = number => `${number} ${number === 1 ? "token" : "tokens"}`;
-  const note = text => element("p", {class: "note"}, text);
+  const note = text => element("p", {class: "note"}, visible(text));
   const sentence = (...parts) => element("p", {}, ...parts);
 
   // A token: its spaces and line ends are shown.
@@ -70,7 +70,7 @@
 
   function table(caption, header, rows) {
     const head = header.map(name => element("th", name.endsWith("|") ? {scope: "col", colspan: "2"} : {scope: "col"}, name.replace("|", "")));
-    return element("div", {class: "scroll"}, element("table", {},
+    return element("div", {class: "scroll", tabindex: "0", role: "group", "aria-label": caption}, element("table", {},
       element("caption", {}, caption),
       element("thead", {}, element("tr", {}, ...head)),
       element("tbody", {}, ...rows.map(([name, ...cells]) =>
@@ -104,7 +104,7 @@
     if (list.some(({token}) => token.startsWith("##"))) said.push("## continues a word.");
     if (list.some(({token}) => /^ | $/.test(token))) said.push("␣ is a space, which belongs to its token.");
     if (list.some(({known}) => !known)) said.push("Unknown is what the vocabulary cannot spell.");
-    return [sentence(said.join(" ")), chips(made, `tokens of ${names.join(" and ")}`)];
+    return [sentence(visible(said.join(" "))), chips(made, "tokens")];
   }
 
   // Ask each of these models for its tokens. Returns the nodes, the models that can read the text, and what is wrong.
@@ -213,7 +213,10 @@
   const expected = row => row.top.flatMap(({token, p}, at) => [at ? " · " : "", element("span", {class: "token"}, written(token)), ` ${percent(p)}`]);
 
   function choose(buttons, at, detail, row) {
-    buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === at)));
+    buttons.forEach((button, other) => {
+      button.setAttribute("aria-pressed", String(other === at));
+      button.tabIndex = other === at ? 0 : -1; // Tab leads to the one that was chosen
+    });
     const own = row.p === null ? " has no probability: the vocabulary cannot spell it, or nothing stands before it. "
       : ` has ${percent(row.p)}, log p ${minus(row.log_p)}. `;
     const list = row.top.length ? ["Expected: ", ...expected(row), `; these ${row.top.length} cover ${percent(row.covered)}.`] : [];
@@ -224,8 +227,6 @@
     const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: buttons.length - 1}[event.key];
     if (to === undefined || !buttons[to]) return;
     event.preventDefault();
-    buttons[at].tabIndex = -1;
-    buttons[to].tabIndex = 0;
     buttons[to].focus();
     buttons[to].click();
   }
@@ -255,7 +256,7 @@
       else byId(id).replaceChildren(note(gap && part === "classifier" ? GAP : "No answer: see the top of the page."));
     }
     const seconds = ((performance.now() - start) / 1000).toFixed(2);
-    if (mine === round) byId("status").textContent = wrong.length ? `Not answered: ${wrong[0]}` : `answered in ${seconds} s`;
+    if (mine === round) byId("status").replaceChildren(visible(wrong.length ? `Not answered: ${wrong[0]}` : `answered in ${seconds} s`));
   }
 
   function hide() {
