@@ -202,11 +202,15 @@ def test_only_commands_and_the_report_print():
     assert {name for name in printing if room(name) not in ("commands", "the doors")} <= allowed
 
 
-def test_only_the_hub_and_the_endpoint_touch_the_network():
-    """The hub fetches models that are named; the endpoint sends texts to the server that is named, and only there."""
+def test_only_few_files_touch_the_network():
+    """The hub fetches models that are named; the endpoint sends texts to the server that is named, and only there; the
+    playground serves this machine."""
     network = re.compile(r"(socket|urllib\.request|http|ftplib|ssl|requests|httpx|huggingface_hub)(\.|$)")
     pairs = {"course.asking", "course.talk", "course.nursery"}  # between two processes; the last tries that no more can
-    assert files(lambda name, tree: any(map(network.match, THEIRS[name]))) == {"weights.hub", "endpoint"} | pairs
+    assert (
+        files(lambda name, tree: any(map(network.match, THEIRS[name])))
+        == {"weights.hub", "endpoint", "pages.server"} | pairs
+    )
 
 
 def test_what_is_imported_is_installed():

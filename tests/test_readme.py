@@ -254,6 +254,10 @@ def call(words, monkeypatch):
     return status, out.buffer.getvalue().decode() + err.buffer.getvalue().decode()
 
 
+def interrupted(server):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("page, command", RUN)
 @pytest.mark.filterwarnings("default")
 def test_command(page, command, place, request, monkeypatch):
@@ -273,6 +277,9 @@ def test_command(page, command, place, request, monkeypatch):
         server = request.getfixturevalue("server")
         words[words.index("--endpoint") + 1] = server.url
     monkeypatch.chdir(ROOT if "bench" in command else place)
+    if "play" in words:  # Ctrl-C, as soon as it serves; tests/pages ask it
+        words += ["--no_open", "--port", "0"]
+        monkeypatch.setattr("socketserver.BaseServer.serve_forever", interrupted)
     if words[0] == "torchrun":
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         words = [sys.executable, "-m", "torch.distributed.run", *words[1:]]

@@ -75,7 +75,7 @@ def run(job):
     classifier = load_classifier(job.model) if job.model else None
     language = load_language(job.lm) if job.lm else None
     playground = Playground(classifier, language, NOTES)
-    with Server(playground.page(), playground.ask, job.port) as server, opened(server.address, job.no_open):
+    with Server(playground.page(), playground.ask, job.port, warn) as server, opened(server.address, job.no_open):
         for model in filter(None, playground.models.values()):
             print(f"{model.kind}: {model.name}", file=sys.stderr)
         print(server.address, flush=True)
@@ -86,6 +86,10 @@ def run(job):
             playground.stop()
             server.model.acquire()  # and keep it: Python cannot end well while another thread uses tensors
             print("\nstopped", file=sys.stderr)
+
+
+def warn(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def load_classifier(name):

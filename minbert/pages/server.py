@@ -39,18 +39,19 @@ class Server(socketserver.ThreadingTCPServer):
     ask   (route, fields of the question) -> the answer: anything that JSON can say, or a Page, which gets an address of
           its own. Raises UserError with a message for the person who asked
     port  0: any that is free
+    say   is called with where minbert has failed
     Raises UserError for a port that is taken.
     """
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # elsewhere another program could take the port over
 
-    def __init__(self, page: Page, ask: Callable, port: int):
+    def __init__(self, page: Page, ask: Callable, port: int, say: Callable[[str], None] = print):
         try:
             super().__init__(("127.0.0.1", port), Handler)
         except OSError as error:
             raise UserError(f"port {port} cannot be used ({error.strerror}): choose another with --port") from None
-        self.ask, self.secret = ask, secrets.token_urlsafe(16)
+        self.ask, self.say, self.secret = ask, say, secrets.token_urlsafe(16)
         self.pages = {"": page}  # what stands behind the secret: its own page, and the views
         self.model, self.seats = threading.Lock(), threading.BoundedSemaphore(CONNECTIONS)
 
@@ -83,7 +84,7 @@ class Server(socketserver.ThreadingTCPServer):
     def handle_error(self, request, client_address):
         """A connection that broke off is no news."""
         if not isinstance(error := sys.exc_info()[1], OSError):
-            tell(error)
+            self.say(where(error))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -138,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
         except UserError as error:
             return None, Refused(400, str(error))
         except Exception as error:
-            tell(error)
+            self.server.say(where(error))
             return None, Refused(500, f"minbert has failed ({type(error).__name__}): where, the terminal says")
 
     def send(self, status, kind, body):
@@ -164,7 +165,6 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing is written down."""
 
 
-def tell(error: BaseException) -> None:
-    """Say in the terminal where minbert has failed, but not with which words: they may hold a text."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    print(f"{type(error).__name__} in\n{where}", file=sys.stderr, end="", flush=True)
+def where(error: BaseException) -> str:
+    """Where minbert has failed, but not with which words: they may hold a text."""
+    return f"{type(error).__name__} in\n{''.join(traceback.format_tb(error.__traceback__))}"

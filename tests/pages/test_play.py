@@ -253,6 +253,7 @@ def hosts(server):
     return [f"127.0.0.1:{port}", "127.0.0.1", "localhost:9999", "LOCALHOST", "[::1]:80"]
 
 
+@pytest.mark.fault("servers: another name for this machine (DNS rebinding)")
 def test_only_names_of_this_machine_are_answered(server):
     for host in hosts(server):
         assert request(server, "GET", headers={"Host": host})[0] == 200
@@ -271,6 +272,7 @@ OWN, OTHER = "http://127.0.0.1:{}", "https://evil.example"
 NAVIGATE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
+@pytest.mark.fault("servers: another web page that asks the playground")
 @pytest.mark.parametrize(
     "method, headers, status",
     [
@@ -295,6 +297,7 @@ def test_other_pages_may_not_ask(server, method, headers, status):
     assert request(server, method, path, {"text": "a"}, headers)[0] == status
 
 
+@pytest.mark.fault("servers: another user of this machine who asks the playground")
 def test_the_address_is_a_secret(server):
     assert len(server.secret) >= 22  # 128 bits in base64
     assert server.address.endswith(f"/{server.secret}/")
@@ -304,6 +307,7 @@ def test_the_address_is_a_secret(server):
         assert request(server, path="language/tokens", body={"text": "a"}, secret=path)[0] == 404
 
 
+@pytest.mark.fault("servers: a path that leads to files")
 @pytest.mark.parametrize(
     "path",
     [
@@ -340,6 +344,7 @@ def server_models(server):
     return model.model, model.tokenizer
 
 
+@pytest.mark.fault("servers: another web page that asks the playground")
 @pytest.mark.parametrize(
     "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json"]
 )
@@ -347,6 +352,7 @@ def test_a_form_cannot_ask(server, kind):
     assert request(server, path="language/tokens", body={"text": "a"}, headers={"Content-Type": kind})[0] == 415
 
 
+@pytest.mark.fault("servers: a question that is endless, slow or no question")
 @pytest.mark.parametrize(
     "headers, body, status",
     [
@@ -382,6 +388,7 @@ def raw(server, sent, end=False):
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+@pytest.mark.fault("servers: a question that is endless, slow or no question")
 @pytest.mark.parametrize(
     "sent",
     [
@@ -409,6 +416,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
     assert raw(server, b"GET") == b""
 
 
+@pytest.mark.fault("servers: a question that is endless, slow or no question")
 def test_drops_of_a_request_are_not_waited_for_either(server, monkeypatch):
     monkeypatch.setattr(guards, "WHOLE", 0.3)
     reset = pytest.raises(OSError, match=r"(?i)broken pipe|reset")
@@ -433,6 +441,7 @@ def held(server):
         yield
 
 
+@pytest.mark.fault("servers: several questions at once")
 def test_one_question_at_a_time_reaches_the_model(server):
     found, starts = {}, threading.Barrier(10)
 
@@ -471,6 +480,7 @@ def test_who_waits_is_answered(server):
 # what is kept, and what is sent
 
 
+@pytest.mark.fault("servers: texts that are kept")
 def test_nothing_is_written_down(server, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     word = "zanzibar"
@@ -489,7 +499,7 @@ def test_a_failure_is_told_without_the_text(server, capfd, monkeypatch):
     monkeypatch.setattr(server, "ask", fail)
     status, _, body = request(server, path="language/tokens", body={"text": "zanzibar"})
     assert (status, json.loads(body)) == (500, {"error": "minbert has failed (ValueError): where, the terminal says"})
-    said = capfd.readouterr().err
+    said = capfd.readouterr().out
     assert "ValueError in" in said and "test_play.py" in said and "zanzibar" not in said
 
 
@@ -533,6 +543,7 @@ def test_the_page_is_the_same_each_time_and_knows_no_place(bert, tiny_folder, tm
     assert not re.search(r"https?://", made[0])
 
 
+@pytest.mark.fault("servers: names, labels and texts that are markup")
 def test_names_and_labels_of_strangers_stay_text(tiny, tokenizer, bert):
     evil = '</script><img src=x onerror="alert(1)">'
     config = tiny.change(labels=(evil, "\u202eb"))
@@ -599,6 +610,7 @@ def test_a_classifier_of_pairs_is_refused(tiny_folder):
         play.load_classifier(str(tiny_folder))
 
 
+@pytest.mark.fault("servers: another user of this machine who asks the playground")
 def test_the_browser_gets_a_file_of_this_user_alone(monkeypatch):
     opened = []
 
