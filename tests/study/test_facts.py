@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from minbert.commands.study_data import expand
+from minbert.study.data import read_dataset
 from tests.study.conftest import tweets
 from tests.study.test_compare import SMALL
 
@@ -54,3 +55,19 @@ def test_a_label_that_nobody_has_is_named(study, words):
         status, _, err = study("compare", *words, *place)
         assert status == 2 and err.count("\n") == 1
         assert "--labels suport: no row has this label; did you mean support? There are against, support" in err
+
+
+def test_another_word_list_is_another_study(study, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--data", write(tweets(60)), *SMALL, "--systems", "words:list.tsv", "--out", tmp_path / "out")
+    for text, status in (("bad\t-1\ngood\t1\n", 0), ("bad\t-1\ngreat\t1\n", 2)):
+        Path("list.tsv").write_text(text)
+        found, _, err = study("compare", *words)
+        assert found == status
+    assert "words:list.tsv: the word list is another. Put it back" in err
+
+
+def test_a_class_that_no_row_has_is_left_out(write):
+    rows = [(f"text {at}", ("against", "support")[at % 2], "a") for at in range(6)]
+    data = read_dataset(write(rows), "stance", labels=["against", "neutral", "support"], text_column="tweet")
+    assert data.names == ("against", "support") and data.labels.tolist() == [0, 1] * 3

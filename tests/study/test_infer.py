@@ -10,7 +10,7 @@ from minbert.commands.study_infer import warn
 from minbert.study.columns import read_columns
 from minbert.study.corrected import estimate
 from minbert.study.formula import design, parse_model
-from minbert.study.infer import CORRECTED, LABELS, TRUTH, answers, combine
+from minbert.study.infer import CORRECTED, LABELS, TRUTH, answers, combine, refuse_strange
 from minbert.study.joining import join, read_labels
 from minbert.study.texts import Texts
 from tests.study.inferring import ROWS, SLOPE, call, change, write
@@ -217,3 +217,16 @@ def test_predictions_of_one_class_are_named(files, capsys):
     assert capsys.readouterr().err.count("every text is predicted as support: has the model learnt anything?") == 2
     assert call(files, model="against ~ x") == 2
     assert "no text is predicted as against" in capsys.readouterr().err
+
+
+def test_a_sample_is_strange_beyond_one_in_ten_thousand():
+    """The mean of 100 values of spread 1 is 3.3 or 4.8 standard errors off: p is about 1e-3, and 2e-6."""
+    weights = np.r_[np.full(100, 100.0), np.zeros(9900)]
+    for off, refused in ((0.35, False), (0.55, True)):
+        values = np.tile([-1.0, 1.0], 5000)
+        values[:100] += off
+        if refused:
+            with pytest.raises(UserError, match=r"their x is too far from that of all texts \(p = [1-4]e-06\)"):
+                refuse_strange(weights, {"x": values})
+        else:
+            refuse_strange(weights, {"x": values})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minbert.errors import UserError
-from minbert.study.rows import Rows, join, read_rows, write_rows
+from minbert.study.rows import Rows, join, read_out_of_fold, read_rows, write_rows
 
 HEADER = "system,text,repeat,fold,seed,gold,predicted,p_against,p_for it\n"
 ROW = 'svm,17,1,2,1,against,"for it",0.25,0.75\n'
@@ -69,3 +69,12 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
         read_rows(tmp_path / "cut.csv.gz")
     with pytest.raises(UserError, match="No such file"):
         read_rows(tmp_path / "absent.csv.gz")
+
+
+def test_out_of_fold_probabilities_are_means_over_repeats_and_seeds(tmp_path):
+    columns = (["nb"] * 3, ["7", "8", "7"], [1, 1, 2], [1, 2, 1], [1] * 3, ["a", "b", "a"], ["a", "b", "a"])
+    rows = Rows(("a", "b"), *columns, probabilities=np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]))
+    write_rows(tmp_path / "rows.csv.gz", rows)
+    ids, names, gold, p = read_out_of_fold(tmp_path / "rows.csv.gz", None)
+    assert (ids, names, gold.tolist()) == (["7", "8"], ("a", "b"), [0, 1])
+    assert p == pytest.approx(np.array([[0.7, 0.3], [0.2, 0.8]]))

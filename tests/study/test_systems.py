@@ -150,3 +150,11 @@ def test_pairs_are_read_as_pairs(encoder):
     reader = frozen.Reader(encoder, texts, ("a", "b"))
     ids = reader.data(texts).encoding
     assert ids["input_ids"][0] != ids["input_ids"][1] and 1 in ids["token_type_ids"][0]
+
+
+def test_the_score_of_a_word_list_is_a_mean(tmp_path):
+    """A long text that says good twice is no better than a short one."""
+    path = tmp_path / "list.tsv"
+    path.write_text("good\t1\nbad\t-2\n")
+    score = lexicon.word_list(str(path))
+    assert [score(text) for text in ("good", "Good, good film", "good but bad", "film")] == [1, 1, -0.5, 0]
