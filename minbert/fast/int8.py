@@ -1,7 +1,8 @@
 """Prediction in 8 bits: a quarter of the memory, and faster than float32 where a processor multiplies whole numbers.
 
 `measure` times two ways to multiply them: torch's own, fast with VNNI or AMX alone, and oneDNN's with the matrix stored
-in its own order. `minbert/runs/precision.py` measures both precisions before it uses int8.
+in its own order; MINBERT_INT8=torch or MINBERT_INT8=onednn decides before. `minbert/runs/precision.py` compares the
+faster one with float32 before it uses int8.
 """
 
 import functools
