@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from minbert import attention, bert, encoder, heads
 from minbert.fast.attention import attend, attend_first
+from minbert.fast.int8 import Int8Linear, apply
 from minbert.fast.packing import Packing, is_recorded
 
 # torch's own versions need one pass over memory
@@ -23,14 +24,17 @@ class MultiHeadAttention(attention.MultiHeadAttention):
         """x [N, D], mask Packing -> [N, D], None; with a mask as in the plain class, the same as there"""
         if not isinstance(mask, Packing):
             return super().forward(x, mask)
-        query, key, value = self.query(x), self.key(x), self.value(x)  # [N, D]
+        query, key, value = apply((self.query, self.key, self.value), x)  # [N, D]
         return self.output(attend(query, key, value, self.heads, mask, self.dropout)), None
 
 
 class FeedForward(encoder.FeedForward):
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]"""
-        return self.contract(FUSED.get(self.activation, self.activation)(self.expand(x)))
+        x = FUSED.get(self.activation, self.activation)(self.expand(x))
+        if isinstance(self.contract, Int8Linear) and self.activation in FUSED:
+            return self.contract.after_gelu(x)
+        return self.contract(x)
 
 
 class BertModel(bert.BertModel):
@@ -83,7 +87,7 @@ class BertModel(bert.BertModel):
 def first_only(layer: encoder.EncoderLayer, x: Tensor, packing: Packing) -> Tensor:
     """An EncoderLayer that computes only each text's first token: x [N, D] -> [B, D]"""
     attention, first = layer.attention, x[packing.first]
-    query, key, value = attention.query(first), attention.key(x), attention.value(x)
+    query, (key, value) = attention.query(first), apply((attention.key, attention.value), x)
     looked = attention.output(attend_first(query, key, value, attention.heads, packing, attention.dropout))
     x = layer.attention_norm(first + layer.dropout(looked))
     return layer.feed_forward_norm(x + layer.dropout(layer.feed_forward(x)))
