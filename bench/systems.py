@@ -366,7 +366,7 @@ def predict(folder, path, precision="fp32", limit=None, **options):
     model = BertSentClassifier.from_pretrained(folder)
     if precision == "int8":
         quantize(model)
-    fast.swap_in(model)
+    fast.for_reading(fast.swap_in(model))
 
     def run():
         return timed(
