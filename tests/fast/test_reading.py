@@ -95,7 +95,7 @@ def another_tensor(model):
     attention.key.weight = nn.Parameter(attention.query.weight.clone())
 
 
-@pytest.mark.fault("state: weights that changed, and an answer of the old ones")
+@pytest.mark.fault("weights: an answer of weights that have changed since")
 @pytest.mark.parametrize("change", [an_optimizer, a_file, training, another_tensor])
 def test_weights_that_change_are_noticed(pair, change):
     plain, model = pair
