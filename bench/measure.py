@@ -15,7 +15,15 @@ import torch
 from minbert.runs import report
 
 RESULTS = Path(__file__).parent / "results"
-PEERS = ("transformers", "tokenizers", "tiktoken", "sentencepiece", "sentence-transformers", "onnxruntime")
+PEERS = (
+    "transformers",
+    "tokenizers",
+    "tiktoken",
+    "sentencepiece",
+    "sentence-transformers",
+    "onnxruntime",
+    "ctranslate2",
+)
 
 
 class System:

@@ -361,12 +361,12 @@ def new_gpt(folder, layers, size):
 # Prediction, of ids prepared beforehand
 
 
-def predict(folder, path, precision="fp32", limit=None, **options):
+def predict(folder, path, precision="fp32", pooling="pooler", limit=None, **options):
     rows = encoding(folder, path, limit)
-    model = BertSentClassifier.from_pretrained(folder)
+    model = BertSentClassifier.from_pretrained(folder, pooling=pooling)
     if precision == "int8":
         quantize(model)
-    fast.swap_in(model)
+    fast.for_reading(fast.swap_in(model))
 
     def run():
         return timed(
@@ -434,6 +434,33 @@ def onnx_predict(folder, path, int8=False, limit=None, **options):
 
     def run():
         return timed(work) | {"tokens": count(rows)}
+
+    return run
+
+
+def ct2_predict(folder, path, limit=None, **options):
+    """CTranslate2, batches of 32 sorted by length, to the pooler's vectors."""
+    import ctranslate2
+
+    rows, place = encoding(folder, path, limit), str(Path(folder, "ctranslate2"))
+    if not Path(place).exists():
+        ctranslate2.converters.TransformersConverter(folder).convert(place)
+    threads = {"inter_threads": 1, "intra_threads": torch.get_num_threads()}
+    encoder = ctranslate2.Encoder(place, compute_type="float32", **threads)
+    ours = fast.swap_in(BertModel.from_pretrained(folder))
+    order, found = by_length(rows, 32), []
+
+    def work():
+        ids = ([rows["input_ids"][row] for row in chosen] for chosen in order)
+        found[:] = [np.array(encoder.forward_batch(batch).pooler_output) for batch in ids]
+
+    def run():
+        figures = timed(work)
+        first = next(batches(rows, None, order[0], len(order[0])))
+        with torch.no_grad():
+            expected = ours(*first[:3])["pooler_output"].numpy()
+        assert np.allclose(found[0], expected, atol=1e-4), "not the same vectors as ours"
+        return figures | {"tokens": count(rows)}
 
     return run
 
@@ -625,7 +652,7 @@ def serve(name, options):
         out.flush()
 
     warnings.simplefilter("ignore")
-    if not name.startswith(("hf_", "st_", "onnx_", "tiktoken_", "sentencepiece_")):
+    if not name.startswith(("hf_", "st_", "onnx_", "ct2_", "tiktoken_", "sentencepiece_")):
         retain_freed_memory()  # as our commands do
     run = globals()[name](**options)
     answer({})

@@ -1,4 +1,4 @@
-"""The pictures of the pages in README.md: python docs/pictures.py
+"""The pictures of the pages in README.md: python -m docs.pictures
 
 It trains a classifier as `make train` does, makes each page by its command, and photographs it in Chromium, at 1200 by
 760 pixels, light. Needs Chromium and minbert[browser]. --run FOLDER takes a run that is there already.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from bench.pages import chromium
 from minbert.__main__ import main as minbert
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -58,7 +59,7 @@ def main():
         run = args.run or Path(place, "flexible-1-0.0002")
         if not args.run:
             call("train", "--out", run)
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        browser = chromium(playwright)
         for name, address, act in pages(run, Path(place)):
             page = browser.new_page(viewport={"width": 1200, "height": 760}, color_scheme="light")
             page.goto(address)

@@ -556,6 +556,7 @@ MEASURED = {
         "1,000 to 100,000 texts": "python -m bench scale",
         "ids of 100,000 texts": "python -m bench scale",
         "those of 1,000": "python -m bench scale",
+        "CTranslate2, which": "a name",
     },
     "docs/size.md": {
         "within 4 % of theirs": "python -m pytest tests/test_size.py",

@@ -320,7 +320,7 @@ def load_model(job):
         report.warn(model.loaded)
     common.check_trained(job.model, model)
     if not job.plain:
-        fast.swap_in(model), fast.swap_in(tokenizer)
+        fast.for_reading(fast.swap_in(model)), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)
     return model.to(job.device), tokenizer
 

@@ -232,7 +232,7 @@ class Reader:
         self.longest = similarity.longest(model, self.tokenizer, self.recipe)
         self.say_what_is_special()
         if not job.plain:
-            fast.swap_in(model), fast.swap_in(self.tokenizer)
+            fast.for_reading(fast.swap_in(model)), fast.swap_in(self.tokenizer)
         self.precision = precision.settle(model, job.precision, job.device)
         self.model = model.to(job.device)
         self.begin = time.perf_counter()

@@ -15,11 +15,12 @@ from minbert.decoder import CachedAttention, CausalLM, Decoder
 from minbert.embeddings import Embeddings
 from minbert.encoder import Encoder, EncoderLayer, FeedForward
 from minbert.encoding import Tokenizer
-from minbert.fast import decoder, twins, wordpiece
+from minbert.fast import decoder, reading, twins, wordpiece
 from minbert.fast.decoder import for_writing as for_writing
 from minbert.fast.dropout import Dropout
 from minbert.fast.int8 import Int8Linear
 from minbert.fast.linear import Linear
+from minbert.fast.reading import for_reading as for_reading
 from minbert.heads import BertSentClassifier, MaskedLMHead
 from minbert.tokenizer import BertTokenizer
 
@@ -38,6 +39,7 @@ TWINS = {
     BertTokenizer: wordpiece.BertTokenizer,
 }
 PLAIN = {twin: plain for plain, twin in TWINS.items()}  # and those that `twin_of` has made
+PLAIN[reading.EncoderLayer] = EncoderLayer  # where `for_reading` was asked for
 # What computes a token's vector from that vector alone, or has a twin that knows where the texts end.
 NEED_NO_PADDING = {
     *(BertModel, Embeddings, Encoder, EncoderLayer, FeedForward, MultiHeadAttention),
@@ -85,8 +87,9 @@ def needs_no_padding(module):
 
 def swap_out(model):
     """Let a model or a tokenizer work the plain way again, in place, and return it."""
-    if isinstance(model, wordpiece.BertTokenizer):
-        model.forget()
+    for part in [model] if isinstance(model, Tokenizer) else model.modules():
+        if isinstance(part, (wordpiece.BertTokenizer, reading.EncoderLayer)):
+            part.forget()
     return change(model, PLAIN)
 
 

@@ -2,7 +2,7 @@
 
 Another kernel rounds differently, so a choice of one belongs to what a run's result depends on. `choices` says what was
 chosen, for a run to record; `use` takes it back, for a resumed run. An environment variable decides before both:
-MINBERT_LINEAR=torch or MINBERT_LINEAR=onednn.
+MINBERT_LINEAR=torch or MINBERT_LINEAR=onednn; MINBERT_READING=plain or MINBERT_READING=packed for prediction.
 """
 
 import math

@@ -80,7 +80,8 @@ class BertModel(bert.BertModel):
         *layers, last = self.encoder.layers
         for layer in layers:
             x, _ = layer(x, packing)
-        x = packing.pad_first(first_only(last, x, packing))
+        x = last.first(x, packing) if hasattr(last, "first") else first_only(last, x, packing)  # one of `for_reading`
+        x = packing.pad_first(x)
         return {"last_hidden_state": x, "pooler_output": self.pool(x)}
 
 
