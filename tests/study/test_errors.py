@@ -213,6 +213,6 @@ def test_pairs_and_unlabelled_rows(tmp_path):
 
 def test_the_slices_by_length_are_quarters(tmp_path):
     rows = [(" ".join(["word"] * count), "a", "a", 0.9, 0.1) for count in range(1, 41)]
-    found = errors.slices(read_predictions(write(tmp_path / "p.csv", rows)).labelled)
+    found = outcomes.slices(read_predictions(write(tmp_path / "p.csv", rows)).labelled)
     sizes = {name: sum(inside) for name, inside in found.items()}
     assert sizes == {f"{low} to {low + 9} words": 10 for low in (1, 11, 21, 31)}
