@@ -170,5 +170,5 @@ def values(model, tokenizer, reading, found, shown, layer: int, head: int, write
         "column": writer.labels[writer.column],
         "at": at,
         "root": writer.number(stage.root),
-        "far": [writer.number(number) for number in difference(found, shown)],
+        "far": [f"{number:.4f}" for number in difference(found, shown)],
     }
