@@ -1,10 +1,14 @@
-"""The table of all results in docs/speed.md, a part for each processor."""
+"""The tables of all results in docs/speed.md, a part for each processor; and a short one in README.md."""
 
+import re
+import textwrap
 from pathlib import Path
 
+from bench import scale
 from bench.measure import heading, records, rounded, table
 
-PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+ROOT = Path(__file__).parent.parent
+PAGE, README = ROOT / "docs" / "speed.md", ROOT / "README.md"
 MARKS = "<!-- made by python -m bench: -->", "<!-- until here -->"
 ORDER = ("tokenize", "bpe", "unigram", "predict", "latency", "whole", "train", "frozen", "generate", "search")
 HEADER = [
@@ -18,6 +22,21 @@ HEADER = [
     "MB at most",
 ]
 SHOWN = ("minbert", "torch")  # versions
+GROUPS = (  # works that belong together: a title, which works, the system that is compared
+    ("predict, pooler", "predict (.*), pooler", "minbert"),
+    ("predict, mean", "predict (.*), mean", "minbert"),
+    ("predict in 8 bits, pooler", "predict (.*), pooler", "minbert, int8"),
+    ("predict in 8 bits, mean", "predict (.*), mean", "minbert, int8"),
+    ("one sentence at a time", "one sentence at a time, (.*)", "minbert"),
+    ("whole process", "(.*), whole process", "minbert"),
+    ("train", "train ((?!frozen).*)", "minbert"),
+    ("tokenize, words are new", "tokenize, (.*)", "minbert, cold"),
+    ("tokenize, words are known", "tokenize, (.*)", "minbert, warm"),
+    ("learnt tokenizers, words are new", "(byte-level BPE|unigram, .*)", "minbert, cold"),
+    ("learnt tokenizers, words are known", "(byte-level BPE|unigram, .*)", "minbert, warm"),
+    ("write", "(generate, .*|beam search, .*)", "minbert"),
+)
+SHORT = 9  # of the groups are in README.md
 ALIKE = 0.99  # a tokenizer that gives other ids to more of the texts is no peer that a ratio can be of
 
 
@@ -78,29 +97,84 @@ def done(row):
     return f"{row['seconds']:.1f} s in all" if row["seconds"] > 0.1 else f"{1000 * row['seconds']:.1f} ms in all"
 
 
+def benches(found):
+    """The records of a processor, in the order of the page."""
+    return [found[name] for name in ORDER if name in found]
+
+
+def begin(records):
+    """What the records of a processor are of."""
+    versions = {
+        ", ".join(f"{name} {version}" for name, version in record["machine"]["versions"].items() if name in SHOWN): None
+        for record in records
+    }
+    return f"{heading(records[0]['machine'])}; {'; '.join(versions)}"
+
+
+def ratios(records, groups=GROUPS):
+    """(title, [(work, peer, ratio), ...]) for each of some groups."""
+    for title, pattern, system in groups:
+        found = []
+        for record in records:
+            for row in record["rows"]:
+                match, peer = re.fullmatch(pattern, row["work"]), strongest(row, record["rows"])
+                if match and peer and row["system"] == system:
+                    found.append((match[1], *peer))
+        if found:
+            yield title, found
+
+
+def short():
+    """How many times the speed of the strongest peer, which is named, we have: a screen for all processors."""
+    lines = []
+    for found in filter(None, map(benches, records().values())):
+        lines.append(begin(found))
+        for title, works in ratios(found, GROUPS[:SHORT]):
+            told = "; ".join(f"{work} {ratio:.2f} ({peer})" for work, peer, ratio in works)
+            lines += textwrap.wrap(f"  {title:26} {told}", 116, subsequent_indent=" " * 29)
+    return "\n".join(["```text", *lines, "```"])
+
+
 def page():
-    """The tables of all results there are, in Markdown, each below a line that names the processor."""
+    """The tables of all results there are, in Markdown, each below the name of its processor."""
     parts = []
-    for found in records().values():
-        found, lines = [found[name] for name in ORDER if name in found], []
-        if not found:
-            continue
+    for every in records().values():
+        found, lines = benches(every), []
         for record in found:
             last = None
             for row in record["rows"]:
                 lines.append(cells(row, record["rows"], row["work"] != last))
                 last = row["work"]
-        versions = [
-            ", ".join(f"{name} {version}" for name, version in record["machine"]["versions"].items() if name in SHOWN)
-            for record in found
-        ]
-        begin = f"### {heading(found[0]['machine'])}\n\nMeasured with {'; '.join(dict.fromkeys(versions))}."
-        parts.append(f"{begin}\n\n{table(HEADER, lines)}")
+        if found:
+            parts += [f"### {begin(found)}", behind(found), table(HEADER, lines)]
+            parts += [accuracy(record["int8"]) for record in found if "int8" in record]
+        if "scale" in every:
+            parts.append(scale.tables(every["scale"]["rows"]))
+        if "memory" in every:
+            parts.append(scale.growth(every["memory"]["rows"]))
     return "\n\n".join(parts)
 
 
+def behind(records):
+    """Where the strongest peer is faster, by name."""
+    works = [
+        f"{title}, {work} ({ratio:.2f} of {peer})"
+        for title, found in ratios(records)
+        for work, peer, ratio in found
+        if ratio < 1
+    ]
+    return f"Slower than the strongest peer: {'; '.join(works) or 'in none of these works'}."
+
+
+def accuracy(found):
+    """What 8 bits cost."""
+    shares = [f"{100 * found[precision]:.1f}" for precision in ("int8", "fp32")]
+    return f"Accuracy on the dev set of SST-5, frozen encoder: {shares[0]} percent in 8 bits, {shares[1]} in float32."
+
+
 def write():
-    """Write the tables into docs/speed.md."""
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    PAGE.write_text(f"{before}{begin}\n{page()}\n{MARKS[1]}{after}", encoding="utf-8")
+    """Write the tables into docs/speed.md and README.md."""
+    for path, text in ((PAGE, page()), (README, short())):
+        before, begin, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        path.write_text(f"{before}{begin}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")

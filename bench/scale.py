@@ -44,13 +44,27 @@ def main(runs=1):
         rows.append({"varies": kind, "value": value, "task": task, "seconds": seconds, "tokens": tokens})
         rows[-1]["peak_mb"] = system.peak_mb
     save("scale", rows)
+    print(tables(rows))
+
+
+def tables(rows):
+    """A table for each thing that varies, in Markdown: speed, and memory at most."""
+    parts = []
     for kind in dict.fromkeys(row["varies"] for row in rows):
         lines = [
             (row["value"], row["task"], f"{rounded(row['tokens'] / row['seconds'])} tokens", rounded(row["peak_mb"]))
             for row in rows
             if row["varies"] == kind
         ]
-        print(table([kind, "task", "per second", "MB at most"], lines), end="\n\n")
+        parts.append(table([kind, "task", "per second", "MB at most"], lines))
+    return "\n\n".join(parts)
+
+
+def growth(samples):
+    """The memory of minbert predict: the first sample, ten between, and the last."""
+    shown = [samples[round(at * (len(samples) - 1) / 11)] for at in range(12)]
+    lines = [(f"{sample['seconds']:.0f}", f"{sample['lines']:,}", rounded(sample["mb"])) for sample in shown]
+    return table(["seconds of predict", "lines", "MB"], list(dict.fromkeys(lines)))
 
 
 def memory(folder, data, minutes, every=10):
@@ -78,7 +92,7 @@ def memory(folder, data, minutes, every=10):
     if labelled != read:
         raise SystemExit(f"{labelled} of {read} lines have a label")
     save("memory", samples, lines=read, minutes=minutes)
-    print(table(["seconds", "lines", "MB"], [[f"{s['seconds']:.0f}", s["lines"], rounded(s["mb"])] for s in samples]))
+    print(growth(samples))
 
 
 def resident(process):

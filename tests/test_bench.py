@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import re
 import warnings
+from configparser import ConfigParser
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from bench.peers import predicting, tokenizing, training, writing
 from bench.serve import checks, load
 from minbert import BertSentClassifier, BertTokenizer
 from minbert.weights import hub
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -332,3 +335,12 @@ def test_the_gpu_bench_runs_on_a_cpu_in_small(monkeypatch, tmp_path, capsys):
         ("predict", "minbert"),
     ]
     assert "| train | minbert |" in capsys.readouterr().out
+
+
+def test_make_installs_the_peers_that_the_package_names():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    named = setup["options.extras_require"]["bench"].split()
+    assert re.search(r"for peer in (.*); do", (ROOT / "Makefile").read_text("utf-8"))[1].split() == named
+    pinned = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    assert all(any(line.startswith(f"{name}==") for line in pinned) for name in named)
