@@ -32,10 +32,11 @@ class System:
     def __init__(self, name, **options):
         number = str(options.setdefault("threads", torch.get_num_threads()))
         threads = {"OMP_NUM_THREADS": number, "RAYON_NUM_THREADS": number, "TOKENIZERS_PARALLELISM": "true"}
+        quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         command = [sys.executable, "-m", "bench.serve", name, json.dumps(options)]
         self.name, self.runs, self.peak_mb = name, [], None
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | threads
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | threads | quiet
         )
         self.is_set_up = False
 
