@@ -94,7 +94,7 @@ def done(row):
         return f"{row['bytes_per_second'] / 1e6:.1f} MB"
     if "tokens_per_second" in row:
         return f"{rounded(row['tokens_per_second'])} tokens"
-    return f"{row['seconds']:.1f} s in all" if row["seconds"] > 0.1 else f"{1000 * row['seconds']:.1f} ms in all"
+    return f"{row['seconds']:.2f} s in all" if row["seconds"] > 0.1 else f"{1000 * row['seconds']:.1f} ms"
 
 
 def benches(found):
@@ -156,14 +156,12 @@ def page():
 
 
 def behind(records):
-    """Where the strongest peer is faster, by name."""
-    works = [
-        f"{title}, {work} ({ratio:.2f} of {peer})"
-        for title, found in ratios(records)
-        for work, peer, ratio in found
-        if ratio < 1
-    ]
-    return f"Slower than the strongest peer: {'; '.join(works) or 'in none of these works'}."
+    """Where the strongest peer is faster, by name: a list in Markdown."""
+    lines = []
+    for title, works in ratios(records):
+        if slower := [f"{work} ({ratio:.2f} of {peer})" for work, peer, ratio in works if ratio < 1]:
+            lines.append(f"- {title}: {'; '.join(slower)}")
+    return "\n".join(["Slower than the strongest peer:", "", *(lines or ["- nothing in these tables"])])
 
 
 def accuracy(found):

@@ -1,6 +1,7 @@
 """The benches of prediction: many texts, one text at a time, and whole processes."""
 
 import csv
+import os
 import shutil
 import statistics
 import subprocess
@@ -23,8 +24,8 @@ MODEL = "all-MiniLM-L6-v2"
 BOUNDS = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.35}
 ONE_BY_ONE = 200  # texts
 PEERS = {  # name in the table: package, name of the function
-    "transformers, sorted": ("transformers", "transformers"),
-    "torch.compile, sorted": ("transformers", "compiled"),
+    "transformers": ("transformers", "transformers"),
+    "torch.compile": ("transformers", "compiled"),
     "onnxruntime": ("onnxruntime", "onnxruntime"),
     "onnxruntime int8": ("onnxruntime", "onnxruntime_int8"),
     "OpenVINO": ("openvino", "openvino"),
@@ -46,7 +47,7 @@ def contest(function, **options):
     found = {
         name: peer(package, f"predicting.{function}", peer=reader, **options)
         for name, (package, reader) in PEERS.items()
-        if name != "torch.compile, sorted" or has_compiler()
+        if name != "torch.compile" or has_compiler()
     }
     for precision in ("fp32", "int8", "bf16"):
         name = "minbert" if precision == "fp32" else f"minbert, {precision}"
@@ -105,7 +106,7 @@ def predict(folder, data, runs):
             size = 8 if kind == "long reviews" else 32
             usual = {"peer": "transformers", "size": size, "is_sorted": False} | options
             found = {"peak": System("peak")}
-            found[f"transformers, batches of {size}"] = peer("transformers", "predicting.predict", **usual)
+            found[f"transformers, unsorted, batches of {size}"] = peer("transformers", "predicting.predict", **usual)
             if pooling == "mean":
                 found["sentence-transformers"] = peer("sentence_transformers", "predicting.encode_sentences", **options)
             found |= contest("predict", **options)
@@ -225,7 +226,9 @@ def processes(work, commands, runs, out=None):
 
 def whole_process(command):
     """Seconds and peak memory in MB of a command."""
-    measured = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=texts.ROOT, capture_output=True, text=True)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-c", MEASURE, *command]
+    measured = subprocess.run(command, cwd=texts.ROOT, capture_output=True, text=True, env=os.environ | threads)
     if measured.returncode:
         raise SystemExit(measured.stderr)
     return tuple(map(float, measured.stdout.split()))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import gpu, learning, learnt, measure, page, prediction, systems, texts, tokens
+from bench import gpu, learning, learnt, measure, page, prediction, scale, systems, texts, tokens
 from bench.peers import predicting, tokenizing, training, writing
 from bench.serve import checks, load
 from minbert import BertSentClassifier, BertTokenizer
@@ -69,6 +69,18 @@ def test_a_line_of_the_table():
     assert page.cells(other, [other], True)[1:3] == ("x (other ids in 31 of 8,000 texts)", "2.0 MB")
 
 
+def test_what_is_slower_is_named():
+    rows = [
+        {"work": f"predict {kind}, mean", "system": system, "tokens_per_second": speed}
+        for kind, speeds in (("SST", (100, 90)), ("Chinese", (100, 110)))
+        for system, speed in zip(("OpenVINO", "minbert"), speeds)
+    ]
+    record = {"machine": {"processor": "A CPU", "threads": 1, "versions": {}}, "rows": rows}
+    assert list(page.ratios([record])) == [("predict, mean", [("SST", "OpenVINO", 0.9), ("Chinese", "OpenVINO", 1.1)])]
+    assert page.behind([record]).splitlines()[2:] == ["- predict, mean: SST (0.90 of OpenVINO)"]
+    assert "- nothing" in page.behind([record | {"rows": rows[2:]}])
+
+
 def test_a_tokenizer_with_many_other_ids_is_no_peer():
     ours = {"work": "cut", "system": "minbert, warm", "bytes_per_second": 6, "texts": 200, "others": 0}
     peers = [ours | {"system": f"{others}", "bytes_per_second": 3 + others, "others": others} for others in (0, 2, 3)]
@@ -108,10 +120,11 @@ def test_the_kinds_of_text(tmp_path):
     assert found["Chinese"] == texts.chinese(texts.NUMBER["Chinese"])
 
 
-def test_the_page_on_speed_holds_the_table_of_the_results():
-    text = page.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path, made", [(page.PAGE, page.page), (page.README, page.short)])
+def test_a_page_holds_what_is_made_from_the_results(path, made):
+    text = path.read_text(encoding="utf-8")
     assert text.count(page.MARKS[0]) == text.count(page.MARKS[1]) == 1
-    assert text.partition(page.MARKS[0])[2].partition(page.MARKS[1])[0].strip() == page.page()
+    assert text.partition(page.MARKS[0])[2].partition(page.MARKS[1])[0].strip() == made()
 
 
 def test_another_processor_is_written_beside_and_has_a_table_of_its_own(monkeypatch, tmp_path):
@@ -270,6 +283,16 @@ def test_ours_gives_our_logits(folders):
         wanted = prediction.plain_logits(place, path)
         for run in (systems.predict(str(place), path)(), systems.latency(str(place), path)()):
             assert np.abs(np.array(run["logits"]) - wanted).max() < 1e-5
+
+
+def test_the_memory_of_predict_over_lines_that_are_new(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    scale.memory(tmp_path, texts.find_data(tmp_path), minutes=0.02, every=0.3)
+    (path,) = tmp_path.glob("*/memory.json")
+    record = json.loads(path.read_text())
+    assert record["lines"] > 0 and record["lines"] % 100 == 0 and record["rows"][0]["lines"] == 0
+    assert "| seconds of predict | lines | MB |" in capsys.readouterr().out
+    assert scale.growth([{"seconds": at, "lines": 9 * at, "mb": 7.0} for at in range(99)]).count("\n") == 13
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,5 +1,6 @@
 """What a user of onnxruntime writes to label lines: python onnx_script.py FOLDER TEXTS OUT"""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ folder, texts, out = map(Path, sys.argv[1:])
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 tokenizer.enable_truncation(512)
 tokenizer.enable_padding()
-session = onnxruntime.InferenceSession(str(folder / "fp32.onnx"))
+settings = onnxruntime.SessionOptions()
+settings.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))  # 0: as many as there are cores
+session = onnxruntime.InferenceSession(str(folder / "fp32.onnx"), settings)
 lines = sorted(enumerate(texts.read_text(encoding="utf-8").splitlines()), key=lambda line: -len(line[1]))
 labels = [None] * len(lines)
 for start in range(0, len(lines), 32):

@@ -23,7 +23,10 @@ def loss_of(model, texts, rows):
 
 
 def trainer(folder, path, batch_size, changes=None, **options):
-    """The texts of a file in their order, through transformers' Trainer with its default settings."""
+    """The texts of a file in their order, through transformers' Trainer with its default settings.
+
+    The losses are kept where the config is changed: to be compared, not timed.
+    """
     from torch.utils.data import SequentialSampler
     from transformers import BertTokenizerFast as Fast
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
@@ -44,6 +47,7 @@ def trainer(folder, path, batch_size, changes=None, **options):
         num_train_epochs=1,
         per_device_train_batch_size=batch_size,
         learning_rate=5e-5,
+        logging_strategy="steps" if changes else "no",
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="no",
