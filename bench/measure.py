@@ -85,7 +85,7 @@ def peer(package, name, **options):
 def race(systems, runs):
     """Let {name: System} run in turn, each of them runs times after one run that does not count. Returns them.
 
-    A None stays where it is: a peer that is not installed.
+    A None stays where it is: a peer that is not to be had here.
     """
     there = [system for system in systems.values() if system]
     for system in there:
@@ -100,7 +100,7 @@ def race(systems, runs):
 
 
 def rows(work, found, unit="tokens"):
-    """[{"work", "system", "tokens_per_second", "peak_mb"}, ...] of what `race` returned; "missing": is not installed.
+    """[{"work", "system", "tokens_per_second", "peak_mb"}, ...] of what `race` returned; "missing": is not here.
 
     Of a system that tells how long it tokenizes, also {"with_tokenizing_per_second"}.
     """

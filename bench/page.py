@@ -73,7 +73,7 @@ def cells(row, others, new):
     """A result as a row of the table. others: the rows beside it; new: whether the work is named."""
     begin, system = (row["work"] if new else "", row["system"])
     if row.get("missing"):
-        return (begin, system, "not installed", "", "", "", "", "")
+        return (begin, system, "not to be had here", "", "", "", "", "")
     if row.get("others") is not None and not system.startswith("minbert"):
         system += f" (other ids in {row['others']:,} of {row['texts']:,} texts)"
     peer, with_tokenizing = strongest(row, others), ""

@@ -44,11 +44,10 @@ def convert(folder):
 
 def contest(function, **options):
     """{name: System} of the peers that read prepared ids, and ours."""
-    found = {
-        name: peer(package, f"predicting.{function}", peer=reader, **options)
-        for name, (package, reader) in PEERS.items()
-        if name != "torch.compile" or has_compiler()
-    }
+    found = {}
+    for name, (package, reader) in PEERS.items():
+        is_there = name != "torch.compile" or has_compiler()
+        found[name] = peer(package, f"predicting.{function}", peer=reader, **options) if is_there else None
     for precision in ("fp32", "int8", "bf16"):
         name = "minbert" if precision == "fp32" else f"minbert, {precision}"
         found[name] = System(function, precision=precision, **options)

@@ -64,7 +64,7 @@ def test_a_line_of_the_table():
     timed, beside = ({**each, "with_tokenizing_per_second": speed} for each, speed in ((row, 9000), (peer, 3000)))
     assert page.cells(timed, [beside, timed], False)[5] == "9,000 tokens, 3.00 of a peer"
     absent = {"work": "predict", "system": "a peer", "missing": True}
-    assert page.cells(absent, [absent, row], False) == ("", "a peer", "not installed", "", "", "", "", "")
+    assert page.cells(absent, [absent, row], False) == ("", "a peer", "not to be had here", "", "", "", "", "")
     other = {"work": "cut", "system": "x", "bytes_per_second": 2e6, "peak_mb": 9, "texts": 8000, "others": 31}
     assert page.cells(other, [other], True)[1:3] == ("x (other ids in 31 of 8,000 texts)", "2.0 MB")
 

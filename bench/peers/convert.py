@@ -69,9 +69,14 @@ def optimize(folder, path):
     sizes = {"num_heads": config["num_attention_heads"], "hidden_size": config["hidden_size"]}
     fp32 = Path(folder, "fp32.onnx")
     optimizer.optimize_model(str(path), model_type="bert", **sizes).save_model_to_file(str(fp32))
-    quantize_dynamic(
-        str(fp32), str(Path(folder, "int8.onnx")), weight_type=QuantType.QInt8, per_channel=True, extra_options=FLOAT
-    )
+    options = {"weight_type": QuantType.QInt8, "per_channel": True, "extra_options": FLOAT}
+    options["reduce_range"] = not has_vnni()  # without it, sums of products of 8 bits overflow
+    quantize_dynamic(str(fp32), str(Path(folder, "int8.onnx")), **options)
+
+
+def has_vnni():
+    path = Path("/proc/cpuinfo")
+    return path.exists() and "vnni" in path.read_text()
 
 
 def to_ctranslate2(folder):
