@@ -52,6 +52,12 @@ def peak(**options):
 # Tokenizing
 
 
+def forget_words(tokenizer):
+    """No word is known from before; what is made once for a vocabulary is there."""
+    tokenizer.forget()
+    tokenizer(["made"])
+
+
 def tokenize(folder, path, warm=True, **options):
     """All texts of a file, by the tokenizer of a folder, whatever its kind; cold: no word is known from before."""
     texts, tokenizer = load(path).texts, fast.swap_in(tokenizers.from_pretrained(folder))
@@ -59,8 +65,7 @@ def tokenize(folder, path, warm=True, **options):
 
     def run():
         if not warm:
-            tokenizer.forget()
-            tokenizer(["what is made once"])
+            forget_words(tokenizer)
         ids = []
         figures = timed(lambda: ids.extend(tokenizer(texts)["input_ids"]))
         return figures | {"bytes": size, "checks": checks(ids)}
@@ -116,7 +121,7 @@ def predict(folder, path, precision="fp32", **options):
     def run():
         logits = []
         figures = timed(lambda: logits.extend(training.predict(model, rows, precision=precision).tolist()))
-        tokenizer.forget()
+        forget_words(tokenizer)
         tokenizing = timed(lambda: tokenizer(data.texts, truncation=True, max_length=LENGTH))["seconds"]
         return figures | {"tokenizing": tokenizing, "tokens": count(data.ids), "logits": logits}
 
