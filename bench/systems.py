@@ -110,7 +110,7 @@ def classify(folder, precision):
     model = BertSentClassifier.from_pretrained(folder)
     if precision == "int8":
         quantize(model)
-    return fast.swap_in(model), fast.swap_in(BertTokenizer.from_pretrained(folder))
+    return fast.for_reading(fast.swap_in(model)), fast.swap_in(BertTokenizer.from_pretrained(folder))
 
 
 def predict(folder, path, precision="fp32", **options):
@@ -187,6 +187,8 @@ def shaped(model, length, batch_size=32, texts=256, task="predict", precision="f
     else:
         model = BertSentClassifier(model | changes)
     fast.swap_in(model)
+    if task == "predict":
+        fast.for_reading(model)
     rng = np.random.default_rng(0)
     ids = rng.integers(5, model.config.vocab_size, (texts, length)).tolist()
     data = training.Data(encoding(ids), (rng.random(texts) < 0.5).astype(int).tolist())
