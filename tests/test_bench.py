@@ -228,7 +228,7 @@ def test_other_ids_or_labels_end_the_bench(monkeypatch, tmp_path):
     commands = {name: ["-c", f"open({str(out)!r}, 'w').write({text!r})"] for name, text in (("a", "1\n"), ("b", "1\n"))}
     lines = prediction.processes("whole", commands, 1, out)
     assert [line["system"] for line in lines] == ["a", "b"] and all(line["seconds"] > 0 for line in lines)
-    commands["b"][1] = commands["b"][1].replace("1", "2")
+    commands["b"][1] = commands["b"][1].replace("'1", "'2")
     with pytest.raises(SystemExit, match="whole: b gives other labels"):
         prediction.processes("whole", commands, 1, out)
 
