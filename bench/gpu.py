@@ -127,4 +127,4 @@ def main(runs=5, device="cuda", sizes=BASE, number=4096, batch_size=64, size=819
     ]
     print(table(["work", "system", "tokens per second", "ratio", "of the peak"], lines))
     gpu = torch.cuda.get_device_name() if device == "cuda" else device
-    save(name, found, device=gpu, peak_gflops=max(peaks))
+    save(name, found, of=gpu, device=gpu, peak_gflops=max(peaks))

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import minbert
-from bench import accuracy, measure, pairs, scale, study
-from bench.__main__ import MARKS, strongest
+from bench import accuracy, measure, pairs, study
+from bench.page import MARKS
 from data import translation
 from minbert import BertForMaskedLM, Config, completions, cost, endpoint, families, size, tokenizer_json, tokenizers
 from minbert.commands import study_infer
@@ -53,19 +53,6 @@ def baseline(task):
 
 def lines_of(*files):
     return sum(len(read(f"minbert/{file}.py").splitlines()) for file in files)
-
-
-def ratio(name, work, system):
-    rows = results(name)["rows"]
-    return strongest(next(row for row in rows if (row["work"], row["system"]) == (work, system)), rows)[1]
-
-
-def scaled(varies, value, task):
-    """Tokens per second and MB."""
-    found = [
-        row for row in results("scale")["rows"] if (row["varies"], row["value"], row["task"]) == (varies, value, task)
-    ]
-    return measure.rounded(found[0]["tokens"] / found[0]["seconds"]), found[0]["peak_mb"]
 
 
 def tiny(*names):
@@ -297,12 +284,6 @@ CHECKED = [
     ),
     ("README.md", "Python {} or newer", lambda: re.search(r"python_requires = >=(\S+)", read("setup.cfg"))[1]),
     ("README.md", "IMDB, {:,} reviews", lambda: imdb_reviews()),
-    (
-        "README.md",
-        "{:.2f} to {:.2f} times as fast as the strongest peer",
-        lambda: (ratio("predict", "predict sst", "minbert"), ratio("predict", "predict cfimdb", "minbert")),
-    ),
-    ("README.md", "AVX-512, {} threads", lambda: results("predict")["machine"]["threads"]),
     ("docs/reading.md", "have under {} lines", lambda: rounded_up(lines_of(*MODEL), 100)),
     ("docs/reading.md", "the story in under {} lines", lambda: 40),  # a test in tests/commands holds it
     ("CONTRIBUTING.md", "and in under {} lines", lambda: 40),
@@ -337,46 +318,11 @@ CHECKED = [
     ("docs/size.md", "running means: {} bytes for", lambda: state_of_training()),
     ("docs/size.md", "fp32, which takes {} bytes, too", lambda: state_of_training()),
     ("docs/size.md", "is {} by default, which", lambda: cost.UTILISATION),
-    ("docs/speed.md", "bf16 and {} threads", lambda: results("predict")["machine"]["threads"]),
-    ("docs/speed.md", "measured with minbert {},", lambda: results("predict")["machine"]["versions"]["minbert"]),
-    (
-        "docs/speed.md",
-        "SST-5 is {:.1f} percent, against {:.1f} in float32",
-        lambda: [100 * results("predict")["int8"][precision] for precision in ("int8", "fp32")],
-    ),
-    (
-        "docs/speed.md",
-        "a batch of 8 reaches {} tokens/s, and with single texts {},",
-        lambda: [scaled("batch", size, "train")[0] for size in (8, 1)],
-    ),
     (
         "docs/robustness.md",
         "merges of more than {} MiB, a whole of more than {} MiB",
         lambda: (bpe_files.MAX_FILE >> 20, tokenizer_json.MAX_BYTES >> 20),
     ),
-    ("docs/speed.md", "these {:,} tokens", lambda: scale.TOKENS),
-    ("docs/speed.md", "reads {} to {} tokens/s for", lambda: slowest_and_fastest()),
-    (
-        "docs/speed.md",
-        "take {:.0f} MB more",
-        lambda: scaled("rows", 100_000, "predict")[1] - scaled("rows", 1000, "predict")[1],
-    ),
-    (
-        "docs/speed.md",
-        "predicts {} tokens/s and trains at {}.",
-        lambda: [scaled("model", "bert-base shape", task)[0] for task in ("predict", "train")],
-    ),
-    (
-        "docs/speed.md",
-        "is {:.2f} times as fast as the Rust one on 2 threads with an empty cache, and {:.2f} times with a full cache",
-        lambda: [ratio("tokenize", "tokenize", f"minbert, {cache}") for cache in ("cold", "warm")],
-    ),
-    (
-        "docs/speed.md",
-        "the ratio is {:.2f} in float32 and {:.2f} in 8 bits",
-        lambda: [ratio("predict", "predict sst", system) for system in ("minbert", "minbert, int8")],
-    ),
-    ("docs/speed.md", "A batch of 8 with bf16 takes {:.0f} % more memory", lambda: memory_of_bf16()),
     *((test_seeds.PAGE, words, lambda numbers=numbers: numbers) for words, numbers in test_seeds.of_page()),
     (test_seeds.PAGE, "accuracy of 0.915 has a {}% interval from {:.3f} to {:.3f}.", lambda: (95, *wilson(183, 200))),
     (test_seeds.PAGE, "first three of {} numbers", lambda: Config().hidden_size),
@@ -548,16 +494,6 @@ MEASURED = {
         "440 MB": "python -m pytest -m weights",
         "on 2 cores": "python -m bench.accuracy",
     },
-    "docs/speed.md": {
-        "falls from 256 tokens": "python -m bench scale",
-        "on 2 threads": "python -m bench tokenize",
-        "a batch of 8": "python -m bench scale",
-        "A batch of 8": "python -m bench train",
-        "1,000 to 100,000 texts": "python -m bench scale",
-        "ids of 100,000 texts": "python -m bench scale",
-        "those of 1,000": "python -m bench scale",
-        "CTranslate2, which": "a name",
-    },
     "docs/size.md": {
         "within 4 % of theirs": "python -m pytest tests/test_size.py",
         "within 0.4 %": "python -m pytest tests/test_size.py",
@@ -675,18 +611,6 @@ def encoder_size(folder):
     return sum(weight.numel() for weight in minbert.BertModel.from_pretrained(folder).parameters())
 
 
-def slowest_and_fastest():
-    rows = [row for row in results("scale")["rows"] if (row["varies"], row["task"]) == ("rows", "predict")]
-    speeds = sorted(row["tokens"] / row["seconds"] for row in rows)
-    return measure.rounded(speeds[0]), measure.rounded(speeds[-1])
-
-
-def memory_of_bf16():
-    rows = [row for row in results("train")["rows"] if row["work"] == "train sst, batch 8"]
-    mb = {row["system"]: row["peak_mb"] for row in rows}
-    return 100 * (mb["minbert, bf16"] / mb["transformers, Trainer"] - 1)
-
-
 def prose(page):
     """A page without code, without the targets of links, and without the tables that tests of their own compare."""
     text = re.sub(r"^```.*?^```", "", read(page), flags=re.DOTALL | re.MULTILINE)
@@ -702,9 +626,7 @@ def is_compared(line):
         return True  # tests/test_tiny_translate.py compares these
     if line.startswith("> ") or (line.startswith("| ") and re.search(r'\[MASK\]|\| "', line)):
         return True  # tests/test_tiny.py compares these
-    return line.startswith(
-        ("| TF-IDF", "| tiny, ", "| all-MiniLM-L6-v2, ", "| tokens of a text", "| predict, t", "| train, b")
-    )
+    return line.startswith(("| TF-IDF", "| tiny, ", "| all-MiniLM-L6-v2, "))
 
 
 @pytest.mark.parametrize("page, words, number", CHECKED)
@@ -764,18 +686,6 @@ def test_the_tables_of_accuracy_are_the_results():
                 mine = [run for run in runs if (run["task"], run["system"]) == (task, names[system])]
                 wanted = " / ".join(filter(None, (accuracy.mean(mine, part) for part in ("dev", "test")))) or "–"
                 assert cell == (wanted if page != "README.md" else re.sub(r" \([\d.]+\)", "", wanted)), (system, task)
-
-
-def test_the_table_of_lengths_is_the_results():
-    lines = [line.strip("| ").split(" | ") for line in read("docs/speed.md").splitlines()]
-    (lengths,), (predict,), (train,) = (
-        [line[1:] for line in lines if line[0].startswith(begin)]
-        for begin in ("tokens of a text", "predict, t", "train, b")
-    )
-    for at, length in enumerate(map(int, lengths)):
-        assert predict[at] == scaled("length", length, "predict")[0]
-        speed, mb = scaled("length", length, "train")
-        assert train[at] == f"{speed} ({measure.rounded(mb)})"
 
 
 def test_the_awkward_strings_are_as_many_as_the_page_says(shared):
