@@ -1,16 +1,18 @@
 """The pictures of the pages in README.md: python -m docs.pictures
 
 It trains a classifier as `make train` does, makes each page by its command, and photographs it in Chromium, at 1200 by
-760 pixels, light. Needs Chromium and minbert[browser]. --run FOLDER takes a run that is there already.
+760 pixels, light. Needs Chromium and minbert[browser,plot]. --run FOLDER takes a run that is there already.
 """
 
 import argparse
+import io
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from bench.pages import chromium
@@ -18,7 +20,7 @@ from minbert.__main__ import main as minbert
 
 PICTURES = Path(__file__).parent / "pictures"
 SENTENCE = "The animal didn't cross the street because it was too tired"
-LARGEST = 150_000  # bytes of a picture
+LARGEST, COLOURS = 150_000, 128  # bytes of a picture, and its colours
 
 
 def call(*words):
@@ -66,7 +68,8 @@ def main():
             page.locator("html[data-ready=yes]").wait_for(state="attached")
             act(page)
             page.wait_for_load_state("networkidle")
-            page.screenshot(path=PICTURES / f"{name}.png")
+            with Image.open(io.BytesIO(page.screenshot())) as picture:
+                picture.convert("RGB").quantize(COLOURS).save(PICTURES / f"{name}.png", optimize=True)
             size = (PICTURES / f"{name}.png").stat().st_size
             print(f"{name}.png: {size:,} bytes")
             if size > LARGEST:

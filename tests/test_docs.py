@@ -802,3 +802,10 @@ def test_the_changes_tell_where_each_module_went():
         for name in re.findall(r"`minbert\.([\w.]+)`", new):
             path = ROOT / "minbert" / name.replace(".", "/")
             assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def test_the_pictures_of_the_readme_are_small():
+    pictures = re.findall(r"\]\((docs/pictures/[^)]+)\)", read("README.md"))
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert (ROOT / picture).stat().st_size <= 150_000, picture
