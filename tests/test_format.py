@@ -94,7 +94,7 @@ def test_every_place_that_writes_it_is_listed():
     writers = {str(path.relative_to(root)) for path, text in sources.items() if "KEY: FORMAT" in text}
     assert {name for name in writers if name.startswith("config")} and len(writers) == 9
     assert writers >= {"weights/__init__.py", "runs/report.py", "pretraining/stages.py", "files/mentions.py"}
-    assert writers >= {f"study/{name}.py" for name in ("crossval", "search", "toolbox")}
+    assert writers >= {f"study/{name}.py" for name in ("crossval", "facts", "search")}
     assert [str(path.relative_to(root)) for path, text in sources.items() if "KEY: STATE_FORMAT" in text] == [
         "runs/state.py"
     ]

@@ -92,7 +92,9 @@ def run(job):
         weigh(job)
     page = run_page(job.run, job.against, job.texts)
     path = page.write(job.out)
-    print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser")
+    for note in page.values["notes"]:
+        print(note)
+    print(f"written to {path}, {path.stat().st_size / 1000:,.0f} kB: open it in a browser")
 
 
 def weigh(job):
@@ -118,10 +120,12 @@ def unpack(args):
 
 
 def main(arguments):
-    for flag, module in KINDS.items():
-        if flag in arguments:
-            importlib.import_module(module).main([word for word in arguments if word != flag])
-            return
+    kinds = [flag for flag in KINDS if flag in arguments]
+    if len(kinds) > 1:
+        raise UserError(f"{' and '.join(kinds)} are two pages: name one of them")
+    if kinds:
+        importlib.import_module(KINDS[kinds[0]]).main([word for word in arguments if word not in KINDS])
+        return
     args = common.parse("page", __doc__, flags, arguments)
     if args.unpack:
         unpack(args)

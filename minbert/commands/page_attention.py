@@ -45,7 +45,7 @@ def flags(parser):
     index = common.number(int, 0, wanted="0 or more")
     add = parser.add_argument
     add("--model", default=DEFAULT, metavar="NAME", help=f"a folder or a name; default: {DEFAULT}")
-    add("--text", metavar="TEXT", help=f"the text to read; default: {EXAMPLE!r}")
+    add("--text", "--sentence", metavar="TEXT", help=f"the text to read; default: {EXAMPLE!r}")
     add("--file", metavar="FILE", help="a file with the text, all of it; -: standard input")
     add("--encoding", metavar="NAME", help="of --file, such as cp1252; default: UTF-8, or UTF-16 if the file shows it")
     add("--pair", metavar="TEXT", help="a second text, read after the first")

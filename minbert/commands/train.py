@@ -477,14 +477,19 @@ def run(job):
             more["learnt"] = {"pairs": bool(examples["train"].pairs)} | job.task.learnt
         scores = {part: each.record for part, each in scored.items()}
         report.write_run(job, model, labels, examples, history, scores, seconds, more)
-        if job.page:
-            from minbert.pages.run import run_page
-
-            run_page(job.folder).write(job.folder / "page.html")
+        write_page(job)
         if job.settings:  # the run is done
             state.forget(job.folder)
     report.say("time: " + ", ".join(f"{phase} {amount:.1f} s" for phase, amount in seconds.items()))
     stages.next_steps(job, model, examples, scored)
+
+
+def write_page(job):
+    """With --page: the run's page, in its folder."""
+    if job.page:
+        from minbert.pages.run import run_page
+
+        run_page(job.folder).write(job.folder / "page.html")
 
 
 def main(arguments):

@@ -5,6 +5,7 @@ in its own order; MINBERT_INT8=torch or MINBERT_INT8=onednn decides before. `min
 faster one with float32 before it uses int8.
 """
 
+import copy
 import functools
 from typing import NamedTuple
 
@@ -121,6 +122,13 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", linear.bias.detach())  # [E]
         self.register_buffer("sums", weight.sum(1, dtype=torch.int32))  # [E], of each row's numbers
         self.register_buffer("zeros", torch.zeros(len(weight), dtype=torch.int64), persistent=False)
+
+    def __deepcopy__(self, memo):
+        """A copy that shares the matrix, which nobody changes: torch cannot copy one that is packed."""
+        memo[id(self.weight)] = self.weight
+        memo[id(self)] = copied = type(self).__new__(type(self))
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return copied
 
     def forward(self, x):
         """[..., D] -> [..., E]"""

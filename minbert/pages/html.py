@@ -18,11 +18,16 @@ from markupsafe import Markup
 import minbert
 from minbert.atomic import atomic_write
 from minbert.pages.pack import pack
+from minbert.wording import counted
 
 HERE = Path(__file__).parent
 FORMAT = 1
 # Characters that a person does not see, or that change the order in which others are shown (UAX #9, section 2).
-HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Joiners (U+200C, U+200D) belong between letters of Persian, say, and in emoji: they are shown after ASCII alone.
+HIDDEN = re.compile(
+    r"(?<![^\x00-\x7f])[\u200c\u200d]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 
 
 def visible(text: str) -> Markup:
@@ -46,7 +51,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["visible"] = visible
+    found.filters |= {"visible": visible, "counted": counted}
     return found
 
 

@@ -141,13 +141,18 @@ def data(facts: dict) -> list[tuple[str, str, str, str]]:
 
 
 def epochs(facts: dict) -> list[dict]:
-    """Of each epoch its number, the loss, and the scores on dev"""
-    found, wanted = find(facts, "epochs"), ("epoch", "loss", "accuracy", "macro_f1")
-    kept = []
+    """Of each epoch its number, the loss, and the scores on dev by their names"""
+    found, kept = find(facts, "epochs"), []
     for each in found if isinstance(found, list) else ():
-        figures = {name: number(find(each, name)) for name in wanted}
-        if figures["epoch"] is not None and figures["loss"] is not None:
-            kept.append(figures | {"best": find(each, "best") is True})
+        epoch, loss = number(find(each, "epoch")), number(find(each, "loss"))
+        if epoch is not None and loss is not None:
+            others = {name: number(value) for name, value in each.items() if name not in ("epoch", "loss")}
+            figures = {
+                name.replace("_", " ").replace("f1", "F1"): value
+                for name, value in others.items()
+                if value is not None and not name.endswith("seconds")
+            }
+            kept.append({"epoch": epoch, "loss": loss, "scores": figures})
     return kept
 
 

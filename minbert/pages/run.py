@@ -98,7 +98,7 @@ def classes_page(first: Run, second: Run | None, texts: bool, budget: int, value
         "evidence": len(evidence),
         "methods": sorted({each["method"] for each in evidence.values()}),
     }
-    values["rivals"] = record.rivals(first.facts, first.part)
+    values["rivals"] = record.rivals(first.facts, first.part) if values["whole"] else []
     said = record.find(first.facts, "scores", first.part)
     values["agrees"] = bool(said) and values["whole"] and not values["complaints"]
     values["parts"] = [(place, title) for place, title, there in parts(values) if there]
@@ -144,8 +144,7 @@ def curves(history: list[dict]) -> list[Markup]:
     epochs = [each["epoch"] for each in history]
     losses = [each["loss"] for each in history]
     found = [svg.curve("training loss", epochs, {"training loss": losses}, max(*losses, 1e-9), 2)]
-    lines = {"accuracy": "accuracy", "macro F1": "macro_f1"}
-    lines = {title: [each[name] for each in history] for title, name in lines.items()}
+    lines = {name: [each["scores"].get(name) for each in history] for name in ("accuracy", "macro F1")}
     if all(value is not None for values in lines.values() for value in values):
         found.append(svg.curve("scores on dev", epochs, lines, 1.0, 2))
     return found

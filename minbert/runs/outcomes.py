@@ -12,6 +12,7 @@ import numpy as np
 from minbert.errors import UserError
 from minbert.files.predictions import Predictions, Row
 from minbert.metrics import wilson
+from minbert.wording import counted
 
 CASES = ("wrong", "unsure", "right")  # of one model
 AGAINST = ("broken", "fixed", "both wrong", "both right")  # by a second one
@@ -61,7 +62,8 @@ def slices(rows: Sequence[Row]) -> dict[str, list[bool]]:
     for number in range(4):
         inside = [len(row.text.split()) for row, own in zip(rows, quarter) if own == number]
         if inside:
-            found[f"{min(inside)} to {max(inside)} words"] = [own == number for own in quarter]
+            low, high = min(inside), max(inside)
+            found[f"{low} to {high} words" if low < high else counted(low, "word")] = [own == number for own in quarter]
     holds: dict[str, Callable[[str], bool]] = {
         "a negation": lambda text: bool(NEGATION.search(text)),
         "a question mark": lambda text: "?" in text,

@@ -96,9 +96,16 @@ def test_characters_that_nobody_sees_are_shown_by_their_numbers():
 
 def test_python_and_javascript_hide_the_same_characters():
     script = (HERE / "scripts" / "base.js").read_text(encoding="utf-8")
-    pattern = re.compile(re.search(r"const hidden = /(\[.*?\])/g", script)[1])
-    for code in range(0x10000):
-        assert bool(pattern.match(chr(code))) == bool(html.HIDDEN.match(chr(code))), hex(code)
+    pattern = re.compile(re.search(r"const hidden = /(.*)/g", script)[1])
+    for before in ("", "a", "م"):
+        for code in range(0x10000):
+            text = before + chr(code)
+            assert bool(pattern.search(text)) == bool(html.HIDDEN.search(text)), hex(code)
+
+
+def test_joiners_stay_where_writing_needs_them():
+    assert html.visible("می\u200cخواهم 👩\u200d🏫") == "می\u200cخواهم 👩\u200d🏫"
+    assert "U+200D" in html.visible("pass\u200dword") and "U+200C" in html.visible("\u200ca")
 
 
 # WCAG 2.2, success criteria 1.4.3 and 1.4.11, and its definition of relative luminance.

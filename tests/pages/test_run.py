@@ -306,7 +306,7 @@ def test_the_command_writes_where_it_is_told(run, tmp_path, capsys):
     second = write_run(tmp_path / "runs" / "other", random_rows(300))
     command.main([str(run), "--against", str(second)])
     command.main([str(run), "--no_texts", "--out", str(tmp_path / "here.html")])
-    written = [line.split(" (")[0].removeprefix("written: ") for line in capsys.readouterr().out.splitlines()]
+    written = [line.removeprefix("written to ").rsplit(", ", 1)[0] for line in capsys.readouterr().out.splitlines()]
     places = [run / "page.html", run / "test_page.html", run / "page_against_other.html", tmp_path / "here.html"]
     assert written == [*map(str, places)] and all(place.read_text().startswith("<!doctype html>") for place in places)
     command.main(["--unpack", str(places[0]), "--out", str(tmp_path / "data")])

@@ -88,7 +88,7 @@ def test_slices_cover_the_rows_and_name_what_is_in_them(first):
 
 def test_equal_lengths_make_one_slice(tmp_path):
     found = read_predictions(write(tmp_path / "p.csv", [("one two", "a", "a", 0.9, 0.1)] * 5))
-    assert list(outcomes.slices(found.rows)) == ["2 to 2 words"]
+    assert list(outcomes.slices(found.rows)) == ["2 words"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 const page = (() => {
   const byId = id => document.getElementById(id);
   const about = JSON.parse(byId("about").textContent);
-  const hidden = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  const hidden = /(?<![^\x00-\x7f])[\u200c\u200d]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
   // A block's bytes; null if the browser cannot unpack them.
   async function bytes(name) {
