@@ -6,7 +6,8 @@
 FOLDER holds tweeteval/ as published. offensive and emotion are the first 2,000 training tweets of each, compared with
 nothing tuned, on 5 folds, one seed; tuned is offensive with 20 settings of each classic system and three
 seeds. stance has all tweets on the five targets with the sentiment that VADER's compound score gives them (-0.05 and
-0.05, as its authors say); neutral ones and tweets of no stance are left out. Writes bench/results/study.json, and tables into docs/results.md between its two marks.
+0.05, as its authors say); neutral ones and tweets of no stance are left out. Writes bench/results/study.json, and
+tables into docs/results.md between its two marks.
 """
 
 import argparse
