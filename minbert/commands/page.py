@@ -1,4 +1,4 @@
-"""One HTML file that opens by a double click, without a network: what a run found, where heads look, every step.
+"""One HTML file for a browser, offline: the results of a run, where heads look, or each step of a model.
 
     minbert page runs/flexible-3-0.0001                      a run: scores, mistakes, words that misled it
     minbert page runs/flexible-3-0.0001 --against runs/other what the other run fixed, and what it broke
@@ -37,8 +37,8 @@ def flags(parser):
     add = parser.add_argument
     add("run", nargs="*", metavar="FOLDER", help="a run of training, or a file of its predictions")
     add("--against", metavar="FOLDER", help="a second run on the same texts")
-    add("--evidence", type=common.natural, metavar="N", help="weigh the words of the N surest mistakes first")
-    add("--no_texts", action="store_true", help="leave the texts out: the page shows the numbers of rows alone")
+    add("--evidence", type=common.natural, metavar="N", help="measure which words mattered in the N surest mistakes")
+    add("--no_texts", action="store_true", help="leave the texts out, but not labels and predictions")
     add("--unpack", metavar="FILE", help="write the data of this page to the folder --out")
     add("--out", metavar="OUT", help="the file to write; default: page.html in the run's folder")
 

@@ -86,7 +86,7 @@ def test_each_header_sorts_both_ways_as_python_does(browse, path, folder, name):
         assert numbers(page) == [row.number for row in wanted[:SIZE]]
         assert header.get_attribute("aria-sort") == said and page.locator("[aria-sort]").count() == 1
         assert header.locator("button").evaluate("button => button === document.activeElement")
-    press(page, "Show all, in the first order")
+    press(page, "Clear filters and sorting")
     assert numbers(page) == [row.number for row in rows[:SIZE]] and page.locator("[aria-sort]").count() == 0
 
 
