@@ -19,6 +19,12 @@ from minbert.training import Data
 from minbert.wording import counted
 
 TOKENS = 512  # of a text, special ones included
+GIVES = {  # kind of task: what a classifier does that learnt it
+    "class": "gives each text a class",
+    "number": "gives each text a number",
+    "several": "gives each text any number of labels",
+    "tags": "gives each word a tag",
+}
 
 
 class Model:
@@ -35,6 +41,11 @@ class Model:
         """Before each step of the model: raise UserError if it is to stop."""
         if self.stopped:
             raise UserError("the playground ends")
+
+    @property
+    def called(self) -> str:
+        """Its name within a sentence, where it may look like a word of it: “one”."""
+        return f"“{self.name}”"
 
     @property
     def title(self) -> str:
@@ -55,7 +66,7 @@ class Model:
         ids = self.ids(text)
         if len(ids) > self.most:
             raise UserError(
-                f"the text has {counted(len(ids), 'token', form=',')}, and {self.name} reads {self.most} at most: "
+                f"the text has {counted(len(ids), 'token', form=',')}, and {self.called} reads {self.most} at most: "
                 "shorten it"
             )
         return ids
@@ -129,7 +140,7 @@ class Classifier(Model):
         """The words that spoke for the predicted class, or against it: evidence.Evidence, and the text they are of."""
         self.read(text)
         if self.task.kind != "class":
-            raise UserError(f"words are weighed for one class of a text, and {self.name} gives {self.task.title}")
+            raise UserError(f"words are weighed for the one class of a text, and {self.called} {GIVES[self.task.kind]}")
         found = self.explain(self.model, self.tokenizer, text := self.prepared(text), max_length=self.most)
         words = [[word.start, word.end, word.weight] for word in found.words]
         label = self.labels.names[found.number]

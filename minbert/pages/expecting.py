@@ -23,7 +23,7 @@ class Masked(Model):
         super().__init__(name, model, tokenizer)
         self.special = tokenizer.cls_token_id, tokenizer.mask_token_id, tokenizer.sep_token_id
         if None in self.special:
-            raise UserError(f"the vocabulary of {name} lacks [CLS], [SEP] or [MASK]: use another model")
+            raise UserError(f"the vocabulary of {self.called} lacks [CLS], [SEP] or [MASK]: use another model")
 
     def ids(self, text):
         tokenizer, (cls, mask, sep), ids = self.tokenizer, self.special, []

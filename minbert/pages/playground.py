@@ -13,7 +13,7 @@ import inspect
 import warnings
 
 from minbert.errors import UserError
-from minbert.pages.answering import TOKENS, Classifier, Model
+from minbert.pages.answering import GIVES, TOKENS, Classifier, Model
 from minbert.pages.expecting import Causal, Masked
 from minbert.pages.html import Page
 
@@ -88,13 +88,13 @@ class Playground:
         about = {"models": shown, "limits": {"characters": CHARACTERS, "tokens": TOKENS, "top": TOP}}
         values = {part: shown.get(part) for part in self.models} | {"models": shown, "absent": ABSENT}
         examples = [each for each in EXAMPLES if "[MASK]" not in each[1] or isinstance(self.models["language"], Masked)]
-        values |= {"examples": examples, "top": TOP, "characters": CHARACTERS}
+        values |= {"examples": examples, "top": TOP}
         return PlayPage("play", "minbert playground", about, **values)
 
     def more(self, model: Model) -> dict:
         """What the page has to know of a classifier or of a language model."""
         if isinstance(model, Classifier):
-            return {"task": model.task.kind, "gives": model.task.title, "labels": list(model.labels.names)}
+            return {"task": model.task.kind, "gives": GIVES[model.task.kind], "labels": list(model.labels.names)}
         readouts = [[name, self.notes.get(name, "")] for name in model.readouts]
         return {"readouts": readouts, "preferred": model.preferred}
 

@@ -39,10 +39,10 @@ def foreign(directory: Path) -> str | None:
     return None
 
 
-def model_inside(directory: Path) -> Path | None:
-    """A folder in this one that holds a model, the last one: of a trainer's checkpoint-500 and -1000, the second."""
+def models_inside(directory: Path) -> list[Path]:
+    """The folders in this one that hold models, the last one first: a trainer's checkpoint-1000, then -500."""
     inside = [path for path in directory.iterdir() if (path / "config.json").is_file()]
-    return max(inside, key=lambda path: (len(path.name), path.name), default=None)
+    return sorted(inside, key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def weight_files(directory: Path) -> list[Path]:

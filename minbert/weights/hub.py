@@ -24,7 +24,7 @@ from minbert.errors import UserError
 from minbert.jsonfile import read_json
 from minbert.modules_json import PROMPTS, SETTINGS
 from minbert.shell import quote
-from minbert.weights.folders import ADAPTER, WEIGHTS, foreign, model_inside, weight_files, weight_map
+from minbert.weights.folders import ADAPTER, LISTED, WEIGHTS, foreign, models_inside, weight_files, weight_map
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # a tokenizer needs one of them
@@ -206,8 +206,10 @@ def complete(directory, tokenizer_only):
         missing += [] if weights else WEIGHTS[:1]
         if (not weights or (directory / ADAPTER).exists()) and (said := foreign(directory)):
             raise UserError(f"{directory} holds {said}")
-        if missing and (inside := model_inside(directory)):
-            raise UserError(f"{directory} is no model, but holds one: name {inside}")
+        if missing and (inside := models_inside(directory)):
+            more = f" and {len(inside) - LISTED} more" if len(inside) > LISTED else ""
+            some = f"{len(inside)}: name one of {', '.join(map(str, inside[:LISTED]))}{more}"
+            raise UserError(f"{directory} is no model, but holds {some if inside[1:] else f'one: name {inside[0]}'}")
     if missing:
         needed = listing(tokenizer_only, tokenizer_of(directory))
         raise UserError(f"{directory} holds no {' and no '.join(missing)}; a model's folder has {needed}")

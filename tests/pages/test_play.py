@@ -188,7 +188,7 @@ def test_other_kinds_of_answers(tiny, tokenizer, kind, row):
     model = families.bert.MODELS[task.head](config)
     found = Classifier("made", model, tokenizer, task, False, evidence.explain)
     assert {tuple(map(type, each)) for each in found.classes("the film")["rows"]} == {tuple(row)}
-    with pytest.raises(UserError, match=r"one class of a text, and made gives"):
+    with pytest.raises(UserError, match=r"the one class of a text, and “made” gives each "):
         found.evidence("the film")
 
 
@@ -198,7 +198,31 @@ def test_other_kinds_of_answers(tiny, tokenizer, kind, row):
 @pytest.mark.parametrize("route", ["language/tokens", "language/fill", "language/next_tokens", "language/spectrum"])
 def test_a_text_of_too_many_tokens_is_refused_in_words(server, route):
     said = ask(server, route, text="a " * 598)
-    assert said == "the text has 600 tokens, and tiny reads 512 at most: shorten it"
+    assert said == "the text has 600 tokens, and “tiny” reads 512 at most: shorten it"
+
+
+@pytest.mark.parametrize(
+    "kind, gives",
+    [
+        ("class", "gives each text a class; the probabilities sum to 1."),
+        ("number", "gives each text a number."),
+        ("several", "gives each text any number of labels."),
+        ("tags", "gives each word a tag."),
+    ],
+)
+def test_a_name_that_is_a_word_stands_out(tiny, tokenizer, bert, kind, gives):
+    task = TASKS[kind]
+    labels = () if kind == "number" else ("O", "B-x")
+    changes = {"problem_type": task.problem} if task.problem else {}
+    model = families.bert.MODELS[task.head](tiny.change(labels=labels, num_labels=len(labels) or 1, **changes))
+    classifier = Classifier("one", model, tokenizer, task, False, evidence.explain)
+    page = Playground(classifier).page().text
+    assert f"<p>The classifier <b>one</b> {gives}</p>" in page and "Make the page of “one”" in page
+    with pytest.raises(UserError, match="and “one” reads 40 at most"):
+        classifier.tokens("a " * 60)
+    tokenizer.mask_token_id = None
+    with pytest.raises(UserError, match="vocabulary of “one” lacks"):
+        Masked("one", bert[0], tokenizer)
 
 
 def test_a_classifier_refuses_it_too(class_server):

@@ -124,12 +124,28 @@ def test_a_word_is_hidden_without_its_marks(browse, server):
 def test_too_long_a_text_is_refused_in_words(browse, server):
     page = browse(server.address).page
     ask(page, "a " * 598)
-    said = "the text has 600 tokens, and tiny reads 512 at most: shorten it"
+    said = "the text has 600 tokens, and “tiny” reads 512 at most: shorten it"
     assert page.locator("#status").inner_text() == f"Not answered: {said}"
     assert page.locator("#tokens").inner_text() == said
     assert page.locator("#spectrum").inner_text() == "No answer: see the top of the page."
     ask(page, TEXT)
     assert page.locator("#spectrum button").count() == 14
+
+
+def test_a_text_of_too_many_characters_is_taken_whole_and_refused(browse, both):
+    page = browse(both.address).page
+    for length, said in [(4001, "4,001"), (2_000_001, "2,000,001")]:  # the server would not listen to the second
+        page.fill("#text", "")
+        page.focus("#text")
+        page.keyboard.insert_text("\U0001f600" + "a" * (length - 1))  # as pasted, which maxlength would cut
+        said = f"the text has {said} characters, and 4,000 are the most here: shorten it"
+        for button in ("#ask", "#hide"):
+            page.click(button)
+            page.locator("#status", has_text=f"Not answered: {said}").wait_for()
+            assert page.locator("#tokens").inner_text() == said
+            assert page.evaluate("document.getElementById('text').value.length") == length + 1
+    ask(page, TEXT)
+    assert page.locator("#tokens p").first.inner_text().startswith("16 tokens, as “")
 
 
 def test_words_and_their_weights(browse, both, tiny_folder):

@@ -1,6 +1,7 @@
 """Weights in one file or in shards; and folders that hold something else, named for what it is."""
 
 import json
+import re
 
 import pytest
 import safetensors.torch
@@ -67,13 +68,27 @@ def test_beside_a_model_another_form_of_it_is_no_harm_but_an_adapter_is(tiny_fol
         hub.find(tiny_folder)
 
 
-def test_a_folder_of_models_names_one_of_them(tiny_folder):
+def test_a_folder_of_models_names_them(tiny_folder):
     for name in ("checkpoint-500", "checkpoint-1000", "logs"):
         (tiny_folder / name).mkdir()
     for name in ("config.json", "model.safetensors"):
         (tiny_folder / "checkpoint-500" / name).write_bytes((tiny_folder / name).read_bytes())
         (tiny_folder / name).rename(tiny_folder / "checkpoint-1000" / name)
-    with pytest.raises(UserError, match=r"is no model, but holds one: name .*checkpoint-1000$"):
+    said = rf"holds 2: name one of {re.escape(str(tiny_folder / 'checkpoint-1000'))}, \S*checkpoint-500$"
+    with pytest.raises(UserError, match=said):
+        hub.find(tiny_folder)
+    for number in range(5):
+        (tiny_folder / f"{number}").mkdir()
+        (tiny_folder / f"{number}" / "config.json").touch()
+    with pytest.raises(UserError, match=r"holds 7: name one of (\S+, ){4}\S+2 and 2 more$"):
+        hub.find(tiny_folder)
+
+
+def test_a_folder_of_one_model_names_it(tiny_folder):
+    (tiny_folder / "inside").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tiny_folder / name).rename(tiny_folder / "inside" / name)
+    with pytest.raises(UserError, match=r"is no model, but holds one: name \S*inside$"):
         hub.find(tiny_folder)
 
 

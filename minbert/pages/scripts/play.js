@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const {about, byId, element, visible} = page;
-  const {models} = about;
+  const {models, limits} = about;
   const MASK = "[MASK]", GAP = "The text has a gap. Choose a word for it, and this reads the whole text.";
   let round = 0; // each press of Ask begins one; answers to an earlier one are dropped
   class Old extends Error {}
@@ -11,9 +11,16 @@
   const minus = x => x.toFixed(2).replace("-", "−");
   const top = () => Math.min(50, Math.max(1, Math.round(Number(byId("top").value)) || 5));
 
+  // Why the text is too long, or nothing. The box takes a long text whole: of one that it cuts nobody would know.
+  function tooLong() {
+    const {length} = [...byId("text").value], [had, most] = [length, limits.characters].map(each => each.toLocaleString("en"));
+    return length > limits.characters ? `the text has ${had} characters, and ${most} are the most here: shorten it` : "";
+  }
+
   // The answer to a question. The message of the error is for people.
   async function ask(route, question, mine = round) {
     let answer;
+    if (tooLong()) throw new Error(tooLong());
     try {
       const body = JSON.stringify({text: byId("text").value, ...question});
       answer = await fetch(route, {method: "POST", headers: {"Content-Type": "application/json"}, body});
@@ -99,7 +106,7 @@
   // The tokens that models read alike; names: of these models.
   function tokens({names, list}) {
     const made = list.map(({id, token, known}) => chip("span", written(token), known ? String(id) : `${id} unknown`));
-    const said = [`${counted(list.length)}, as ${names.join(" and ")} ${names.length > 1 ? "read" : "reads"} the text.`];
+    const said = [`${counted(list.length)}, as ${names.map(name => `“${name}”`).join(" and ")} ${names.length > 1 ? "read" : "reads"} the text.`];
     if (list.some(({token}) => token === "[CLS]")) said.push("[CLS] and [SEP] mark its beginning and its end.");
     if (list.some(({token}) => token.startsWith("##"))) said.push("## continues a word.");
     if (list.some(({token}) => /^ | $/.test(token))) said.push("␣ is a space, which belongs to its token.");
@@ -260,6 +267,7 @@
   }
 
   function hide() {
+    if (tooLong()) return askAll();
     const box = byId("text"), {value, selectionStart: from, selectionEnd: to} = box;
     const begin = from < to ? from : value.slice(0, from).search(/\S*$/);
     const end = from < to ? to : from + value.slice(from).search(/\s|$/);
