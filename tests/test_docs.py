@@ -466,7 +466,7 @@ MEASURED = {
         "each row still sums to 1 (Clark et al. 2019, section 4.1)": "python -m pytest tests/pages/test_attention.py",
         "Jain & Wallace 2019": "a source",
         "Up to 64 tokens": "python -m pytest tests/pages/test_attention.py",
-        "For longer texts (up to 512 tokens) they are rounded: their square root is stored in 31 steps": "python -m pytest tests/pages/test_attention.py",
+        "(up to 512 tokens) they are rounded: their square root is stored in 31 steps": "pytest tests/pages/test_attention.py",
         "If a file would still be too large, minbert uses 15 steps": "python -m pytest tests/pages/test_attention.py",
         "of 12 heads at 512 tokens are a file of under 5 MB": "python -m pytest tests/pages/test_attention.py",
         "listens at 127.0.0.1": "an address",
