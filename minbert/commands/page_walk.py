@@ -9,7 +9,7 @@
 
 The file opens by a double click, without a network. Its steps are text, words, pieces, ids, embeddings, attention,
 network, and what the model says: each with its table, a sum that is written out, and the line of code that does it. In
-the page, results can be hidden, and a quiz asks for them.
+the page, results can be hidden, and a quiz asks for those of the token that it follows.
 
 --model is a BERT with WordPiece, with a classifier or with a masked-LM head. The numbers of the page are compared with
 those that the model computes by itself; if they differ, no page is written.

@@ -39,12 +39,9 @@ def class_steps(writer: Writer, model, head) -> tuple[dict, dict]:
     return tables, sums
 
 
-def guess_steps(writer: Writer, model, tokenizer, head, at: int) -> tuple[dict, dict, list]:
-    """The masked-LM head at one place, and its likeliest tokens at all places.
-
-    at  the place, counted from 0
-    """
-    number, columns = writer.number, [str(place) for place in range(1, FIRST + 1)]
+def guess_steps(writer: Writer, model, tokenizer, head) -> tuple[dict, dict, list]:
+    """The masked-LM head at the token that the walk follows, and its likeliest tokens at all places."""
+    at, number, columns = writer.row, writer.number, [str(place) for place in range(1, FIRST + 1)]
     steps = {"linear": head.dense, "activated": head.active, "normalised": head.norm.out}
     best = [top_tokens(logits, tokenizer, TOP) for logits in head.logits[0]]
     first = best[at][0]["id"]

@@ -136,7 +136,7 @@ def difference(found, shown) -> list[float]:
     return [(one - other).abs().max().item() for one, other in pairs]
 
 
-def values(model, tokenizer, reading, found, shown, layer: int, head: int, writer: Writer, by_hand: bool) -> dict:
+def values(model, tokenizer, found, shown, layer: int, head: int, writer: Writer, by_hand: bool) -> dict:
     """What the template shows beside the settings: tables, sums, and where they were taken from."""
     stage, module = shown.layers[layer], model.bert.encoder.layers[layer]
     tables, sums = embedding_steps(writer, shown.embedded)
@@ -155,9 +155,8 @@ def values(model, tokenizer, reading, found, shown, layer: int, head: int, write
         tables["after"] = stack(writer, shown, range(layer + 1, len(shown.layers)))
     at = None
     if isinstance(model, BertForMaskedLM):
-        mask = tokenizer.mask_token
-        at = reading.tokens.index(mask) if mask in reading.tokens else writer.row
-        more = guess_steps(writer, model, tokenizer, shown.head, at)
+        at = writer.row
+        more = guess_steps(writer, model, tokenizer, shown.head)
     else:
         more = class_steps(writer, model, shown.head)
     return {

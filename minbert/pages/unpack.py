@@ -26,6 +26,7 @@ def unpack_page(path: str | Path, folder: str | Path) -> list[Path]:
     about.json     what stands in the page as it is: kind, names, settings
     rows.csv       of a run: its rows in their order; evidence.jsonl: the words that spoke for a prediction
     layer-N.npy    of attention: probabilities [H, T, T], as exact as the page holds them
+    meetings.json  of a walk: queries and keys [T][K] of its head, from which the page writes out any score
     Other blocks are written as their bytes. Raises UserError for a file that is no page of this minbert.
     """
     path, folder = Path(path), Path(folder)
@@ -105,4 +106,8 @@ def as_attention(folder: Path, name: str, data: bytes, about: dict) -> list[Path
     return [folder / f"{name}.npy"]
 
 
-WRITERS = {"run": as_rows, "attention": as_attention}
+def as_json(folder: Path, name: str, data: bytes, about: dict) -> list[Path]:
+    return [save(folder / f"{name}.json", json.dumps(json.loads(data), ensure_ascii=False) + "\n")]
+
+
+WRITERS = {"run": as_rows, "attention": as_attention, "walk": as_json}

@@ -121,7 +121,7 @@ def walk_page(
     """A page that takes a sentence through a model, from characters to probabilities.
 
     model      with a masked-LM head or a classifier; it is not changed. toy.model() is one to compute by hand
-    text       a sentence; in that of a masked language model [MASK] is the mask token
+    text       a sentence; in that of a masked language model [MASK] is the mask token, and the walk follows the first
     layer, head  whose queries, keys and values are shown, counted from 0
     worksheet  True: for paper, with empty cells in the row of one token, and a key at the end
     name       the model's, in the title; None: the name by which it was loaded
@@ -142,11 +142,12 @@ def walk_page(
         stages.check(exact, reading.ids, reading.attention_mask, found)
         shown = stages.run(exact, reading.ids, reading.attention_mask, toy.rounded) if by_hand else found
         last = len(reading.tokens) - 2  # [SEP]
-        row = min(2, last - 1)
+        mask = tokenizer.mask_token
+        row = reading.tokens.index(mask) if mask in reading.tokens else min(2, last - 1)
         decimals = (toy.DECIMALS, toy.WEIGHT_DECIMALS) if by_hand else (DECIMALS, DECIMALS)
         writer = Writer(names(reading.tokens), row, row + 1, *decimals)
         meetings = meeting(writer, shown.layers[layer], head)
-        numbers = values(exact, tokenizer, reading, found, shown, layer, head, writer, by_hand)
+        numbers = values(exact, tokenizer, found, shown, layer, head, writer, by_hand)
     sources = CODE if isinstance(model, BertForMaskedLM) else CODE | {"pool": POOLED[model.config.pooling]}
     steps = steps_of(model, layer, worksheet)
     name = name or Path(getattr(getattr(model, "loaded", None), "source", toy.NAME if by_hand else "model")).name

@@ -1,5 +1,6 @@
 """The walk: every printed number is computed again by other code, from the numbers printed before it."""
 
+import json
 import re
 from decimal import Decimal
 from math import tanh
@@ -13,6 +14,7 @@ from minbert.encoder import EncoderLayer
 from minbert.errors import UserError
 from minbert.heads import BertForMaskedLM, BertSentClassifier
 from minbert.pages import reading, stages, toy
+from minbert.pages.unpack import unpack_page
 from minbert.pages.walk import CODE, POOLED, code, walk_page
 from tests.conftest import ROOT, VOCAB
 from tests.pages.walking import Walk, rounded, what
@@ -214,6 +216,25 @@ def test_the_numbers_of_a_model_are_its_own(masked, tokenizer):
     same(top, values)
 
 
+@pytest.mark.parametrize(
+    "text, followed, column",
+    [
+        ("the film was [MASK]", "[MASK]", "[SEP]"),
+        ("[MASK] film was good", "[MASK]", "film"),
+        ("the film [MASK] [MASK]", "[MASK]₃", "[MASK]₄"),
+        ("the film was good", "film", "was"),
+    ],
+)
+def test_a_mask_is_followed_from_the_first_step_to_the_guess(masked, tokenizer, text, followed, column):
+    page = walk_page(masked, tokenizer, text)
+    assert f"We follow <strong>{followed}</strong>" in page.text
+    assert (page.values["row"], page.values["column"]) == (followed, column)
+    walk = Walk(page.text)
+    assert walk.table_of("after", f"{followed} after each layer")
+    assert walk.table_of("guess", f"The vector at {followed}")
+    assert walk.table_of("top", f"The five likeliest tokens at {followed}")
+
+
 def test_learned_weights_of_the_norms_are_shown(masked, tokenizer):
     with torch.no_grad():
         for name, weight in masked.named_parameters():
@@ -319,6 +340,14 @@ def test_lines_of_code_are_where_the_page_says():
 
 def test_the_same_sentence_gives_the_same_bytes():
     assert toy_page().text == toy_page().text
+
+
+def test_the_block_of_a_page_is_unpacked_as_json(tmp_path):
+    file = toy_page().write(tmp_path / "walk.html")
+    assert [path.name for path in unpack_page(file, tmp_path / "out")] == ["about.json", "meetings.json"]
+    found, walk = json.loads((tmp_path / "out" / "meetings.json").read_text("utf-8")), Walk(file.read_text("utf-8"))
+    assert found["query"] == [[float(x) for x in row] for row in walk.table_of("qkv", "Q").matrix()]
+    assert found["key"] == [[float(x) for x in row] for row in walk.table_of("qkv", "K").matrix()]
 
 
 def test_a_long_sentence_fits_into_300_kilobytes(masked):

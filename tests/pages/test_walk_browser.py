@@ -89,7 +89,7 @@ def test_the_quiz_accepts_the_right_number_and_no_other(file, walk, browse, step
 
 def test_minus_infinity_is_an_answer(file, walk, browse):
     page = browse(file).page
-    page.evaluate("Math.random = () => 0.999")  # the last cell of the table
+    page.evaluate("Math.random = () => 0.999")  # the last cell of the row
     go(page, "mask")
     page.locator("button[data-mode=quiz]").click()
     page.keyboard.type("0")
@@ -97,7 +97,41 @@ def test_minus_infinity_is_an_answer(file, walk, browse):
     assert page.locator("#message").inner_text().startswith("Not 0")
     page.locator("td input").fill("-inf")
     page.keyboard.press("Enter")
-    assert page.locator("#message").inner_text().startswith("Right: row [PAD], column [PAD] is -inf.")
+    assert page.locator("#message").inner_text().startswith("Right: row cat₂, column [PAD] is -inf.")
+
+
+@pytest.mark.parametrize("step, rows", [("softmax", {"cat₂"}), ("logits", {"logits"})])
+def test_the_quiz_asks_for_the_row_of_the_token_that_is_followed(file, browse, step, rows):
+    page = browse(file).page
+    go(page, step)
+    asked = set()
+    for tenth in range(10):
+        page.evaluate(f"Math.random = () => {tenth / 10}")
+        page.locator("button[data-mode=quiz]").click()
+        asked.add(page.locator(f"#{step} td input").get_attribute("aria-label"))
+    assert {re.match("your number for row (.*), column", label)[1] for label in asked} == rows and len(asked) > 1
+
+
+def test_arrows_leave_a_quiz_cell_unless_an_answer_is_begun(file, walk, browse):
+    page = browse(file).page
+    page.evaluate("Math.random = () => 0")
+    go(page, "embeddings")
+    page.locator("button[data-mode=quiz]").click()
+    page.keyboard.press("ArrowRight")  # an empty cell
+    assert seen(page) == ["norm"] and page.evaluate("document.activeElement.closest('#norm td input') !== null")
+    page.keyboard.press("ArrowLeft")
+    assert seen(page) == ["embeddings"]
+    page.keyboard.type("15")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.type(".")  # an answer that is begun
+    assert seen(page) == ["embeddings"] and page.locator("#embeddings td input").input_value() == "1.5"
+    page.locator("#embeddings td input").fill(walk.table_of("embeddings", "Their sum").rows["cat₂"][0])
+    page.keyboard.press("Enter")
+    assert page.locator("#message").inner_text().startswith("Right: ")
+    page.keyboard.press("ArrowRight")  # an answered cell: the next one is empty
+    assert seen(page) == ["norm"]
 
 
 def test_hidden_results_appear_where_they_are_asked_for(file, walk, browse):

@@ -12,6 +12,12 @@
   const cells = step => [...step.querySelectorAll("table[data-asked] tbody td:not(.quiet)")];
   const text = node => node.textContent.trim();
 
+  // The quiz asks for the row of the token that the walk follows, and for all numbers of a table without such a row.
+  function followed(cell) {
+    const row = cell.closest("tbody").querySelector("tr.chosen");
+    return !row || row === cell.parentNode;
+  }
+
   // Where a cell is, in words: "row cat, column is".
   function where(cell) {
     const table = cell.closest("table");
@@ -59,7 +65,7 @@
   // Quiz: an input in place of one number, drawn by chance.
   function ask() {
     [...covered.keys()].forEach(uncover);
-    const asked = cells(steps[at]);
+    const asked = cells(steps[at]).filter(followed);
     if (!asked.length) return say("This step has no numbers to ask for: go on to the next one.");
     const cell = asked[Math.floor(Math.random() * asked.length)];
     const printed = text(cell), place = where(cell);
@@ -69,7 +75,7 @@
     const table = text(cell.closest("table").caption);
     say(`Which number is missing? ${table}; ${place}. Type it and press Enter.`);
     input.addEventListener("keydown", event => {
-      event.stopPropagation(); // arrows move in the text
+      if (input.value.trim()) event.stopPropagation(); // arrows move in what was typed
       if (event.key === "Escape") return setMode("show");
       if (event.key !== "Enter") return;
       if (!right(input.value, printed)) return say(`Not ${input.value || "nothing"}: ${place}. Try again, or press Escape to see the results.`);
@@ -172,7 +178,7 @@
       go(number);
     }));
     addEventListener("keydown", event => {
-      if (event.target.closest("input, select, textarea") || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (event.target.closest("select") || event.ctrlKey || event.altKey || event.metaKey) return;
       if (event.key === "ArrowRight") go(at + 1);
       if (event.key === "ArrowLeft") go(at - 1);
     });
