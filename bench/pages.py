@@ -22,15 +22,19 @@ from minbert.files.examples import read_examples
 from minbert.shipped import folder
 
 TRIES = 3
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))"
 
 
+def browser_program() -> str | None:
+    """The path of a Chromium of this system; None if there is none. MINBERT_BROWSER names another one."""
+    return os.environ.get("MINBERT_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def chromium(playwright):
-    """A headless Chromium of the system, as in tests/pages/conftest.py."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = os.environ.get("MINBERT_BROWSER") or next(filter(None, map(shutil.which, names)), None)
-    return playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    """A headless Chromium of the system."""
+    return playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
 
 
 def reviews(rows: int, words: int) -> list[str]:

@@ -3,7 +3,7 @@
     minbert page runs/flexible-3-0.0001                      a run: scores, mistakes, words that misled it
     minbert page runs/flexible-3-0.0001 --against runs/other what the other run fixed, and what it broke
     minbert page runs/flexible-3-0.0001 --evidence 20        weigh the words of 20 mistakes first
-    minbert page --unpack page.html --out FOLDER             the data of a page as CSV and .npy
+    minbert page --unpack page.html --out FOLDER             the data of a page as CSV, .npy or JSON
     minbert page --attention --model tiny --text "..."       where each head of each layer looks
     minbert page --walk --sentence "..."                     a sentence through every stage, with its numbers
 

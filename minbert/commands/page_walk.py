@@ -30,7 +30,7 @@ DEFAULT_MODEL = "tiny"
 def flags(parser):
     index = common.number(int, 0, wanted="0 or more")
     add = parser.add_argument
-    add("--sentence", default=EXAMPLE, metavar="TEXT", help="default: %(default)r")
+    add("--sentence", "--text", default=EXAMPLE, metavar="TEXT", help="default: %(default)r")
     add("--model", metavar="NAME", help=f"a folder or a name; default: {DEFAULT_MODEL}")
     add("--toy", action="store_true", help="a model of four numbers for each token, to compute by hand")
     add("--worksheet", action="store_true", help="the toy's walk with empty cells, and a key: for paper")

@@ -16,10 +16,12 @@ from minbert.encoding import Tokenizer
 from minbert.errors import UserError
 from minbert.pages.html import Page
 from minbert.pages.looking import Looks, body_of, look
-from minbert.pages.shares import EXACT_TO, LINEAR, ROOTS, by_units, measures, quantise, restore, telling
+from minbert.pages.pack import LINEAR, ROOTS, quantise, restore
+from minbert.pages.shares import by_units, measures, telling
 from minbert.probing import check_head
 
 BUDGET = 5_000_000  # bytes of a page
+EXACT_TO = 64  # tokens up to which a probability is stored in two bytes
 COARSE = 15  # steps of the root where ROOTS would make the page too large
 TOP = 5  # tokens that a table names
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from minbert.errors import UserError
 from minbert.files.predictions import Predictions, read_predictions
 from minbert.jsonfile import read_json
+from minbert.wording import counted
 
 LARGEST = 2**26  # bytes of run.json: it holds the matrices of all classes
 LONGEST = 80  # characters of a name that is shown
@@ -87,7 +88,7 @@ def read_evidence(predictions: Predictions) -> tuple[dict, list[str]]:
             continue
         found[row.number] = {"words": words, "deletion": curve, "method": shown(record.get("method"))}
     if strangers:
-        return found, [f"{path.name}: {strangers} lines belong to other predictions and are left out."]
+        return found, [f"{path.name}: {counted(strangers, 'line')} of other predictions, left out."]
     return found, []
 
 

@@ -1,11 +1,8 @@
-"""Probabilities of attention as numbers: of words instead of tokens, what sums up a head, how a page stores them."""
+"""Probabilities of attention as numbers: of words instead of tokens, what sums up a head."""
 
 import numpy as np
 
 from minbert.pages.looking import Looks
-
-LINEAR, ROOTS = 2**16 - 1, 31  # steps of a stored probability: even ones of p, or of its square root
-EXACT_TO = 64  # tokens up to which a probability is stored in two bytes
 
 
 def by_units(p: np.ndarray, units: list) -> np.ndarray:
@@ -51,15 +48,3 @@ def telling(p: np.ndarray, looks: Looks) -> np.ndarray:
         return np.zeros(len(p))
     apart = np.abs(other[:, None] - other[None, :]) > 1
     return (p[:, other[:, None], other[None, :]] * apart).max(-1).mean(-1)
-
-
-def quantise(p: np.ndarray, steps: int) -> np.ndarray:
-    """Probabilities as whole numbers up to steps: uint16 in even steps of p for LINEAR, else uint8 of its root."""
-    if steps == LINEAR:
-        return np.rint(p * steps).astype("<u2")
-    return np.rint(np.sqrt(p) * steps).astype(np.uint8)
-
-
-def restore(codes: np.ndarray, steps: int) -> np.ndarray:
-    """What `quantise` has made of probabilities, as probabilities again."""
-    return codes / steps if steps == LINEAR else (codes / steps) ** 2

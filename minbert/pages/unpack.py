@@ -13,7 +13,7 @@ from minbert.errors import UserError
 from minbert.jsonfile import read_bytes
 from minbert.pages.html import FORMAT
 from minbert.pages.outcomes import UNIT, probability
-from minbert.pages.pack import unpack
+from minbert.pages.pack import LINEAR, restore, unpack
 
 LARGEST = 2**28  # bytes of a page
 BLOCK = re.compile(r'<script type="text/plain" id="([a-z0-9-]{1,40})">([A-Za-z0-9+/=]*)</script>')
@@ -97,12 +97,11 @@ def in_characters(text: str, words: list) -> list:
 
 
 def as_attention(folder: Path, name: str, data: bytes, about: dict) -> list[Path]:
-    """A layer's heads -> probabilities; in a long text the page holds their square roots."""
+    """A layer's heads -> probabilities"""
     tokens, steps = len(about["tokens"]), about["steps"]
-    codes = np.frombuffer(data, "<u2" if about["linear"] else "u1").reshape(-1, tokens, tokens)
-    p = (codes / steps).astype(np.float32)
+    codes = np.frombuffer(data, "<u2" if steps == LINEAR else "u1").reshape(-1, tokens, tokens)
     with atomic_write(folder / f"{name}.npy") as new, open(new, "wb") as stream:
-        np.save(stream, p if about["linear"] else p**2)
+        np.save(stream, restore(codes, steps).astype(np.float32))
     return [folder / f"{name}.npy"]
 
 

@@ -1,23 +1,21 @@
 """A real browser for the pages: Chromium of the system, driven by playwright. Without it, these tests skip."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from bench import pages
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium."""
-    program = os.environ.get("MINBERT_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
-    if not program:
+    if not pages.browser_program():
         pytest.skip("no browser: install chromium, and minbert[browser]")
     api = pytest.importorskip("playwright.sync_api", reason="no browser: install chromium, and minbert[browser]")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = pages.chromium(playwright)
         yield browser
         browser.close()
 

@@ -16,7 +16,7 @@ from minbert.errors import UserError
 from minbert.families.distilbert import DistilBertConfig, DistilBertModel
 from minbert.families.electra import ElectraConfig, ElectraModel
 from minbert.families.roberta import RobertaConfig, RobertaModel
-from minbert.pages import attention, looking, shares
+from minbert.pages import attention, looking, pack, shares
 from minbert.pages.attention import attention_page
 from minbert.pages.pack import unpack
 from minbert.tokenizers.byte_bpe import ByteBPETokenizer
@@ -220,8 +220,8 @@ def test_all_heads_of_a_text_of_512_tokens_are_one_page_of_5_mb(tiny, long_text)
 
 def test_a_page_that_is_too_large_is_stored_in_fewer_steps_or_warned_of(tiny, monkeypatch):
     text = "The animal was tired. " * 30
-    sizes = {steps: len(attention.build(*facts(tiny, text), steps).text) for steps in (shares.ROOTS, attention.COARSE)}
-    assert sizes[attention.COARSE] < sizes[shares.ROOTS]
+    sizes = {steps: len(attention.build(*facts(tiny, text), steps).text) for steps in (pack.ROOTS, attention.COARSE)}
+    assert sizes[attention.COARSE] < sizes[pack.ROOTS]
     monkeypatch.setattr(attention, "BUDGET", sum(sizes.values()) / 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -8,7 +8,8 @@ import pytest
 
 from minbert.pages.attention import attention_page, table
 from minbert.pages.looking import look
-from minbert.pages.shares import by_units, quantise, restore
+from minbert.pages.pack import quantise, restore
+from minbert.pages.shares import by_units
 from tests.pages.test_attention import TEXT, about, blocks, long_text, read_by, tiny  # noqa: F401
 
 pytestmark = pytest.mark.browser

@@ -197,7 +197,7 @@ def test_evidence_of_other_predictions_is_left_out_and_counted(run):
     for pattern, new in ((r'"p": [\d.]+', '"p": 0.01'), (r'"class": "\w+"', '"class": "other"'), ("row", "row")):
         (run / "test_evidence.jsonl").write_text(re.sub(pattern, new, lines))
         found = read_run(run)
-        left_out = "test_evidence.jsonl: 2 lines belong to other predictions and are left out."
+        left_out = "test_evidence.jsonl: 2 lines of other predictions, left out."
         assert (len(found.evidence), found.notes) == ((2, []) if pattern == new else (0, [left_out]))
     (run / "test_evidence.jsonl").write_text('{"row": 1, "words": 3}\n')
     with pytest.raises(UserError, match="line 1 is no evidence"):
