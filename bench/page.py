@@ -36,7 +36,8 @@ GROUPS = (  # works that belong together: a title, which works, the system that 
     ("learnt tokenizers, words are known", "(byte-level BPE|unigram, .*)", "minbert, warm"),
     ("write", "(generate, .*|beam search, .*)", "minbert"),
 )
-SHORT = 9  # of the groups are in README.md
+FEW = 3  # works of a group that README.md names one by one
+WIDTH = max(len(title) for title, *_ in GROUPS)
 ALIKE = 0.99  # a tokenizer that gives other ids to more of the texts is no peer that a ratio can be of
 
 
@@ -111,9 +112,9 @@ def begin(records):
     return f"{heading(records[0]['machine'])}; {'; '.join(versions)}"
 
 
-def ratios(records, groups=GROUPS):
-    """(title, [(work, peer, ratio), ...]) for each of some groups."""
-    for title, pattern, system in groups:
+def ratios(records):
+    """(title, [(work, peer, ratio), ...]) for each of GROUPS that there are results of."""
+    for title, pattern, system in GROUPS:
         found = []
         for record in records:
             for row in record["rows"]:
@@ -129,9 +130,13 @@ def short():
     lines = []
     for found in filter(None, map(benches, records().values())):
         lines.append(begin(found))
-        for title, works in ratios(found, GROUPS[:SHORT]):
+        for title, works in ratios(found):
             told = "; ".join(f"{work} {ratio:.2f} ({peer})" for work, peer, ratio in works)
-            lines += textwrap.wrap(f"  {title:26} {told}", 116, subsequent_indent=" " * 29)
+            if len(works) > FEW:
+                worst, best = (end(ratio for *_, ratio in works) for end in (min, max))
+                peers = ", ".join(dict.fromkeys(peer for _, peer, _ in works))
+                told = f"{worst:.2f} to {best:.2f} in {len(works)} works ({peers})"
+            lines += textwrap.wrap(f"  {title:{WIDTH}} {told}", 118, subsequent_indent=" " * (WIDTH + 3))
     return "\n".join(["```text", *lines, "```"])
 
 

@@ -358,6 +358,10 @@ def explain(error):
     if isinstance(error, UnicodeEncodeError):
         letters = error.object[error.start : error.end]
         return f"{letters!a:.40} cannot be written in {error.encoding}: set PYTHONUTF8=1, or rename that file"
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "minbert").partition(".")[0]
+        how = "make train sets everything up in a clone; without make: pip install -c constraints.txt '.[plot]'"
+        return "" if package == "minbert" else f"the package {package} is not installed here: {how}"
     gpu = type(error).__name__ == "OutOfMemoryError"  # torch's; it need not be imported to know this
     if gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         full = "the GPU's memory is full" if gpu else "the memory is full"
@@ -392,7 +396,7 @@ def run(main, arguments=None):
         except KeyboardInterrupt:
             print("\nstopped", file=sys.stderr)
             return 130
-        except (UserError, OSError, MemoryError, RuntimeError, UnicodeEncodeError) as error:
+        except (UserError, OSError, MemoryError, RuntimeError, UnicodeEncodeError, ModuleNotFoundError) as error:
             if not (message := explain(error)):
                 raise
             print(f"error: {message}", file=sys.stderr)

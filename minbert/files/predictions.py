@@ -65,6 +65,8 @@ def read_predictions(path: str | Path) -> Predictions:
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.reader(stream, strict=True))
+    except FileNotFoundError:
+        raise UserError(f"there is no file or folder {path}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, csv.Error) as error:

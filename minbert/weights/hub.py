@@ -248,10 +248,12 @@ def no_folder(name):
 
 def unknown(name):
     folders = [path.parent.name for path in Path.cwd().glob("*/config.json")]
-    close = difflib.get_close_matches(name, [*folders, *names()], n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]}? Known names are" if close else "known names are"
+    close = difflib.get_close_matches(name, [*folders, *names()], n=1, cutoff=0.5)
+    missing = f"there is no model {name}: no such folder, nothing in checkpoints/{name}; "
+    if close:
+        return f"{missing}did you mean {close[0]}? A model of the Hugging Face hub goes by OWNER/NAME"
     return (
-        f"there is no model {name}: no such folder, nothing in checkpoints/{name}; {hint} {', '.join(names())}. "
+        f"{missing}known names are {', '.join(names())}. "
         "Any other model of these families on the Hugging Face hub goes by OWNER/NAME"
     )
 

@@ -142,3 +142,17 @@ def test_only_train_works_in_several_processes(monkeypatch, capsys):
         monkeypatch.setenv("WORLD_SIZE", alone)
         assert [program.main([command]) for command in ("train", "predict")] == [0, 0]
     assert len(joined) == 3
+
+
+def test_a_package_that_is_missing_is_named_with_what_to_do(capsys):
+    def needing(name):
+        def command(words):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        return common.run(command, [])
+
+    assert needing("safetensors.torch") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: the package safetensors is not installed here: make train") and said.count("\n") == 1
+    with pytest.raises(ModuleNotFoundError):  # a fault of ours
+        needing("minbert.nowhere")

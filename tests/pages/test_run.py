@@ -318,6 +318,7 @@ def test_the_command_writes_where_it_is_told(run, tmp_path, capsys):
     [
         ([], "name the folder of a run"),
         (["a", "b"], "a page shows one run"),
+        (["nowhere"], "there is no file or folder nowhere"),
         (["RUN", "--against", "RUN"], "is the run itself"),
         (["RUN", "--evidence", "3", "--no_texts"], "give one of them"),
         (["RUN", "--out", "RUN/test_predictions.csv"], "exists and is no page"),
