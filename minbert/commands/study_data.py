@@ -145,13 +145,17 @@ def find_folds(args, data, path, labels=None):
 
 
 def expand(names):
-    """Names of systems, each once; those that stand for several taken apart."""
+    """Names of systems, each once; those that stand for several taken apart. Raises UserError for one that is none."""
     from minbert.study.systems import LADDER as ALL
     from minbert.study.systems import TABLE_S2 as SEVEN
+    from minbert.study.systems import check_name
 
     classic = [name for name in ALL if not name.startswith("bert:")]
     several = {LADDER: ALL, TABLE_S2: SEVEN, NO_BERT: classic}
-    return list(dict.fromkeys(each for name in parted(names) for each in several.get(name, [name])))
+    found = list(dict.fromkeys(each for name in parted(names) for each in several.get(name, [name])))
+    for name in found:
+        check_name(name)
+    return found
 
 
 def parted(names):

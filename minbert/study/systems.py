@@ -38,17 +38,27 @@ class Kit:
 
 
 def make(name: str, kit: Kit):
-    """The system of this name. Raises UserError, with those that there are, if there is none."""
+    """The system of this name. Raises UserError if there is none, or if it lacks a package or a file."""
+    check_name(name)
     kind, _, rest = name.partition(":")
     learner, _, features = name.partition("+")
     if name == "vader":
         return Lexicon(vader(), kit.classes, kit.cuts)
-    if kind == "words" and rest:
+    if kind == "words":
         return Lexicon(word_list(rest), kit.classes, kit.cuts)
-    if kind == "bert" and rest in ("frozen", "flexible"):
+    if kind == "bert":
         return kit.bert(rest)
+    return Classic(LEARNERS[learner], features, kit)
+
+
+def check_name(name: str) -> None:
+    """Raise UserError, with those that there are, if there is no system of this name."""
+    kind, _, rest = name.partition(":")
+    learner, _, features = name.partition("+")
+    if name == "vader" or (kind == "words" and rest) or name in ("bert:frozen", "bert:flexible"):
+        return
     if learner in LEARNERS and features in FEATURES and (learner, features) != ("nb", "vectors"):
-        return Classic(LEARNERS[learner], features, kit)
+        return
     learners = f"one of {', '.join(LEARNERS)}, then one of +{', +'.join(FEATURES)} (but not nb+vectors)"
     others = f"vader, words:FILE, bert:frozen, bert:flexible, and {learners}"
     raise UserError(f"there is no system {name}; there are {others}{nearest(name, LADDER)}")
