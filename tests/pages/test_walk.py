@@ -144,9 +144,9 @@ def test_each_written_out_sum_gives_its_result(walk):
         assert float(rounded(Decimal(what(how)) + Decimal("1e-12").copy_sign(Decimal(what(how))))) == float(result), how
 
 
-def test_the_toy_says_how_far_rounding_led_it_astray():
+def test_the_toy_says_what_difference_rounding_makes():
     text = toy_page().text
-    (states, logits) = re.search(r"difference: (\S+) in the last hidden states, (\S+) in the logits", text).groups()
+    (states, logits) = re.search(r"rounding makes: (\S+) in the last hidden states, (\S+) in the logits", text).groups()
     model, read = toy.model(), reading.read(toy.tokenizer(), SENTENCE, mask_counts=False)
     with torch.no_grad():
         own = model.bert(read.ids, read.attention_mask)["last_hidden_state"][0]

@@ -165,7 +165,7 @@ def test_the_chosen_score_is_written_out(file, walk, browse):
         else:
             page.select_option("#from", str(row))
             page.select_option("#to", str(column))
-        assert line.locator(".quiet").inner_text() == f"{names[row]} looks at {names[column]}:"
+        assert line.locator(".quiet").inner_text() == f"“{names[row]}” looks at “{names[column]}”:"
         assert line.locator(".what").inner_text() == scores.rows[names[row]][column]
         assert what(line.locator(".how").inner_text()) == pytest.approx(
             float(scores.rows[names[row]][column]), abs=5.1e-4

@@ -108,7 +108,7 @@
       cell.classList.add("chosen");
       table.tHead.rows[0].cells[column + 1].classList.add("chosen");
       const [what, how, result] = line.children;
-      what.textContent = `${from.selectedOptions[0].text} looks at ${to.selectedOptions[0].text}:`;
+      what.textContent = `“${from.selectedOptions[0].text}” looks at “${to.selectedOptions[0].text}”:`;
       how.textContent = `(${terms.join(" + ")}) / ${number(root)}`;
       result.textContent = covered.get(cell) ?? text(cell);
     }
