@@ -100,6 +100,7 @@ def bca(counts, statistic: Callable, draws: int = 2000, seed: int = 0) -> Interv
 
     The tails are those of a t distribution widened by sqrt(G / (G - 1)), because the plain ones are too narrow for few
     groups: T. Hesterberg (2015), The American Statistician 69, 371-386. BCa: B. Efron (1987), JASA 82, 171-185.
+    The interval of F1 of a class with few texts is too wide: docs/study.md has the figure.
     Raises UserError for fewer than 2 groups, and for a statistic that is not defined.
     """
     kinds, often = np.unique(numbers(counts, 2), axis=0, return_counts=True)  # groups of equal counts, and how many

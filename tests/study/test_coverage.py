@@ -73,6 +73,8 @@ def test_what_counts_as_off():
         ("tuned", 0.98, True),
         ("", 0.93, False),
         ("warned", 0.9, False),
+        ("few", 0.98, False),
+        ("few", 0.92, True),
     ):
         assert coverage.off("infer", row(how, share)) is expected
 
