@@ -8,11 +8,13 @@ from pathlib import Path
 
 from bench import texts
 from bench.measure import System, rounded, save, table
+from minbert import BertSentClassifier, BertTokenizer
 from minbert.config import Config
 from minbert.config_json import REQUIRED
 
 BASE = {name: getattr(Config(), name) for name in REQUIRED}  # bert-base-uncased's shape
 MINILM = "all-MiniLM-L6-v2"
+NARROW = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 64}
 TOKENS = 8192  # of a run, about, whatever the length
 
 
@@ -70,10 +72,12 @@ def growth(samples):
 def memory(folder, data, minutes, every=10):
     """Memory of minbert predict over lines of which each has a word that is new; saved every few seconds.
 
-    folder  for a classifier made of tiny, and for what it predicts
+    folder  for a classifier of one narrow layer, so that many lines are read, and for what it predicts
     """
-    model, draw, read, samples = Path(folder, "small"), random.Random(0), 0, []
-    texts.small_classifier(model)
+    model, draw, read, samples = Path(folder, "narrow"), random.Random(0), 0, []
+    tokenizer = BertTokenizer.from_pretrained("tiny")
+    BertSentClassifier(Config(vocab_size=len(tokenizer), **NARROW)).save_pretrained(model)
+    tokenizer.save_pretrained(model)
     words = [word for text in texts.kinds(data)["SST"] for word in text.split()]
     command = [sys.executable, "-m", "minbert", "predict", "--model", str(model), "--text", "-", "--format", "lines"]
     command += ["--out", str(Path(folder, "predicted.csv"))]
