@@ -7,8 +7,11 @@ Where two ways give the same results, minbert times both on one small layer and 
 say what a run would meet here: whether the CPU and the GPU compute correctly, what the slower precisions cost, how
 memory is taken, and whether the model, the data and the packages that minbert needs are there.
 
+"float32" is how matrices are multiplied, in training above all; "reading" is how the layers of an encoder predict.
+
 To fix a choice, so that another run computes the same to the last bit: MINBERT_LINEAR=torch, or MINBERT_LINEAR=onednn,
-in the environment. A run records what it used in run.json, and a resumed run goes on with it.
+in the environment; for prediction also MINBERT_READING=plain, or MINBERT_READING=packed. A run of training records what
+it used in run.json, and a resumed run goes on with it.
 
 Exit status: 0 all is well, 2 something is broken; its line says what.
 """
@@ -132,22 +135,19 @@ def kernels():
     from torch import nn
     from torch.nn import functional
 
-    from minbert.fast import measure
+    from minbert.fast import linear, measure, reading
     from minbert.fast.dropout import Dropout
-    from minbert.fast.linear import KERNEL, Linear
+    from minbert.fast.linear import Linear
     from minbert.runs import precision
 
-    try:
-        KERNEL.get()
-    except UserError as error:
-        return [Line("float32", UNKNOWN, str(error), broken=True)]
-    seconds = KERNEL.seconds or (measure.race(ways) if len(ways := KERNEL.ways()) > 1 else {})
-    reason = "" if KERNEL.because == "measured" else f" ({KERNEL.because})"
-    lines = [Line("float32", times(seconds) or UNKNOWN, f"{KERNEL.chosen} is used{reason}")]
+    lines = [choice("float32", linear.KERNEL, "is used"), choice("reading", reading.KERNEL, "predicts")]
+    if any(line.broken for line in lines):
+        return lines
+    packed = reading.KERNEL.chosen == "packed"
     layer = nn.utils.skip_init(Linear, SIZE, SIZE)
     layer.weight.data, layer.bias.data = measure.example(SIZE, SIZE), measure.example(SIZE)
     for name, advice in (("int8", "--precision int8 goes on in fp32"), ("bf16", "leave --precision bf16 out")):
-        seconds = precision.layer_times(layer, name)
+        seconds = precision.layer_times(layer, name, packed)
         slower = seconds[name] / seconds["fp32"]
         if measure.fastest(seconds, name) == "fp32":
             verdict = f"{slower:.1f} times slower than fp32: {advice}"
@@ -163,6 +163,19 @@ def kernels():
     for name in ("fp32", "bf16"):
         lines.append(self_test(f"{name} results", "cpu", name))
     return lines
+
+
+def choice(name, kernel, verb):
+    """What was measured of a measure.Choice, and what it is: "onednn is used"."""
+    from minbert.fast import measure
+
+    try:
+        kernel.get()
+    except UserError as error:
+        return Line(name, UNKNOWN, str(error), broken=True)
+    seconds = kernel.seconds or (measure.race(ways) if len(ways := kernel.ways()) > 1 else {})
+    reason = "" if kernel.because == "measured" else f" ({kernel.because})"
+    return Line(name, times(seconds) or UNKNOWN, f"{kernel.chosen} {verb}{reason}")
 
 
 def self_test(name, device, precision):

@@ -176,7 +176,7 @@ def weigh(job, rows):
     common.check_trained(job.model, model)
     tokenizer = common.load_tokenizer(job.model, directory, model.config)
     if job.method == "occlusion":  # integrated gradients need the plain embeddings
-        fast.swap_in(model)
+        fast.for_reading(fast.swap_in(model))
     names, lines, marked, areas = list((job.second or job.first).names), [], {}, []
     if [*model.config.labels] != names:
         raise UserError(

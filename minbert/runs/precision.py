@@ -2,7 +2,7 @@
 
 import torch
 
-from minbert.fast import measure
+from minbert.fast import measure, reading
 from minbert.fast.int8 import Int8Linear, quantize
 from minbert.runs import report
 from minbert.training import autocast
@@ -15,11 +15,12 @@ def settle(model, asked, device="cpu"):
 
     asked  "fp32"; "bf16", which is used in any case; "int8", where fp32 is used instead if it is faster;
            "int8-always"
-    What is not as one would expect is said in one line on stderr. Call it after fast.swap_in.
+    What is not as one would expect is said in one line on stderr. Call it after fast.swap_in and fast.for_reading:
+    the race is with what fp32 would really use.
     """
     precision = "int8" if asked == "int8-always" else asked
     if torch.device(device).type == "cpu" and asked in ("bf16", "int8"):
-        seconds = layer_times(first_query(model), precision)
+        seconds = layer_times(first_query(model), precision, is_packed(model))
         if measure.fastest(seconds, precision) == "fp32":
             slower = f"{precision} is {seconds[precision] / seconds['fp32']:.1f} times slower than fp32 on this machine"
             if asked == "bf16":
@@ -37,14 +38,23 @@ def first_query(model):
     return next(module for name, module in model.named_modules() if name.endswith("attention.query"))
 
 
+def is_packed(model):
+    """Whether fp32 predicts with matrices in oneDNN's order, by fast.for_reading."""
+    return any(isinstance(module, reading.EncoderLayer) for module in model.modules())
+
+
 @torch.no_grad()
-def layer_times(layer, precision):
-    """How long a linear layer takes in fp32 and in bf16 or int8, on one thread: {precision: seconds}."""
+def layer_times(layer, precision, packed=False):
+    """How long a linear layer takes in fp32 and in bf16 or int8, on one thread: {precision: seconds}.
+
+    packed  whether fp32 takes the matrix in oneDNN's order
+    """
     x = measure.example(TOKENS, layer.in_features)
+    usual = reading.Product.of(layer) if packed else layer
     compared = Int8Linear(layer) if precision == "int8" else layer
 
     def run():
         with autocast("cpu", precision):
             compared(x)
 
-    return measure.race({"fp32": lambda: layer(x), precision: run})
+    return measure.race({"fp32": lambda: usual(x), precision: run})

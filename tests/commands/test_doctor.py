@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from minbert import shipped
 from minbert.__main__ import main
 from minbert.commands import doctor
-from minbert.fast import linear, measure, memory
+from minbert.fast import linear, measure, memory, reading
 from minbert.fast.linear import KERNEL
 from minbert.runs import precision, selftest
 from minbert.weights import hub
@@ -36,10 +36,11 @@ def quick(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(selftest, "unusable_gpu", lambda: "")
-    for name in ("chosen", "because", "seconds"):
-        monkeypatch.setattr(KERNEL, name, getattr(KERNEL, name))
-    KERNEL.forget()
-    monkeypatch.delenv("MINBERT_LINEAR", raising=False)
+    for kernel in (KERNEL, reading.KERNEL):
+        for name in ("chosen", "because", "seconds"):
+            monkeypatch.setattr(kernel, name, getattr(kernel, name))
+        kernel.forget()
+        monkeypatch.delenv(kernel.variable, raising=False)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_json_holds_the_same(ask, capsys):
 @both
 @pytest.mark.parametrize(("onednn", "chosen"), [(0.0005, "onednn"), (0.002, "torch")])
 def test_the_faster_kernel_is_named(onednn, chosen, ask, monkeypatch):
-    others = {"fp32": 0.001, "int8": 0.001, "bf16": 0.001, "minbert": 0.001}
+    others = dict.fromkeys(("fp32", "int8", "bf16", "minbert", "plain", "packed"), 0.001)
     monkeypatch.setattr(
         measure, "race", lambda ways: {name: ({"torch": 0.001, "onednn": onednn} | others)[name] for name in ways}
     )
@@ -110,6 +111,28 @@ def test_a_pinned_kernel_is_named_with_what_pins_it(ask, monkeypatch):
     assert lines["float32"].startswith("torch 1 ms, onednn 2 ms ")  # measured all the same
 
 
+@pytest.mark.skipif("packed" not in reading.ways(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize(("packed", "chosen"), [(0.0005, "packed"), (0.002, "plain")])
+def test_how_an_encoder_predicts_is_named(packed, chosen, ask, monkeypatch):
+    """And int8 and bf16 are compared with that."""
+    race, compared = measure.race, []
+    monkeypatch.setattr(
+        measure, "race", lambda ways: {"plain": 0.001, "packed": packed} if "packed" in ways else race(ways)
+    )
+    monkeypatch.setattr(
+        precision, "layer_times", lambda layer, name, packed: compared.append(packed) or {"fp32": 0.001, name: 0.001}
+    )
+    _, lines, _ = ask()
+    assert lines["reading"].startswith(f"plain 1 ms, packed {1000 * packed:g} ms ")
+    assert verdict(lines, "reading") == f"{chosen} predicts"
+    assert compared == [chosen == "packed"] * 2
+
+
+def test_a_pinned_way_to_predict_is_named_with_what_pins_it(ask, monkeypatch):
+    monkeypatch.setenv("MINBERT_READING", "plain")
+    assert verdict(ask()[1], "reading") == "plain predicts (MINBERT_READING)"
+
+
 @pytest.mark.parametrize(
     ("slower", "says"),
     [
@@ -119,7 +142,7 @@ def test_a_pinned_kernel_is_named_with_what_pins_it(ask, monkeypatch):
     ],
 )
 def test_what_int8_costs_here(slower, says, ask, monkeypatch):
-    monkeypatch.setattr(precision, "layer_times", lambda layer, name: {"fp32": 0.001, name: 0.001 * slower})
+    monkeypatch.setattr(precision, "layer_times", lambda layer, name, packed: {"fp32": 0.001, name: 0.001 * slower})
     _, lines, _ = ask()
     assert verdict(lines, "int8") == says
     assert verdict(lines, "bf16") == says.replace("--precision int8 goes on in fp32", "leave --precision bf16 out")
@@ -154,6 +177,11 @@ def test_a_cpu_that_computes_wrongly(ask, monkeypatch):
 def test_a_kernel_that_is_not_there(ask, monkeypatch):
     monkeypatch.setenv("MINBERT_LINEAR", "mkl")
     broken(ask, "float32", "the linear kernel 'mkl' is unknown")
+
+
+def test_a_way_to_predict_that_is_not_there(ask, monkeypatch):
+    monkeypatch.setenv("MINBERT_READING", "packet")
+    broken(ask, "reading", "the reading kernel 'packet' is unknown")
 
 
 def test_a_gpu_that_computes_wrongly(ask, monkeypatch):

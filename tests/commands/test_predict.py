@@ -729,6 +729,15 @@ def test_a_file_of_bad_rows_alone_is_named(run):
 # The plain way
 
 
+@pytest.mark.parametrize(("flags", "called"), [([], 1), (["--plain"], 0)])
+def test_the_model_is_prepared_for_reading(flags, called, answer, monkeypatch):
+    prepared, for_reading = [], fast.for_reading
+    monkeypatch.setattr(fast, "for_reading", lambda model: prepared.append(type(model)) or for_reading(model))
+    write("new.txt", sentences(3))
+    answer("--text", "new.txt", *flags)
+    assert prepared == [fast.twin_of(BertSentClassifier)] * called
+
+
 def test_plain_computes_the_written_out_way_and_says_the_same(answer, monkeypatch):
     write("new.txt", sentences(20))
     seen = []

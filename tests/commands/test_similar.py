@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from minbert import BertModel, BertTokenizer, UserError, metrics, similarity
+from minbert import BertModel, BertTokenizer, UserError, fast, metrics, similarity
 from minbert.__main__ import main
 from minbert.commands import similar
 from minbert.files import stream
@@ -101,6 +101,15 @@ def test_the_nearest_passages_are_shown_with_their_titles(run):
     expected = [f"  {titles[at]:{wide}}  {texts[at]}" for at in order]
     assert [line[7:].replace(r"\n", "").rstrip() for line in lines] == [line.rstrip() for line in expected]
     assert re.search(r"^4 passages read in [\d.]+ s; 0 left out$", err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("flags", "called"), [([], 1), (["--plain"], 0)])
+def test_the_model_is_prepared_for_reading(flags, called, run, monkeypatch):
+    prepared, for_reading = [], fast.for_reading
+    monkeypatch.setattr(fast, "for_reading", lambda model: prepared.append(type(model)) or for_reading(model))
+    status, _, err = run("--query", "the film", "--passages", "faq.txt", *flags)
+    assert status == 0, err
+    assert prepared == [fast.twin_of(BertModel)] * called
 
 
 def test_json_holds_the_numbers_of_the_library(run, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 
 from minbert import BertSentClassifier, fast
 from minbert.__main__ import main
-from minbert.fast import linear, measure
+from minbert.fast import int8, linear, measure, reading
 from minbert.fast.int8 import Int8Linear, used_precision
 from minbert.fast.linear import KERNEL
 from minbert.pretraining.record import RECORD
@@ -26,7 +26,7 @@ def settle(tiny, monkeypatch, capsys):
 
     def call(times, asked, device="cpu"):
         monkeypatch.setattr(
-            precision, "layer_times", lambda layer, other: {name: times[name] for name in ("fp32", other)}
+            precision, "layer_times", lambda layer, other, packed: {name: times[name] for name in ("fp32", other)}
         )
         model = fast.swap_in(BertSentClassifier(tiny))
         used = precision.settle(model, asked, device)
@@ -85,6 +85,44 @@ def test_a_layer_is_timed_in_both_precisions(other, monkeypatch):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.skipif("packed" not in reading.ways(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize(("kernel", "used"), [("packed", "fp32"), ("plain", "int8")])
+def test_int8_races_with_what_fp32_would_really_use(kernel, used, tiny, monkeypatch, capsys):
+    """Here int8 is faster than a plain layer, and slower than one in oneDNN's order."""
+    monkeypatch.setenv("MINBERT_READING", kernel)
+    for name in ("chosen", "because", "seconds"):
+        monkeypatch.setattr(reading.KERNEL, name, getattr(reading.KERNEL, name))
+    reading.KERNEL.forget()
+    for other in (KERNEL, int8.KERNEL):  # whose own races are not meant here
+        monkeypatch.setattr(other, "chosen", "torch")
+    product, turns, packed = reading.Product.__call__, [], []
+    monkeypatch.setattr(reading.Product, "__call__", lambda *given: packed.append(1) or product(*given))
+
+    def race(ways):
+        ways["fp32"]()
+        turns.append(bool(packed))
+        return {"fp32": 1.0 if packed else 4.0, "int8": 2.0}
+
+    monkeypatch.setattr(measure, "race", race)
+    model = fast.for_reading(fast.swap_in(BertSentClassifier(tiny)))
+    assert precision.settle(model, "int8") == used
+    assert turns == [kernel == "packed"]
+    assert ("2.0 times slower than fp32" in capsys.readouterr().err) == (used == "fp32")
+
+
+@pytest.mark.skipif("packed" not in reading.ways(), reason="this torch has no oneDNN")
+def test_what_learns_races_with_a_plain_layer(tiny, monkeypatch):
+    """Although prediction would use another order."""
+    monkeypatch.setattr(reading.KERNEL, "chosen", "packed")
+    raced = []
+    monkeypatch.setattr(
+        precision, "layer_times", lambda layer, other, packed: raced.append(packed) or {"fp32": 1.0, other: 1.0}
+    )
+    precision.settle(fast.swap_in(BertSentClassifier(tiny)), "bf16")
+    precision.settle(fast.for_reading(fast.swap_in(BertSentClassifier(tiny))), "bf16")
+    assert raced == [False, True]
+
+
 # In whole runs
 
 
@@ -110,7 +148,7 @@ def record(folder, file="run.json"):
 
 @pytest.mark.parametrize(("asked", "used"), [("int8", "fp32"), ("int8-always", "int8"), ("fp32", "fp32")])
 def test_run_json_says_what_was_used(asked, used, place, monkeypatch, capsys):
-    monkeypatch.setattr(precision, "layer_times", lambda layer, other: {"fp32": 1.0, other: 2.0})
+    monkeypatch.setattr(precision, "layer_times", lambda layer, other, packed: {"fp32": 1.0, other: 2.0})
     assert main(["train", "--model=tiny", "--eval_only", "--dev=texts.csv", "--out=out", f"--precision={asked}"]) == 0
     assert ("int8 is 2.0 times slower than fp32" in capsys.readouterr().err) == (asked == "int8")
     found = record("out")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from minbert import BertSentClassifier, BertTokenizer
+from minbert import BertSentClassifier, BertTokenizer, fast
 from minbert.commands import study_errors
 from minbert.errors import UserError
 from minbert.files.predictions import paired, read_predictions
@@ -160,7 +160,9 @@ def test_the_command_compares_two_runs(first, second, tmp_path, capsys):
     assert [row["predicted_2"] for row in table] == [row[0] for row in SECOND]
 
 
-def test_words_are_weighed_and_written(tmp_path, capsys):
+def test_words_are_weighed_and_written(tmp_path, capsys, monkeypatch):
+    prepared, for_reading = [], fast.for_reading
+    monkeypatch.setattr(fast, "for_reading", lambda model: prepared.append(model) or for_reading(model))
     names = ("bad", "good")
     model, tokenizer = BertSentClassifier.from_pretrained("tiny", labels=names), BertTokenizer.from_pretrained("tiny")
     model.save_pretrained(tmp_path)
@@ -174,6 +176,7 @@ def test_words_are_weighed_and_written(tmp_path, capsys):
     study_errors.main(["--run", str(path), "--evidence", "2"])
     said = capsys.readouterr().out
     assert "words weighed in 2 rows by occlusion" in said and "**" in said
+    assert len(prepared) == 1
     lines = [json.loads(line) for line in (tmp_path / "dev_evidence.jsonl").read_text().splitlines()]
     assert sorted(line["row"] for line in lines) == [1, 2]
     for line in lines:
