@@ -315,7 +315,7 @@ def load_model(job):
 
     config = families.read_config(job.directory)
     tokenizer = common.load_tokenizer(job.model, job.directory, config)
-    model = families.load(job.directory, job.task.head, problem_type=common.problem(config))
+    model = families.load(job.directory, job.task.head, problem_type=common.problem(config), random=False)
     if model.loaded.unknown:
         report.warn(model.loaded)
     common.check_trained(job.model, model)
