@@ -143,10 +143,11 @@ def check(args):
     else:
         check_sentences(args)
 
-    from minbert import families, tasks
-    from minbert.files import mentions
-    from minbert.runs import selftest
-    from minbert.weights import hub
+    with common.importing():
+        from minbert import families, tasks
+        from minbert.files import mentions
+        from minbert.runs import selftest
+        from minbert.weights import hub
 
     device = selftest.pick_device("cpu" if int8 else args.device)
     check_run(args.model)
