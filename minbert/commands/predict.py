@@ -312,7 +312,6 @@ def run(job):
 def load_model(job):
     """The classifier and its tokenizer. Raises UserError as common.check_trained does."""
     from minbert import families, fast
-    from minbert.fast import memory, reading
     from minbert.runs import precision, report
 
     config = families.read_config(job.directory)
@@ -324,8 +323,7 @@ def load_model(job):
     if not job.plain:
         fast.for_reading(fast.swap_in(model)), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)
-    copied = [layer for layer in model.modules() if isinstance(layer, reading.EncoderLayer)]  # by the first batch
-    memory.reserve(sum(weight.nbytes for layer in copied for weight in layer.parameters()))
+    fast.reserve_copies(model)
     return model.to(job.device), tokenizer
 
 
