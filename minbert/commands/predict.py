@@ -323,7 +323,6 @@ def load_model(job):
     if not job.plain:
         fast.for_reading(fast.swap_in(model)), fast.swap_in(tokenizer)
     precision.settle(model, job.precision, job.device)
-    fast.reserve_copies(model)
     return model.to(job.device), tokenizer
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PAGE = mmap.PAGESIZE
-POINTER, SIZE = ctypes.c_void_p, ctypes.c_size_t
 PROBE = 32 * 2**20  # bytes that are touched to see what pages cost
 
 
@@ -30,29 +29,6 @@ def retain_freed_memory():
         libc = ctypes.CDLL(None)
         agreed = [libc.mallopt(option, most) for option in (mmap_threshold, trim_threshold)]
         return all(agreed)
-    return False
-
-
-def reserve(size):
-    """Let the next memory of this size, in bytes, come from one place and in large pages, whoever asks for it.
-
-    torch asks for large pages itself, oneDNN does not: the matrices that a model reads by (fast/reading.py) would lie
-    in small ones, which a single text walks through faster than the processor can look them up. Nothing is touched, so
-    nothing is taken. For after `retain_freed_memory`, without which glibc would not keep the place.
-
-    Returns whether Linux has agreed.
-    """
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        return False
-    with suppress(AttributeError, OSError):  # where there is no glibc
-        libc = ctypes.CDLL(None)
-        libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = POINTER, [SIZE], [POINTER]
-        libc.madvise.argtypes = [POINTER, SIZE, ctypes.c_int]
-        if start := libc.malloc(size):
-            first, end = -(-start // PAGE) * PAGE, (start + size) // PAGE * PAGE
-            agreed = first < end and libc.madvise(first, end - first, mmap.MADV_HUGEPAGE) == 0
-            libc.free(start)
-            return agreed
     return False
 
 
