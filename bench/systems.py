@@ -110,7 +110,9 @@ def classify(folder, precision):
     model = BertSentClassifier.from_pretrained(folder)
     if precision == "int8":
         quantize(model)
-    return fast.for_reading(fast.swap_in(model)), fast.swap_in(BertTokenizer.from_pretrained(folder))
+    fast.for_reading(fast.swap_in(model))
+    fast.reserve_copies(model)  # as minbert predict does
+    return model, fast.swap_in(BertTokenizer.from_pretrained(folder))
 
 
 def predict(folder, path, precision="fp32", **options):

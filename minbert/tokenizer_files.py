@@ -145,18 +145,20 @@ def read_vocab(path: Path) -> list[str]:
 
     White space after a token is no part of it, as in Hugging Face's libraries.
     """
-    data, tokens, seen = read_bytes(path, MAX_VOCAB), [], {}
+    data = read_bytes(path, MAX_VOCAB).removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{number}: not UTF-8") from None
     # Split at \n alone: a token can hold other characters at which str.splitlines would split.
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n"), start=1):
-        try:
-            token = line.removesuffix(b"\r").decode()
-        except UnicodeDecodeError:
-            raise UserError(f"{path}:{number}: not UTF-8") from None
-        token = token.rstrip(WHITE) or token
-        if token in seen:
-            raise UserError(f"{path}:{number}: {quoted(token)} is already on line {seen[token]}")
-        seen[token] = number
-        tokens.append(token)
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    tokens, seen = [line.rstrip(WHITE) or line for line in lines], {}
+    if len(set(tokens)) < len(tokens):
+        for number, token in enumerate(tokens, start=1):
+            if token in seen:
+                raise UserError(f"{path}:{number}: {quoted(token)} is already on line {seen[token]}")
+            seen[token] = number
     return tokens
 
 

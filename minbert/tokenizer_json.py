@@ -3,6 +3,7 @@
 A part that would compute something else than minbert/tokenizer.py is refused by its name.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ MAX_BYTES = (
 WORD_LIMITS = (100, 200)  # max_input_chars_per_word; in minbert it is always 200, as in the original
 FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 WHITE = "".join(char for char in map(chr, range(0x3001)) if char.isspace() and char not in "\x1c\x1d\x1e\x1f")
+
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: JSON can write one, and UTF-8 cannot hold it
 
 
 @dataclass
@@ -110,7 +113,8 @@ def read_tokens(path, vocab):
     for id, token in enumerate(tokens):
         if vocab[token] != id:
             raise UserError(f"{path}: gives {quoted(token)} the id {vocab[token]}; ids must count from 0 without a gap")
-        if "\n" in token or (token.rstrip(WHITE) not in ("", token)) or any("\ud800" <= c <= "\udfff" for c in token):
+        odd = not token.isascii() and SURROGATE.search(token)
+        if odd or "\n" in token or token.rstrip(WHITE) not in ("", token):
             raise UserError(f"{path}: {quoted(token)} is no token; it could not be a line of a vocab.txt")
     return tokens
 

@@ -143,10 +143,11 @@ def check(args):
     else:
         check_sentences(args)
 
-    from minbert import families, tasks
-    from minbert.files import mentions
-    from minbert.runs import selftest
-    from minbert.weights import hub
+    with common.importing():
+        from minbert import families, tasks
+        from minbert.files import mentions
+        from minbert.runs import selftest
+        from minbert.weights import hub
 
     device = selftest.pick_device("cpu" if int8 else args.device)
     check_run(args.model)
@@ -315,7 +316,7 @@ def load_model(job):
 
     config = families.read_config(job.directory)
     tokenizer = common.load_tokenizer(job.model, job.directory, config)
-    model = families.load(job.directory, job.task.head, problem_type=common.problem(config))
+    model = families.load(job.directory, job.task.head, problem_type=common.problem(config), random=False)
     if model.loaded.unknown:
         report.warn(model.loaded)
     common.check_trained(job.model, model)

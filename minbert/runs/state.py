@@ -7,7 +7,6 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 
-import filelock
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +28,8 @@ def claim(folder):
     if not parallel.writer():
         yield
         return
+    import filelock  # here: whoever only looks for a run's state waits for no more than torch
+
     lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

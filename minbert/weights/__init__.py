@@ -6,7 +6,7 @@ tensor of the model is filled, reported as new, or an error. A model's class dec
 
 import logging
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from minbert.errors import UserError
 from minbert.format import FORMAT, KEY
 from minbert.modules_json import DENSE, FILE, module_files, read_modules
 from minbert.weights import hub, int8
-from minbert.weights.fill import check_size, fill, our_names, same_classifier
+from minbert.weights.fill import NotDrawn, check_size, fill, our_names, same_classifier
 from minbert.weights.folders import WEIGHTS, unread
 from minbert.weights.read import read_tensors
 
@@ -50,11 +50,20 @@ class Pretrained(nn.Module):
         return loaded is None or self.names.titles[self.output] in loaded.new
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, missing_head: str = "new", new_head: bool | None = None, **changes):
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        missing_head: str = "new",
+        new_head: bool | None = None,
+        random: bool = True,
+        **changes,
+    ):
         """A model with the weights of a directory or of a named model (see minbert.weights.hub), in evaluation mode.
 
         missing_head  if the checkpoint has no head that fits: "new", a random one, with a warning; "error", UserError
         new_head      the old name of missing_head: True is "new", False is "error"
+        random        False, for a model that only predicts: no random numbers are drawn, and a new head is 0. It takes
+                      half the time and memory
         changes       fields of its Config: num_labels, labels, option, pooling, ...
         Raises UserError for an unknown name, for a checkpoint that does not fit, and for one whose classifier finds no
         class of a text, unless labels or num_labels ask for a new one.
@@ -62,7 +71,7 @@ class Pretrained(nn.Module):
         if new_head is not None:
             warnings.warn("new_head is now missing_head='new' or 'error'", DeprecationWarning, stacklevel=2)
             missing_head = "new" if new_head else "error"
-        return from_pretrained(cls, name, missing_head, **changes)
+        return from_pretrained(cls, name, missing_head, random, **changes)
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """As in any module, and also from the names in model.safetensors, all of them or none."""
@@ -81,11 +90,13 @@ class Pretrained(nn.Module):
         save_pretrained(self, directory, dtype)
 
 
-def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_head: str = "new", **changes):
+def from_pretrained(
+    model_class: type[Pretrained], name: str | Path, missing_head: str = "new", random: bool = True, **changes
+):
     """Build a model_class with the sizes of a checkpoint, and fill it; model.loaded is the Report.
 
     name          of a directory or a model, for hub.find; the Report repeats it
-    missing_head  as in Pretrained.from_pretrained
+    missing_head, random  as in Pretrained.from_pretrained
     changes       fields of Config that differ from the checkpoint's
     Raises UserError for a checkpoint that does not fit; the message lists the wrong tensors, or the missing head.
     """
@@ -115,9 +126,10 @@ def from_pretrained(model_class: type[Pretrained], name: str | Path, missing_hea
         changes["labels"] = ()
     tensors = read_tensors(directory)
     check_size(path, stored, tensors)
-    model = model_class(stored.change(**changes))
+    with nullcontext() if random else NotDrawn():
+        model = model_class(stored.change(**changes))
     keep = not unfit and same_classifier(stored, model.config)
-    model.loaded = fill(model, tensors, name, missing_head, keep, unfit or "")
+    model.loaded = fill(model, tensors, name, missing_head, keep, unfit or "", random)
     model.loaded.directory = directory
     model.loaded.unknown = unknown_keys(path, {field.name for field in fields(stored)}, form)
     if modules and f"{SENTENCE}.weight" not in tensors:

@@ -4,14 +4,15 @@ import io
 import pickle
 import pickletools
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import safetensors.torch
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from minbert.errors import UserError
@@ -19,6 +20,8 @@ from minbert.jsonfile import quoted
 from minbert.weights import hub, int8
 from minbert.weights.folders import LISTED, weight_files, weight_map
 
+# safetensors' names of the types that weights are stored in
+TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64, "I8": torch.int8}
 TUPLES, REPEATED = 50_000, 40  # limits for a pickle; a model of 1,000 tensors has about 3,000, and repeats one or two
 
 
@@ -55,10 +58,31 @@ def read_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: is not a file")
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = read_safetensors(path)
     except Exception as error:  # safetensors' own, the file system's, a KeyError for a dtype that torch lacks
         raise UserError(f"{path}: cannot be read as weights; is the file complete? ({reason(error)})") from None
     return int8.restore(tensors, path)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of safetensors, in memory of their own and in its order. Raises what safetensors raises.
+
+    They are no views of the file, as those of load_file are: pages of a file count as this process's memory beside the
+    model's own, change when somebody writes over the file, and begin at odd places, where MKL rounds in another way.
+    """
+    tensors = {}
+    with safe_open(path, framework="pt") as file, open(path, "rb") as stream:
+        (size,) = struct.unpack("<Q", stream.read(8))
+        stream.seek(8 + size)
+        for name in file.offset_keys():  # without gaps: safe_open has checked it
+            stored = file.get_slice(name)
+            if dtype := TYPES.get(stored.get_dtype()):
+                tensors[name] = tensor = torch.empty(stored.get_shape(), dtype=dtype)
+                stream.readinto(tensor.flatten().view(torch.uint8).numpy())
+            else:
+                tensors[name] = tensor = file.get_tensor(name).clone()
+                stream.seek(tensor.nbytes, io.SEEK_CUR)
+    return tensors
 
 
 def unpickle(path: Path, allowed: Sequence[type] = ()):
