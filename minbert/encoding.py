@@ -1,6 +1,6 @@
 """Ids -> what the model reads: special tokens, pairs, truncation, padding, tensors. All tokenizers share this file."""
 
-import contextlib
+import functools
 import gc
 import warnings
 from collections.abc import Iterable, Sequence
@@ -25,16 +25,23 @@ class Encoding(dict):
         return Encoding({name: value.to(device) if torch.is_tensor(value) else value for name, value in self.items()})
 
 
-@contextlib.contextmanager
-def collector_paused():
-    """Python's collector of cycles sleeps. It would look again and again at thousands of lists, in which are none."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+def collector_paused(function):
+    """The function with Python's collector of cycles asleep.
+
+    It would look again and again at each of thousands of lists of numbers, and numbers are in no cycle.
+    """
+
+    @functools.wraps(function)
+    def paused(*arguments, **options):
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return function(*arguments, **options)
+        finally:
+            if was_on:
+                gc.enable()
+
+    return paused
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Tokenizer:
             return self.tokens[ids]
         return [self.tokens[int(id)] for id in ids]
 
-    @collector_paused()
+    @collector_paused
     def __call__(
         self,
         texts: str | Iterable[str],

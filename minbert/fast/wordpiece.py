@@ -139,13 +139,14 @@ class BertTokenizer(tokenizer.BertTokenizer):
     def group_ids(self, texts):
         """The ids of texts without added tokens: first those of all chunks that are new, then each text's."""
         cut = list(map(self.chunks, texts))
-        self.learn(set(itertools.filterfalse(self.chunk_ids.__contains__, itertools.chain.from_iterable(cut))))
+        if new := set(itertools.filterfalse(self.chunk_ids.__contains__, itertools.chain.from_iterable(cut))):
+            self.learn(new)
         return [list(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, chunks))) for chunks in cut]
 
     def chunks(self, text):
         """What stands between spaces and CJK characters, and these: no rule looks across either."""
-        if text.isascii() and text.isprintable():
-            return text.split()
+        if text.isascii():
+            return self.clean_up(text).split()
         return (CHUNK if self.cjk_apart else CHUNK_JOINED).findall(text)
 
     def learn(self, chunks):
