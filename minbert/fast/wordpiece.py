@@ -124,24 +124,23 @@ class BertTokenizer(tokenizer.BertTokenizer):
             elif normalized.tokens and normalized.pattern.search(self.normal(part)):
                 return super().text_to_ids(text)
             else:
-                ids += self.group_ids([part])[0]
+                ids += self.known_ids(self.chunks(part))
         return ids
 
     def texts_to_ids(self, texts, keep_special=False):
-        """As in the plain class, for groups of texts."""
-        if keep_special or any(finder.tokens for finder in self.finders[False]):
+        """As in the plain class. Of a group of texts, all chunks that are new are found at once."""
+        if len(texts) == 1 or keep_special or any(finder.tokens for finder in self.finders[False]):
             return super().texts_to_ids(texts, keep_special)
         ends, rows = itertools.accumulate(map(len, texts)), []
         for _, group in itertools.groupby(zip(texts, ends), key=lambda pair: pair[1] // GROUP):
-            rows += self.group_ids([text for text, _ in group])
+            cut = [self.chunks(text) for text, _ in group]
+            self.learn(set(itertools.filterfalse(self.chunk_ids.__contains__, itertools.chain.from_iterable(cut))))
+            rows += map(self.known_ids, cut)
         return rows
 
-    def group_ids(self, texts):
-        """The ids of texts without added tokens: first those of all chunks that are new, then each text's."""
-        cut = list(map(self.chunks, texts))
-        if new := set(itertools.filterfalse(self.chunk_ids.__contains__, itertools.chain.from_iterable(cut))):
-            self.learn(new)
-        return [list(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, chunks))) for chunks in cut]
+    def known_ids(self, chunks):
+        """The ids of chunks, one after the other, from the cache."""
+        return list(itertools.chain.from_iterable(map(self.chunk_ids.__getitem__, chunks)))
 
     def chunks(self, text):
         """What stands between spaces and CJK characters, and these: no rule looks across either."""
@@ -164,6 +163,8 @@ class BertTokenizer(tokenizer.BertTokenizer):
 
     def words_ids(self, text):
         """The ids of a text, word by word."""
+        if text.isascii() and text.isalnum():  # one word, which only lower-casing changes
+            return self.word_ids[self.folded(text)]
         words = self.normal(text).translate(SET_APART).split()
         return tuple(itertools.chain.from_iterable(map(self.word_ids.__getitem__, words)))
 
