@@ -1,5 +1,6 @@
 """From ids to what the model reads: special tokens, pairs, truncation, padding, tensors; for every kind of template."""
 
+import gc
 import math
 
 import pytest
@@ -157,6 +158,29 @@ def test_one_warning_says_how_many_texts_were_cut(tokenizer):
         tokenizer(["the film was", "good", "the plot was"], truncation=True, max_length=4)
     assert [str(warning.message) for warning in caught] == ["2 of 3 texts were longer than 4 tokens and were cut"]
     assert caught[0].filename == __file__  # it points at the caller
+
+
+def test_the_collector_of_cycles_sleeps_during_a_call_and_is_as_before_after_it(tokenizer):
+    phases = []
+
+    def note(phase, info):
+        phases.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        for was_on in (True, False):
+            (gc.enable if was_on else gc.disable)()
+            phases.clear()
+            found = tokenizer(5000 * ["the film"])
+            assert phases.count("start") <= 2  # before it and after it; without the pause, one for every 700 lists
+            assert gc.isenabled() is was_on
+            with pytest.raises(UserError):
+                tokenizer(["good", None])
+            assert gc.isenabled() is was_on
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert len(found.input_ids) == 5000
 
 
 def test_tensors(tokenizer):

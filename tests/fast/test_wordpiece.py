@@ -79,6 +79,56 @@ def test_equal_with_every_setting(lower_case, strip_accents):
         fuzz.check_twin(plain, twin, fuzz.random_text(rng))
 
 
+@pytest.mark.parametrize("group", [1, 60, 2**13])
+@pytest.mark.parametrize("seed", range(12))
+def test_equal_in_batches(seed, group, monkeypatch):
+    """What ends a chunk, a line or a word among others; no text may see its neighbours."""
+    monkeypatch.setattr(wordpiece, "GROUP", group)
+    rng, found = random.Random(seed), set()
+    ends = [
+        "\n",
+        "\r",
+        "\t",
+        "\x0b",
+        "\x1c",
+        "\x85",
+        "\0",
+        "\u2028",
+        "\u2029",
+        "\xa0",
+        "\u3000",
+        "\ufffd",
+        "\ud800",
+        "",
+    ]
+    joints = [
+        "\u0301",
+        "\u302e",
+        "\U0001d165\u0323",
+        "Σ",
+        "AΣ",
+        "a",
+        "中",
+        "don't",
+        "@user",
+        "#a",
+        "b...",
+        "[SEP]",
+        "\u200d",
+    ]
+    for lower, strip, cjk in itertools.product([True, False], repeat=3):
+        added = [AddedToken("ab")] if seed == 0 else []
+        vocab = fuzz.random_vocab(rng)
+        plain = BertTokenizer(vocab, lower, strip, cjk_apart=cjk, added=added if "ab" not in vocab else [])
+        texts = [fuzz.random_text(rng) for _ in range(20)]
+        texts += ["".join(rng.choices([*ends, *joints, " "], k=rng.randrange(12))) for _ in range(60)]
+        texts += [49 * "a" + end + joint for end in ends for joint in joints[:4]]  # a chunk is kept, or just too long
+        rng.shuffle(texts)
+        fuzz.check_twin_batch(plain, twin_of(plain), texts)
+        found.update(*map(plain.text_to_ids, texts))
+    assert len(found) > 20
+
+
 CHOICES = [*fuzz.PIECES, "ab", "[E1]", "É", "New York", " a", "##a", "中", "e\u0301", "x ", "[sep]"]
 
 
@@ -166,6 +216,8 @@ def test_the_caches_are_bounded(tokenizer, monkeypatch):
         assert [tokenizer.text_to_ids(word) for word in words] == expected
         assert 0 < len(tokenizer.chunk_ids) <= 10
         assert 0 < len(tokenizer.word_ids) <= 10
+    tokenizer(words[:12])
+    assert 0 < len(tokenizer.chunk_ids) <= 10
     tokenizer.text_to_ids(50 * "s" + " " + 51 * "s")
     assert 50 * "s" in tokenizer.chunk_ids
     assert 51 * "s" not in tokenizer.chunk_ids.keys() | tokenizer.word_ids.keys()
@@ -227,12 +279,15 @@ def test_commands_swap_their_tokenizers_in_unless_they_are_to_be_plain(tiny_fold
     BertForMaskedLM(Config.from_json("tiny/config.json")).save_pretrained("lm")
     BertTokenizer.from_pretrained("tiny").save_pretrained("lm")
     asked = set()
-    for tokenizer in (BertTokenizer, wordpiece.BertTokenizer):
 
-        def text_to_ids(self, *arguments, plain_or_twin=tokenizer.text_to_ids):
+    def spy(find):
+        def spied(self, *arguments):
             asked.add(type(self))
-            return plain_or_twin(self, *arguments)
+            return find(self, *arguments)
 
-        monkeypatch.setattr(tokenizer, "text_to_ids", text_to_ids)
+        return spied
+
+    for kind, name in itertools.product((BertTokenizer, wordpiece.BertTokenizer), ("text_to_ids", "texts_to_ids")):
+        monkeypatch.setattr(kind, name, spy(getattr(kind, name)))
     command.main([*COMMANDS[command].split(), *["--plain"] * plain])
     assert asked == {BertTokenizer if plain else wordpiece.BertTokenizer}
