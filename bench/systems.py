@@ -111,7 +111,6 @@ def classify(folder, precision):
     if precision == "int8":
         quantize(model)
     fast.for_reading(fast.swap_in(model))
-    fast.reserve_copies(model)  # as minbert predict does
     return model, fast.swap_in(BertTokenizer.from_pretrained(folder))
 
 

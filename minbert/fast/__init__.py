@@ -15,7 +15,7 @@ from minbert.decoder import CachedAttention, CausalLM, Decoder
 from minbert.embeddings import Embeddings
 from minbert.encoder import Encoder, EncoderLayer, FeedForward
 from minbert.encoding import Tokenizer
-from minbert.fast import decoder, memory, reading, twins, wordpiece
+from minbert.fast import decoder, reading, twins, wordpiece
 from minbert.fast.decoder import for_writing as for_writing
 from minbert.fast.dropout import Dropout
 from minbert.fast.int8 import Int8Linear
@@ -66,12 +66,6 @@ def swap_in(model):
             change(module, TWINS | {type(module): twin_of(type(module))})
     heads = {type(module) for module in model.modules() if isinstance(module, HEADS)}
     return change(model, {head: twin_of(head) for head in heads})
-
-
-def reserve_copies(model):
-    """Let the copies that the first batch of a model `for_reading` makes lie in large pages, as memory.reserve says."""
-    layers = [module for module in model.modules() if isinstance(module, reading.EncoderLayer)]
-    return memory.reserve(sum(weight.nbytes for layer in layers for weight in layer.parameters()))
 
 
 def twin_of(kind):
