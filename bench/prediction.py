@@ -225,9 +225,10 @@ def processes(work, commands, runs, out=None):
 
 def whole_process(command):
     """Seconds and peak memory in MB of a command."""
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    around = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    around.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, each start would compile what most find compiled
     command = [sys.executable, "-c", MEASURE, *command]
-    measured = subprocess.run(command, cwd=texts.ROOT, capture_output=True, text=True, env=os.environ | threads)
+    measured = subprocess.run(command, cwd=texts.ROOT, capture_output=True, text=True, env=around)
     if measured.returncode:
         raise SystemExit(measured.stderr)
     return tuple(map(float, measured.stdout.split()))
