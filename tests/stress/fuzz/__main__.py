@@ -87,4 +87,4 @@ def main(arguments):
 
 if __name__ == "__main__":
     status = []
-    sys.exit(cli.run(lambda arguments: status.append(main(arguments))) or status[0])
+    sys.exit(cli.run(lambda arguments: status.append(main(arguments))) or sum(status))  # empty after --help
