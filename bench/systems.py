@@ -110,8 +110,7 @@ def classify(folder, precision):
     model = BertSentClassifier.from_pretrained(folder)
     if precision == "int8":
         quantize(model)
-    fast.for_reading(fast.swap_in(model))
-    return model, fast.swap_in(BertTokenizer.from_pretrained(folder))
+    return fast.for_reading(fast.swap_in(model)), fast.swap_in(BertTokenizer.from_pretrained(folder))
 
 
 def predict(folder, path, precision="fp32", **options):

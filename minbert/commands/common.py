@@ -281,7 +281,7 @@ def warnings_once():
 def importing():
     """A context for the import of torch, in which Python does not search for garbage.
 
-    The search would take a tenth of that time again and again, and find nothing: what is imported stays. Nor is it
+    The search would make up more than a tenth of the import, and find nothing: what is imported stays. Nor is it
     searched later on (gc.freeze).
     """
     collects = gc.isenabled()

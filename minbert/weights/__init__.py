@@ -62,8 +62,8 @@ class Pretrained(nn.Module):
 
         missing_head  if the checkpoint has no head that fits: "new", a random one, with a warning; "error", UserError
         new_head      the old name of missing_head: True is "new", False is "error"
-        random        False, for a model that only predicts: no random numbers are drawn, and a new head is 0. It takes
-                      half the time and memory
+        random        False, for a model that only predicts: no random numbers are drawn, and a new head is 0. Loading
+                      then takes half the memory, and less than half the time
         changes       fields of its Config: num_labels, labels, option, pooling, ...
         Raises UserError for an unknown name, for a checkpoint that does not fit, and for one whose classifier finds no
         class of a text, unless labels or num_labels ask for a new one.
