@@ -120,7 +120,7 @@ def predict(folder, path, precision="fp32", **options):
 
     def run():
         logits = []
-        figures = timed(lambda: logits.extend(training.predict(model, rows, precision=precision).tolist()))
+        figures = timed(lambda: logits.extend(classifier.predict(model, rows, precision=precision).tolist()))
         forget_words(tokenizer)
         tokenizing = timed(lambda: tokenizer(data.texts, truncation=True, max_length=LENGTH))["seconds"]
         return figures | {"tokenizing": tokenizing, "tokens": count(data.ids), "logits": logits}
@@ -134,7 +134,7 @@ def latency(folder, path, precision="fp32", **options):
 
     def answer(text):
         rows = tokenizer([text], truncation=True, max_length=LENGTH)
-        return training.predict(model, training.Data(rows, None), precision=precision)
+        return classifier.predict(model, training.Data(rows, None), precision=precision)
 
     return lambda: one_by_one(texts, answer)
 
@@ -196,7 +196,7 @@ def shaped(model, length, batch_size=32, texts=256, task="predict", precision="f
 
     def work():
         if task == "predict":
-            training.predict(model, data, precision=precision)
+            classifier.predict(model, data, precision=precision)
         else:
             classifier.fit(model, data, None, settings)
 

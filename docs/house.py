@@ -81,7 +81,7 @@ ROWS = (
 COLUMNS = 5
 GROUND_FILES = (
     *("errors", "format", "atomic", "jsonfile", "config_json", "modules_json"),
-    *("added", "cache", "tokenizer_files", "tokenizer_json", "shell", "shipped", "wording"),
+    *("added", "cache", "collector", "tokenizer_files", "tokenizer_json", "shell", "shipped", "wording"),
     *("completions", "endpoint", "size", "cost", "published"),
 )
 NOT_DRAWN = ("__init__", "__main__", "legacy", "moved")  # doors, and the list of public names

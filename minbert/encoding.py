@@ -1,13 +1,12 @@
 """Ids -> what the model reads: special tokens, pairs, truncation, padding, tensors. All tokenizers share this file."""
 
-import functools
-import gc
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from minbert.collector import collector_paused
 from minbert.errors import UserError
 
 
@@ -23,25 +22,6 @@ class Encoding(dict):
     def to(self, device) -> "Encoding":
         """The same encoding with every tensor on this device."""
         return Encoding({name: value.to(device) if torch.is_tensor(value) else value for name, value in self.items()})
-
-
-def collector_paused(function):
-    """The function with Python's collector of cycles asleep.
-
-    It would look again and again at each of thousands of lists of numbers, and numbers are in no cycle.
-    """
-
-    @functools.wraps(function)
-    def paused(*arguments, **options):
-        was_on = gc.isenabled()
-        gc.disable()
-        try:
-            return function(*arguments, **options)
-        finally:
-            if was_on:
-                gc.enable()
-
-    return paused
 
 
 @dataclass(frozen=True)
@@ -90,7 +70,7 @@ class Tokenizer:
             return self.tokens[ids]
         return [self.tokens[int(id)] for id in ids]
 
-    @collector_paused
+    @collector_paused()  # lists of numbers are in no cycle
     def __call__(
         self,
         texts: str | Iterable[str],

@@ -112,10 +112,13 @@ def encode(encoder, tokenizer, texts, pairs, recipe: Recipe, role: str = "") -> 
     return encoding, len(long)
 
 
-def read(encoder: BertModel, encoding: Encoding, recipe: Recipe, precision="fp32", bar=training.no_bar) -> Tensor:
+def read(
+    encoder: BertModel, encoding: Encoding, recipe: Recipe, precision="fp32", bar=training.no_bar, **how
+) -> Tensor:
     """The vectors of what `encode` returned: [N, D]. Texts of about the same length are read together.
 
     precision, bar  as in training.predict
+    how             the last arguments of training.read
     """
     if not encoding["input_ids"]:
         return torch.zeros(0, encoder.config.hidden_size)
@@ -126,7 +129,7 @@ def read(encoder: BertModel, encoding: Encoding, recipe: Recipe, precision="fp32
 
     device = next(encoder.parameters()).device
     was_training = encoder.training
-    found = training.read(encoder, pooled, training.Data(encoding, None), device, precision, bar)
+    found = training.read(encoder, pooled, training.Data(encoding, None), device, precision, bar, **how)
     encoder.train(was_training)
     return training.in_order(*found)
 

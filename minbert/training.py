@@ -77,10 +77,7 @@ def batch_loss(model, batch, weight=None, precision="fp32") -> Tensor:
 
 
 def update(model, loss, optimizer, max_grad_norm=1.0, clip=clip) -> None:
-    """Backward, and one step of the optimizer with gradients clipped to max_grad_norm (None: not clipped).
-
-    Raises NotFinite, before any weight moves, if the loss or its gradient is not finite.
-    """
+    """Backward, clipping (to None: not at all), a step of the optimizer. Raises NotFinite as train_step does."""
     optimizer.zero_grad()
     loss.backward()
     norm = clip(model.parameters(), max_grad_norm or math.inf)
@@ -128,20 +125,25 @@ def features(model, data: Data, device="cpu", precision="fp32", bar=no_bar) -> T
     return in_order(*read(model, model.features, data, device, precision, bar))
 
 
-@torch.no_grad()
-def read(model, function, data: Data, device, precision, bar) -> tuple[list, list]:
-    """Numbers of rows as they are read, and function of each batch, [B, ...], with the model in evaluation mode."""
-    model.eval()
+def read(model, function, data: Data, device, precision, bar, each=map, tokens=None) -> tuple[list, list]:
+    """Numbers of rows as they are read, and function of each batch, [B, ...], with the model in evaluation mode.
+
+    each, tokens  map, or what gives the same sooner; the most in a batch of several texts
+    """
     if not len(data):
         raise UserError("there is no text to read")
-    order, found = [], []
-    lengths = [len(row) for row in data.encoding["input_ids"]]
-    for rows in bar(by_length(lengths, TOKENS[torch.device(device).type]), len(data)):
-        with autocast(device, precision):
+    if any(part.training for part in model.modules()):
+        model.eval()
+
+    def read_batch(rows):
+        with torch.no_grad(), autocast(device, precision):
             *inputs, _ = make_batch(data.encoding, None, rows).to(device)
-            found.append(function(*inputs).float().cpu())
-        order += rows
-    return order, found
+            return rows, function(*inputs).float().cpu()
+
+    lengths = [len(row) for row in data.encoding["input_ids"]]
+    batches = by_length(lengths, tokens or TOKENS[torch.device(device).type])
+    found = list(each(read_batch, bar(batches, len(data))))
+    return [row for rows, _ in found for row in rows], [outputs for _, outputs in found]
 
 
 def in_order(order, found) -> Tensor:

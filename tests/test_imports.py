@@ -32,6 +32,7 @@ GROUND = {
         "added",
         "atomic",
         "cache",
+        "collector",
         "completions",
         "config_json",
         "endpoint",

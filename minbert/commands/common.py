@@ -21,6 +21,7 @@ import warnings
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from minbert.collector import collector_paused
 from minbert.config_json import PROBLEM_TYPES
 from minbert.errors import Stopped, UserError
 from minbert.shell import SCRIPTS, advice, called
@@ -284,14 +285,9 @@ def importing():
     The search would make up more than a tenth of the import, and find nothing: what is imported stays. Nor is it
     searched later on (gc.freeze).
     """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_paused():
         yield
-    finally:
         gc.freeze()
-        if collects:
-            gc.enable()
 
 
 def check_trained(name, model):

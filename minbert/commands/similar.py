@@ -255,7 +255,7 @@ class Reader:
 
     def vectors(self, texts, pairs=None, role="", bar=None):
         """[N, D], as similarity.vectors"""
-        from minbert import similarity, training
+        from minbert import fast, similarity, training
         from minbert.tasks.task import beginning
 
         columns = [texts] if pairs is None else [texts, pairs]
@@ -263,7 +263,8 @@ class Reader:
         columns += [None] if pairs is None else []
         encoding, cut = similarity.encode(self.model, self.tokenizer, *columns, self.recipe, role)
         self.cut += cut
-        return similarity.read(self.model, encoding, self.recipe, self.precision, bar or training.no_bar)
+        how = fast.at_once(self.model, encoding)
+        return similarity.read(self.model, encoding, self.recipe, self.precision, bar or training.no_bar, **how)
 
     def windows(self):
         """Groups of good rows, each with a tqdm bar's function to watch them being read."""

@@ -21,6 +21,7 @@ from minbert.fast.dropout import Dropout
 from minbert.fast.int8 import Int8Linear
 from minbert.fast.linear import Linear
 from minbert.fast.reading import for_reading as for_reading
+from minbert.fast.threads import at_once as at_once
 from minbert.heads import BertSentClassifier, MaskedLMHead
 from minbert.tokenizer import BertTokenizer
 

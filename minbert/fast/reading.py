@@ -3,6 +3,9 @@
 The plain counterpart is encoder.EncoderLayer. `for_reading` lets a model predict this way.
 """
 
+import threading
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,12 +47,23 @@ class Products:
     """The products of an EncoderLayer, of its weights as they are now."""
 
     def __init__(self, layer: encoder.EncoderLayer):
-        attention, feed_forward = layer.attention, layer.feed_forward
-        self.query = Product.of(attention.query)
-        self.key_value = Product.of(attention.key, attention.value)
-        self.output = Product.of(attention.output)
+        self.attention, feed_forward = layer.attention, layer.feed_forward
+        self.output = Product.of(self.attention.output)
         self.expand = Product.of(feed_forward.expand, activation=FUSED[feed_forward.activation])
         self.contract = Product.of(feed_forward.contract)
+
+    @cached_property
+    def query_key_value(self) -> Product:
+        """All three in one, for `forward`; `first` needs the two below."""
+        return Product.of(self.attention.query, self.attention.key, self.attention.value)
+
+    @cached_property
+    def query(self) -> Product:
+        return Product.of(self.attention.query)
+
+    @cached_property
+    def key_value(self) -> Product:
+        return Product.of(self.attention.key, self.attention.value)
 
     def __reduce__(self):
         return type(None), ()  # a copy of the layer, in this process or another, makes its own
@@ -68,6 +82,7 @@ def ways():
     return found
 
 
+COPYING = threading.Lock()
 KERNEL = measure.Choice("reading", ("plain", "packed"), ways, recorded=False)
 
 
@@ -85,8 +100,8 @@ class EncoderLayer(encoder.EncoderLayer):
         """x [N, D], mask Packing -> [N, D], None; with a mask as in the plain class, the same as there"""
         if not isinstance(mask, Packing) or not self.reads():
             return super().forward(x, mask)
-        key, value = self.products.key_value(x).chunk(2, dim=-1)  # [N, D]
-        query, attention = self.products.query(x), self.attention
+        attention = self.attention
+        query, key, value = self.products.query_key_value(x).chunk(3, dim=-1)  # [N, D]
         return self.after(x, attend(query, key, value, attention.heads, mask, attention.dropout)), None
 
     def first(self, x: Tensor, packing: Packing) -> Tensor:
@@ -107,16 +122,22 @@ class EncoderLayer(encoder.EncoderLayer):
         """Whether this is prediction in float32. If so, `products` hold the weights as they are now."""
         if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
             return False
-        attention, feed_forward, layers = self.attention, self.feed_forward, linears(self)
-        for part in (attention, feed_forward, self.dropout, attention.dropout, *layers):  # which are not called
+        layers, others = linears(self), uncalled(self)
+        for part in layers + others:
             if part.training or part._forward_hooks or part._forward_pre_hooks:
                 return False
-        weights = [weight for layer in layers for weight in (layer.weight, layer.bias)]
-        if not fits(self) or any(weight.is_inference() for weight in weights):
+        stamp = [self.feed_forward.activation, *map(type, layers + others)]
+        try:
+            for layer in layers:
+                stamp += [(weight.data_ptr(), weight._version) for weight in layer._parameters.values()]
+        except (AttributeError, RuntimeError):  # there is no bias; a tensor of inference_mode counts no changes
             return False
-        stamp = [(weight.data_ptr(), weight._version) for weight in weights]
         if self.products is None or stamp != self.stamp:
-            self.products, self.stamp = Products(self), stamp
+            if not fits(self):
+                return False
+            with COPYING:  # of several threads, the others find the copy that the first has made
+                if self.products is None or stamp != self.stamp:
+                    self.products, self.stamp = Products(self), stamp
         return True
 
     def train(self, mode: bool = True):
@@ -126,13 +147,17 @@ class EncoderLayer(encoder.EncoderLayer):
         return super().train(mode)
 
 
-def linears(layer: encoder.EncoderLayer) -> tuple[nn.Linear, ...]:
-    attention, feed_forward = layer.attention, layer.feed_forward
-    return (
-        *(attention.query, attention.key, attention.value, attention.output),
-        feed_forward.expand,
-        feed_forward.contract,
-    )
+# Both are asked for each batch, so they look where nn.Module keeps its parts: asking the module takes longer.
+def uncalled(layer: encoder.EncoderLayer) -> list[nn.Module]:
+    """The other parts whose work is done without a call of them"""
+    attention = layer._modules["attention"]
+    return [attention, layer._modules["feed_forward"], layer._modules["dropout"], attention._modules["dropout"]]
+
+
+def linears(layer: encoder.EncoderLayer) -> list[nn.Linear]:
+    attention, feed_forward = layer._modules["attention"]._modules, layer._modules["feed_forward"]._modules
+    looking = [attention[name] for name in ("query", "key", "value", "output")]
+    return looking + [feed_forward[name] for name in ("expand", "contract")]
 
 
 def fits(layer: encoder.EncoderLayer) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from minbert import training
+from minbert import fast, training
 from minbert.batch import make_batch
 from minbert.errors import UserError
 from minbert.fast.optimizer import clip as fast_clip
@@ -209,7 +209,8 @@ def read(model, function, data, device, precision, bar):
     def share(stream, total):
         return parallel.deal(bar(stream, total))
 
-    order, found = training.read(model, function, data, device, precision, share)
+    how = fast.at_once(model, data.encoding)
+    order, found = training.read(model, function, data, device, precision, share, **how)
     order, found = parallel.gather(order), parallel.gather(found)
     if found[0].dim() == 2:
         return training.in_order(order, found)

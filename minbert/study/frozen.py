@@ -19,6 +19,7 @@ from minbert.atomic import atomic_write
 from minbert.errors import UserError
 from minbert.files.examples import read_examples
 from minbert.jsonfile import read_json
+from minbert.runs import classifier
 from minbert.study import duplicates
 from minbert.weights import hub
 from minbert.weights.folders import weight_files
@@ -86,7 +87,7 @@ class Reader:
                 self.features = torch.from_numpy(np.load(path, allow_pickle=False))
             else:
                 data = training.Data(self.encoding, None)
-                self.features = training.features(self.load("pretrain"), data, self.device)
+                self.features = classifier.features(self.load("pretrain"), data, self.device)
                 if path:
                     with atomic_write(path) as new, open(new, "wb") as file:
                         np.save(file, self.features.numpy(), allow_pickle=False)

@@ -195,6 +195,23 @@ def test_a_plain_model_and_a_machine_where_it_is_not_faster_stay(golden, monkeyp
     assert {type(layer) for layer in layers(for_reading(swap_in(plain)))} == {encoder.EncoderLayer}
 
 
+def test_another_activation_is_noticed(pair):
+    plain, model = pair
+    for layer in [*layers(plain), *layers(model)]:
+        layer.feed_forward.activation = torch.relu
+    assert_same(model, plain)
+
+
+def test_vectors_of_all_tokens_and_of_the_first_ones_in_turn(pair):
+    """The last layer then has queries in two products."""
+    plain, model = pair
+    for _ in range(2):
+        with torch.no_grad():
+            of_all = [x.bert(torch.ones_like(PADDING), PADDING)["last_hidden_state"] for x in (plain, model)]
+        assert torch.allclose(*(x[PADDING.bool()] for x in of_all), atol=2e-5)
+        assert_same(model, plain)
+
+
 def test_an_activation_that_onednn_does_not_have(golden):
     plain = CASES["classifier, pooler, flexible"].build(golden.config)
     for layer in layers(plain):
