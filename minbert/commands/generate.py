@@ -195,7 +195,7 @@ def run(job):
     from minbert.fast.memory import retain_freed_memory
 
     retain_freed_memory()
-    model = families.load(job.directory, "causal").to(job.device)
+    model = families.load(job.directory, "causal", random=False).to(job.device)
     if not job.plain:
         fast.for_writing(fast.swap_in(model))
     model.loaded.source = job.model

@@ -110,7 +110,7 @@ def run(job):
     from minbert.pages.attention import attention_page
     from minbert.runs import report
 
-    model = families.load(job.directory, "base")
+    model = families.load(job.directory, "base", random=False)
     with common.warnings_in_a_line():
         page = attention_page(model, job.tokenizer, job.text, name=Path(job.model).name, **job.shown)
     page.write(job.out)

@@ -106,7 +106,7 @@ def load_classifier(name):
     if task.kind == "spans" or learnt.get("pairs"):
         raise UserError(f"{name} reads two texts at a time, and the playground has one: use minbert predict")
     tokenizer = common.load_tokenizer(name, directory, config)
-    model = families.load(directory, task.head, problem_type=common.problem(config))
+    model = families.load(directory, task.head, problem_type=common.problem(config), random=False)
     common.check_trained(name, model)
     fast.swap_in(model), fast.swap_in(tokenizer)
     tweets, _ = mentions.choose(name, directory, False)
@@ -129,7 +129,7 @@ def load_language(name):
 
     directory, kind = hub.find(name), language_kind(name)
     tokenizer = common.load_tokenizer(name, directory, families.read_config(directory))
-    model = families.load(directory, kind)
+    model = families.load(directory, kind, random=False)
     return {"masked": Masked, "causal": Causal}[kind](Path(name).name, model, tokenizer)
 
 

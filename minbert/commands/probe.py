@@ -225,7 +225,7 @@ def run(job):
     from minbert.fast.memory import retain_freed_memory
 
     retain_freed_memory()
-    model = families.load(job.directory, job.kind)
+    model = families.load(job.directory, job.kind, random=False)
     model.loaded.source = job.model
     if not job.plain:
         fast.swap_in(model), fast.swap_in(job.tokenizer)

@@ -225,7 +225,7 @@ class Reader:
         self.job, self.bad = job, BadRows(job.path)
         self.rows = self.read = self.cut = 0  # the number of the last row; texts and pairs; those of them cut
         self.tokenizer = common.load_tokenizer(job.model, job.directory, self.config)
-        model = families.load(job.directory, "base")
+        model = families.load(job.directory, "base", random=False)
         self.recipe = similarity.recipe_of(model, job.pooling)
         if job.max_length:
             self.recipe = self.recipe._replace(max_length=job.max_length)

@@ -195,7 +195,7 @@ def run(job):
     from minbert.runs import report
 
     retain_freed_memory()
-    model = families.load(job.directory, "translation")
+    model = families.load(job.directory, "translation", random=False)
     if model.loaded.unknown:
         report.warn(model.loaded)
     model = model.to(job.device)

@@ -46,6 +46,12 @@ def test_so_it_is_in_every_family(shared, name, drawn):
     assert not drawn and same(read, families.load(folder, kind))
 
 
+@pytest.mark.parametrize(("name", "kind"), [("tiny-gpt2", "causal"), ("tiny-translate", "translation")])
+def test_so_it_is_in_models_that_write(name, kind, drawn):
+    read = families.load(name, kind, random=False)
+    assert not drawn and same(read, families.load(name, kind)) and drawn
+
+
 @pytest.mark.parametrize("layer", [nn.Linear, nn.Bilinear, nn.Embedding, nn.Conv1d, nn.LayerNorm])
 def test_a_layer_of_torch_draws_nothing(layer, drawn):
     with NotDrawn():

@@ -108,8 +108,8 @@ BUGS = [
         7,
         "training",
         "one text is not read",
-        "    for rows in bar(by_length(lengths, TOKENS[torch.device(device).type]), len(data)):",
-        "    for rows in bar(by_length(lengths[1:], TOKENS[torch.device(device).type]), len(data)):",
+        "    batches = by_length(lengths, ",
+        "    batches = by_length(lengths[1:], ",
     ),
     Bug(
         7,
