@@ -78,7 +78,7 @@ def tokenize(folder, path, warm=True, **options):
 
 def write(folder, batch_size, threads, **options):
     torch.set_num_threads(threads)
-    model = fast.for_writing(fast.swap_in(families.load(folder, "causal")))
+    model = fast.for_writing(fast.swap_in(families.load(folder, "causal", random=False)))
     prompts = writing.prompts_of(model.config.vocab_size, batch_size)
 
     def work():
@@ -92,7 +92,7 @@ def write(folder, batch_size, threads, **options):
 
 def search(folder, batch_size, threads, **options):
     torch.set_num_threads(threads)
-    model, texts = fast.swap_in(families.load(folder, "translation")), writing.texts_to_translate(batch_size)
+    model, texts = fast.swap_in(families.load(folder, "translation", random=False)), writing.texts_to_translate(batch_size)
 
     def work():
         return [
@@ -107,7 +107,7 @@ def search(folder, batch_size, threads, **options):
 
 def classify(folder, precision):
     """The classifier of a folder, fast, and its tokenizer."""
-    model = BertSentClassifier.from_pretrained(folder)
+    model = BertSentClassifier.from_pretrained(folder, random=False)
     if precision == "int8":
         quantize(model)
     return fast.for_reading(fast.swap_in(model)), fast.swap_in(BertTokenizer.from_pretrained(folder))
