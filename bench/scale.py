@@ -70,7 +70,7 @@ def growth(samples):
 
 
 def memory(folder, data, minutes, every=10):
-    """Memory of minbert predict over lines of which each has a word that is new; saved every few seconds.
+    """Memory of minbert predict every few seconds, over lines of which each has a word that is new.
 
     folder  for a classifier of one narrow layer, so that many lines are read, and for what it predicts
     """

@@ -17,19 +17,17 @@ PROBE = 32 * 2**20  # bytes that are touched to see what pages cost
 def retain_freed_memory():
     """Have this process keep the memory it frees, for the next batch, and take it in large pages.
 
-    Without it, much of a CPU's time goes into pages that are handed back to Linux and asked for again. All threads
-    share one heap: else each would keep memory for its own batches. On other systems than Linux nothing happens. For
-    programs: importing minbert does not call it.
+    Without it, much of a CPU's time goes into pages that are handed back to Linux and asked for again. On other systems
+    than Linux nothing happens. For programs: importing minbert does not call it.
 
     Returns whether the allocator has agreed.
     """
     gc.freeze()  # nor is what was imported searched for garbage again and again
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages if it reads this before it starts
-    trim_threshold, mmap_threshold, heaps, most = -1, -3, -8, 2**31 - 1  # M_..., in malloc.h; heaps: M_ARENA_MAX
+    trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1  # names of malloc.h
     with suppress(AttributeError, OSError, TypeError):  # where there is no glibc
         libc = ctypes.CDLL(None)
-        limits = {mmap_threshold: most, trim_threshold: most, heaps: 1}
-        agreed = [libc.mallopt(option, limit) for option, limit in limits.items()]
+        agreed = [libc.mallopt(option, most) for option in (mmap_threshold, trim_threshold)]
         return all(agreed)
     return False
 

@@ -31,23 +31,6 @@ def test_a_program_keeps_its_memory_if_it_asks_for_it(retain):
 
 
 @linux
-@pytest.mark.parametrize(("retain", "heaps"), [(True, 1), (False, 2)])
-def test_threads_share_one_heap(retain, heaps):
-    code = f"""if True:
-        import ctypes, threading
-        from minbert.fast import memory
-        {retain} and memory.retain_freed_memory()
-        libc = ctypes.CDLL(None)
-        thread = threading.Thread(target=libc.malloc, args=(100_000,))
-        thread.start(), thread.join()
-        libc.malloc_stats()"""
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    if "Arena 0" not in answer.stderr:
-        pytest.skip("this C library does not count its heaps")
-    assert answer.stderr.count("Arena ") == heaps
-
-
-@linux
 def test_pages_that_were_touched_before_cost_less():
     costs = memory.page_costs(2**24)
     assert set(costs) == {"small", "large", "again"}
