@@ -92,7 +92,8 @@ def write(folder, batch_size, threads, **options):
 
 def search(folder, batch_size, threads, **options):
     torch.set_num_threads(threads)
-    model, texts = fast.swap_in(families.load(folder, "translation", random=False)), writing.texts_to_translate(batch_size)
+    model = fast.swap_in(families.load(folder, "translation", random=False))
+    texts = writing.texts_to_translate(batch_size)
 
     def work():
         return [
