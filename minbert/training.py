@@ -113,9 +113,9 @@ def no_bar(stream, total=None):
 def predict(model, data: Data, device="cpu", precision="fp32", bar=no_bar) -> Tensor:
     """Logits [N, C] of all examples, in their order, without dropout.
 
-    Texts of about the same length are read together, so the memory needed depends on the longest text alone.
+    Texts of about the same length are read together: a batch takes memory for TOKENS tokens, or for a longer text.
 
-    bar  wraps the stream of row numbers, of which there are `total`, to show them pass
+    bar  wraps the batches, lists of row numbers, to show them pass; `total` is the number of all rows
     """
     return in_order(*read(model, model, data, device, precision, bar))
 
@@ -126,9 +126,9 @@ def features(model, data: Data, device="cpu", precision="fp32", bar=no_bar) -> T
 
 
 def read(model, function, data: Data, device, precision, bar, each=map, tokens=None) -> tuple[list, list]:
-    """Numbers of rows as they are read, and function of each batch, [B, ...], with the model in evaluation mode.
+    """Call function on each batch, in evaluation mode -> row numbers in the order read; a list of its results [B, ...].
 
-    each, tokens  map, or what gives the same sooner; the most in a batch of several texts
+    each, tokens  map, or a faster function that gives the same; the limit for a batch of several texts, else TOKENS
     """
     if not len(data):
         raise UserError("there is no text to read")

@@ -54,7 +54,7 @@ class Products:
 
     @cached_property
     def query_key_value(self) -> Product:
-        """All three in one, for `forward`; `first` needs the two below."""
+        """All three in one, for `forward`; `first` needs the two below. Each is copied when it is first used."""
         return Product.of(self.attention.query, self.attention.key, self.attention.value)
 
     @cached_property
@@ -87,7 +87,8 @@ KERNEL = measure.Choice("reading", ("plain", "packed"), ways, recorded=False)
 
 
 class EncoderLayer(encoder.EncoderLayer):
-    """Computes as the twins do while gradients are recorded, in other numbers than float32, or if a part has a hook."""
+    """Predicts in float32 with the copies. In all other cases (training, gradients, bfloat16, a hook: see `reads`) it
+    computes as the other twins do."""
 
     products = stamp = None
 
@@ -135,7 +136,7 @@ class EncoderLayer(encoder.EncoderLayer):
         if self.products is None or stamp != self.stamp:
             if not fits(self):
                 return False
-            with COPYING:  # of several threads, the others find the copy that the first has made
+            with COPYING:  # one thread copies; the others find its copy
                 if self.products is None or stamp != self.stamp:
                     self.products, self.stamp = Products(self), stamp
         return True

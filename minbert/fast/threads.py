@@ -11,12 +11,14 @@ from itertools import chain, islice
 
 import torch
 
-FEWEST, MOST = 256, 1024  # tokens in a batch of several texts
+FEWEST, MOST = 256, 1024  # bounds for the limit of tokens in a batch
 AHEAD = 2  # items that are taken for each worker before the first of them is waited for
 
 
 def at_once(model, encoding) -> dict:
-    """How training.read is to read what a tokenizer returned, unpadded: its `each` and `tokens`, or {} for `map`.
+    """The arguments `each` and `tokens` for training.read, or {} to read one batch at a time.
+
+    encoding  what a tokenizer returned, unpadded
 
     Several batches are read at once if the model is on the CPU, swapped in, made of our own parts alone and without
     hooks: a part of your own may not bear several threads.
@@ -59,4 +61,4 @@ def map_in_threads(function: Callable, items: Iterable, workers: int) -> Iterato
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # what threads that start later on will have
+        torch.set_num_threads(threads)  # the workers have changed what later threads begin with
