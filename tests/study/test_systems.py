@@ -138,7 +138,7 @@ def test_word_vectors_of_a_file_and_of_a_model(tmp_path, encoder):
 def test_features_are_read_once_and_kept(encoder, tmp_path, monkeypatch):
     texts = DATA.texts[:6]
     found = frozen.Reader(encoder, texts, ("a", "b"), cache=tmp_path).all_features()
-    monkeypatch.setattr(frozen.training, "features", None)
+    monkeypatch.setattr(frozen.classifier, "features", None)
     again = frozen.Reader(encoder, texts, ("a", "b"), cache=tmp_path)
     assert (again.all_features() == found).all()
     with pytest.raises(TypeError):
