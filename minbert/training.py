@@ -128,7 +128,7 @@ def features(model, data: Data, device="cpu", precision="fp32", bar=no_bar) -> T
 def read(model, function, data: Data, device, precision, bar, each=map, tokens=None) -> tuple[list, list]:
     """Call function on each batch, in evaluation mode -> row numbers in the order read; a list of its results [B, ...].
 
-    each, tokens  map, or a faster function that gives the same; the limit for a batch of several texts, else TOKENS
+    each, tokens  map, or another function that gives the same; the limit for a batch of several texts, else TOKENS
     """
     if not len(data):
         raise UserError("there is no text to read")
